@@ -1,0 +1,47 @@
+# make run     installs what is missing, builds, and starts everything on the embedded default
+# make test    installs, builds and runs every test
+# make bench   runs the benchmarks
+# make build   leaves the release binary at .build/release/tapedeck
+
+.PHONY: run build test test-swift test-end-to-end bench deps deps-test format-check clean
+SHELL := /bin/bash
+
+run: build
+	.build/release/tapedeck up $(ARGS)
+
+build: deps
+	swift build -c release --product tapedeck
+
+# What the program is built from and runs on; asked of dpkg, so that nothing is fetched when nothing is missing.
+PACKAGES := libcurl4-openssl-dev libpq-dev libsqlite3-dev pkg-config postgresql-15 util-linux zlib1g-dev
+PACKAGES_TEST := $(PACKAGES) python3 python3-pip python3-venv
+
+deps:
+	@deploy/install-packages $(PACKAGES)
+
+deps-test: .build-venv/installed
+	@deploy/install-packages $(PACKAGES_TEST)
+
+.build-venv/installed: Tests/EndToEnd/requirements.txt
+	@deploy/install-packages $(PACKAGES_TEST)
+	python3 -m venv .build-venv
+	.build-venv/bin/pip install --quiet --disable-pip-version-check -r Tests/EndToEnd/requirements.txt
+	touch $@
+
+test: deps-test test-swift test-end-to-end
+
+test-swift: deps
+	swift build --build-tests
+	swift test --skip-build
+
+test-end-to-end: build deps-test
+	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)
+
+bench: build
+	swift run -c release bench $(ARGS)
+
+format-check:
+	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
+
+clean:
+	rm -rf .build .build-venv var

@@ -1,0 +1,130 @@
+// swift-tools-version: 6.2
+// The dependency graph, bottom up. A target imports only what stands above it in this file.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "tapedeck",
+    products: [.executable(name: "tapedeck", targets: ["Tapedeck"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // Doors to C: a module map and a shim header, nothing else.
+        .systemLibrary(name: "CLinux"),  // epoll, eventfd, accept4, what Glibc's module leaves out
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+
+        // The words of the domain: symbols, trades, bars, timeframes, time. No I/O.
+        .target(name: "Market", swiftSettings: strict),
+        // What the values in the log are: Avro encodings of the schemas in `schemas/`.
+        .target(name: "Records", dependencies: ["Market"], swiftSettings: strict),
+        // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
+        .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: strict),
+        // HTTP/1.1 as values (parser, writer) and the raw-socket server.
+        .target(name: "HTTP", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
+        // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
+        .target(
+            name: "Postgres",
+            dependencies: ["CLibPQ", "EventLoop", "CLinux"], swiftSettings: strict),
+        // Topics, partitions, offsets, groups: one protocol; today's engine is SQLite.
+        .target(
+            name: "EventLog",
+            dependencies: [.product(name: "GRDB", package: "GRDB.swift"), "CZlib"], swiftSettings: strict),
+        // The SQL of `sql/` as data, embedded in the binary.
+        .target(
+            name: "Schema", path: "sql",
+            resources: [
+                .embedInCode("0001_roles_and_schemas.sql"), .embedInCode("0002_trades_and_bars.sql"),
+                .embedInCode("0003_reference_and_ops.sql"), .embedInCode("0004_functions.sql"),
+            ], swiftSettings: strict),
+        // The PostgreSQL we keep: the private server (initdb, start, stop) and the migrations.
+        .target(
+            name: "Store",
+            dependencies: [
+                "Postgres", "EventLoop", "Schema", "CLinux", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        // Sources → records in the log.
+        .target(
+            name: "Ingest",
+            dependencies: [
+                "Market", "Records", "EventLog", "CZlib", .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // Records → validated → bars → Postgres, with the offsets in the same transaction.
+        .target(
+            name: "Processor",
+            dependencies: [
+                "Market", "Records", "EventLog", "EventLoop", "Postgres",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // HTTP → SQL → JSON, CSV, …: SQL, REST, Grafana.
+        .target(
+            name: "QueryServer",
+            dependencies: ["Market", "HTTP", "EventLoop", "Postgres", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
+        // The `tapedeck` command: settings, wiring, subcommands; no logic.
+        .executableTarget(
+            name: "Tapedeck",
+            dependencies: [
+                "Market", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor", "QueryServer",
+                "CCurl", "CLinux",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        // What it is measured beside; never part of the tests.
+        .executableTarget(
+            name: "bench",
+            dependencies: [
+                "Market", "Records", "EventLoop", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ], path: "Benchmarks/bench", swiftSettings: strict),
+
+        // What tests of several targets share.
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        // Pure tests mirror the sources.
+        .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "EventLogTests", dependencies: ["EventLog", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "IngestTests",
+            dependencies: [
+                "Ingest", "Market", "Records", "EventLog", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
+            swiftSettings: strict),
+        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "TapedeckTests", dependencies: ["Tapedeck"], swiftSettings: strict),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+        // Tests against a PostgreSQL of their own.
+        .testTarget(
+            name: "PostgresTests", dependencies: ["Postgres", "EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "QueryServerTests",
+            dependencies: [
+                "QueryServer", "HTTP", "Postgres", "Market", "EventLoop", "CLinux",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: [
+                "TestSupport", "Store", "Processor", "Ingest", "EventLog", "EventLoop", "Postgres", "Records", "Market",
+                .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLinux
+import Glibc
+
+/// A descriptor that an ``EventLoop`` watches: waits for readiness with a deadline, and hears of hang-ups.
+///
+/// Used on the loop's thread only, by at most one reader and one writer at a time.
+package final class Registration {
+    /// How the kernel reports readiness.
+    package enum Mode: Sendable {
+        /// One report for each change; the user reads or writes until EAGAIN before waiting again. No system call
+        /// per wait: for sockets that are ours.
+        case edge
+        /// One report for each wait, whatever the user left unread. One `epoll_ctl` per wait: for sockets inside a
+        /// library (libpq), which need not drain them, and for listening sockets.
+        case oneShot
+    }
+
+    /// What ended a wait.
+    package enum Outcome: Sendable, Equatable {
+        /// The descriptor is ready, or in an error state that the next call on it will report.
+        case ready
+        /// The deadline passed first.
+        case timedOut
+        /// ``cancelWaits()`` or ``deregister()`` was called.
+        case cancelled
+    }
+
+    private struct Side {
+        var ready = false
+        var continuation: UnsafeContinuation<Outcome, Never>?
+        var deadline = MonotonicTime.distantFuture
+    }
+
+    package let descriptor: CInt
+    let slot: Int
+    /// Generation and slot, as stored in `epoll_data`: an event for a descriptor number that has since been used again
+    /// does not match and is dropped.
+    let key: UInt64
+
+    private enum Direction { case read, write }
+
+    private unowned let loop: EventLoop
+    private let mode: Mode
+    private var read = Side()
+    private var write = Side()
+    private var cancelled = false
+    /// The earliest deadline for which a timer is in the loop's queue.
+    private var armedTimer = MonotonicTime.distantFuture
+
+    /// Whether the peer has closed its sending side or the connection is broken (edge mode only).
+    package private(set) var peerClosed = false
+
+    /// Called once on the loop's thread when ``peerClosed`` becomes true: lets a server cancel the work that nobody
+    /// waits for any more.
+    package var onPeerClosed: (() -> Void)?
+
+    init(loop: EventLoop, descriptor: CInt, mode: Mode, slot: Int, generation: UInt32) {
+        self.loop = loop
+        self.descriptor = descriptor
+        self.mode = mode
+        self.slot = slot
+        key = UInt64(generation) << 32 | UInt64(UInt32(slot))
+    }
+
+    /// Waits until the descriptor is readable (data, end of stream, an error, or a connection to accept).
+    package func readable(until deadline: MonotonicTime = .distantFuture) async -> Outcome {
+        await wait(.read, until: deadline)
+    }
+
+    /// Waits until the descriptor is writable (or in error).
+    package func writable(until deadline: MonotonicTime = .distantFuture) async -> Outcome {
+        await wait(.write, until: deadline)
+    }
+
+    /// Ends the waits under way, and all later ones, with ``Outcome/cancelled``.
+    package func cancelWaits() {
+        loop.preconditionOnLoop()
+        cancelled = true
+        resume(.read, .cancelled)
+        resume(.write, .cancelled)
+    }
+
+    /// Stops watching; call it before closing the descriptor. Ends waits with ``Outcome/cancelled``.
+    package func deregister() {
+        cancelWaits()
+        onPeerClosed = nil
+        loop.forget(self)
+    }
+
+    private subscript(_ direction: Direction) -> Side {
+        @inline(__always) get { direction == .read ? read : write }
+        @inline(__always) _modify {
+            if direction == .read { yield &read } else { yield &write }
+        }
+    }
+
+    private func wait(_ side: Direction, until deadline: MonotonicTime) async -> Outcome {
+        loop.preconditionOnLoop()
+        if cancelled { return .cancelled }
+        if self[side].ready {
+            self[side].ready = false
+            return .ready
+        }
+        precondition(self[side].continuation == nil, "two waits on one side of a socket")
+        return await withUnsafeContinuation { continuation in
+            self[side].continuation = continuation
+            self[side].deadline = deadline
+            if mode == .oneShot { armOneShot() }
+            armTimer(deadline)
+        }
+    }
+
+    private func armOneShot() {
+        var events = UInt32(0)
+        if read.continuation != nil { events |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue }
+        if write.continuation != nil { events |= EPOLLOUT.rawValue }
+        loop.rearm(self, events: events)
+    }
+
+    /// The kernel's report, on the loop's thread.
+    func deliver(_ events: UInt32) {
+        let broken = events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
+        if broken || events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 { becomeReady(.read) }
+        if broken || events & EPOLLOUT.rawValue != 0 { becomeReady(.write) }
+        if mode == .oneShot {
+            // One report disarms both sides; arm the one that still waits.
+            if !cancelled && (read.continuation != nil || write.continuation != nil) { armOneShot() }
+        } else if !peerClosed && (broken || events & EPOLLRDHUP.rawValue != 0) {
+            peerClosed = true
+            onPeerClosed?()
+        }
+    }
+
+    private func becomeReady(_ side: Direction) {
+        if self[side].continuation != nil {
+            resume(side, .ready)
+        } else if mode == .edge {
+            self[side].ready = true
+        }
+    }
+
+    private func resume(_ side: Direction, _ outcome: Outcome) {
+        guard let continuation = self[side].continuation else { return }
+        self[side].continuation = nil
+        self[side].deadline = .distantFuture
+        continuation.resume(returning: outcome)
+    }
+
+    // MARK: Deadlines
+
+    /// Makes sure a timer fires no later than `deadline`. Deadlines that move away (each request on a keep-alive
+    /// connection sets a new one) leave the old timer in place, which re-arms itself when it fires early.
+    private func armTimer(_ deadline: MonotonicTime) {
+        if deadline == .distantFuture || deadline >= armedTimer { return }
+        armedTimer = deadline
+        loop.schedule(at: deadline) { [weak self] in self?.timerFired(at: deadline) }
+    }
+
+    private func timerFired(at scheduled: MonotonicTime) {
+        if scheduled == armedTimer { armedTimer = .distantFuture }
+        if cancelled { return }
+        let now = loop.now
+        if read.deadline <= now { resume(.read, .timedOut) }
+        if write.deadline <= now { resume(.write, .timedOut) }
+        armTimer(min(read.deadline, write.deadline))
+    }
+}

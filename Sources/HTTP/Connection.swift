@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one connection: head, handler, response, and again.
+
+import EventLoop
+
+/// One client's connection, from accept to close: one task on the listener's loop, one request at a time, so that
+/// pipelined requests are answered in order and a client that sends ahead is stopped by TCP.
+final class Connection {
+    let listener: Listener
+    let socket: StreamSocket
+    let peer: SocketAddress
+    var configuration: Configuration { listener.configuration }
+    private(set) var parser: RequestParser
+    private(set) lazy var body = RequestBody(self)
+    private(set) lazy var response = ResponseWriter(self)
+
+    /// Bytes received and not used yet: the rest of a head, a body, a request sent ahead. Empty while the connection
+    /// is idle, so that idle connections hold no buffers; the loop's shared one receives.
+    private var input = InputBuffer()
+
+    private var isIdle = false
+    private var isCut = false
+    private var needsLinger = false
+    private var clientGoneAction: (() -> Void)?
+
+    init(listener: Listener, descriptor: CInt, peer: SocketAddress) throws(SystemError) {
+        self.listener = listener
+        self.peer = peer
+        parser = RequestParser(limits: listener.configuration.head)
+        socket = try StreamSocket(descriptor: descriptor, loop: listener.loop)
+        socket.onPeerClosed = { [unowned self] in reportClientGone() }
+    }
+
+    /// Serves requests until the connection ends, and closes it.
+    func run() async {
+        var served = 0
+        while let framing = await receiveHead(), await serve(framing) {
+            served += 1
+            // Requests sent ahead are served without waiting: leave room for the other connections.
+            if served % 64 == 0 { await listener.letOthersRun() }
+        }
+        if needsLinger && !isCut { await linger() }
+        socket.close()
+    }
+
+    /// Answers 503 without looking at the request, and closes.
+    func refuse() async {
+        // Wait for the request: an answer before it could be taken for one to nothing.
+        _ = await socket.receive(into: listener.scratch, until: .now() + configuration.lingerDeadline)
+        await answerRefusal(
+            HTTPError(.serviceUnavailable, code: "too_many_connections", message: "too many connections"),
+            ["Retry-After": "\(configuration.retryAfterSeconds)"])
+        await linger()
+        socket.close()
+    }
+
+    // MARK: For shutdown
+
+    /// Ends the connection if no request is under way.
+    func closeIfIdle() { if isIdle { cut() } }
+
+    /// Ends the connection, whatever is under way.
+    func cut() {
+        isCut = true
+        socket.cancel()
+        reportClientGone()
+    }
+
+    /// Whether the response under way may leave the connection open.
+    var mayPersist: Bool {
+        parser.head.keepAlive && !listener.isDraining && body.isDrainable(within: configuration.unreadBodyLimit)
+    }
+
+    // MARK: Head
+
+    /// The framing of the next request, whose head is then in ``parser``; nil when there will be none.
+    private func receiveHead() async -> BodyFraming? {
+        parser.reset()
+        do throws(HTTPError) {
+            if hasInput, let framing = try parseInput() { return framing }
+            var deadline = MonotonicTime.distantFuture
+            while true {
+                if hasInput {
+                    if deadline == .distantFuture { deadline = .now() + configuration.headDeadline }
+                } else {
+                    if listener.isDraining { return nil }
+                    isIdle = true
+                }
+                let received = await socket.receive(
+                    into: listener.scratch, until: isIdle ? listener.loop.now + configuration.idleDeadline : deadline)
+                isIdle = false
+                switch received {
+                case .bytes(let count):
+                    if let framing = try parseReceived(count) { return framing }
+                case .timedOut where hasInput:
+                    throw HTTPError(.requestTimeout, code: "request_timeout", message: "the request came too slowly")
+                case .end, .timedOut, .cancelled: return nil
+                }
+            }
+        } catch {
+            await answerRefusal(error)
+            return nil
+        }
+    }
+
+    /// Parses what has just come, in the loop's buffer if there is nothing older.
+    private func parseReceived(_ count: Int) throws(HTTPError) -> BodyFraming? {
+        let received = UnsafeRawBufferPointer(rebasing: listener.scratch[..<count])
+        if hasInput {
+            input.append(received)
+            return try parseInput()
+        }
+        let bytes = received.bindMemory(to: UInt8.self)
+        switch try parser.parse(bytes.span) {
+        case .needMore:
+            input.append(received)
+            return nil
+        case .head(let length, let framing):
+            if length < count { input.append(UnsafeRawBufferPointer(rebasing: received[length...])) }
+            return framing
+        }
+    }
+
+    private func parseInput() throws(HTTPError) -> BodyFraming? {
+        // The parser counts from the head's first byte.
+        let bytes = input.contents()
+        switch try parser.parse(bytes.span) {
+        case .needMore: return nil
+        case .head(let length, let framing):
+            input.drop(length)
+            return framing
+        }
+    }
+
+    // MARK: One exchange
+
+    /// Has the handler answer the request in ``parser``. Returns whether the connection can be used again.
+    private func serve(_ framing: BodyFraming) async -> Bool {
+        let start = MonotonicTime.now()
+        body.begin(framing, expectsContinue: parser.head.expectsContinue)
+        response.begin()
+        let request = Request(self, id: listener.nextRequestID(), received: start)
+        var failure: (any Error)?
+        do {
+            try await listener.handler.handle(request, response)
+            try await response.end()
+        } catch {
+            failure = error
+            await answerFailure(error)
+        }
+        clientGoneAction = nil
+        observe(request, failure)
+        if isCut { return false }
+        guard response.isComplete else {
+            // The end of the connection is the end of a 1.0 body: only a reset tells that it is not the real one.
+            if response.endsWithConnection { socket.resetOnClose() }
+            return false
+        }
+        if response.keepAlive, await body.drain(upTo: configuration.unreadBodyLimit) { return true }
+        needsLinger = !body.isAtEnd || body.failure != nil || hasInput
+        return false
+    }
+
+    /// The handler has thrown: answers, if that is still possible. Otherwise the connection is closed in the middle
+    /// of the body, so that the client sees a failure and not an end.
+    private func answerFailure(_ error: any Error) async {
+        let known = error as? HTTPError
+        if isCut || known?.isConnectionLost == true || response.hasSent || response.isComplete { return }
+        let answer = known ?? HTTPError(.internalServerError, code: "internal", message: "internal error")
+        response.restart()
+        try? await response.respond(
+            answer.status.because(answer.message), Self.errorHeaders, answer.jsonBody)
+    }
+
+    private func observe(_ request: Request, _ error: (any Error)?) {
+        guard let observer = listener.observer else { return }
+        let outcome: Exchange.Outcome =
+            response.isComplete ? .completed : response.hasSent ? .broken : .abandoned
+        let lost = isCut ? Status.serviceUnavailable : .clientGone
+        observer.exchangeFinished(
+            Exchange(
+                id: request.id, method: request.head.method, route: response.route,
+                status: (outcome == .abandoned ? lost : response.status ?? lost).code,
+                bodyBytes: response.bodyBytesSent, duration: .now() - request.received, peer: peer,
+                outcome: outcome, error: error))
+    }
+
+    // MARK: Refusals
+
+    private static let errorHeaders: Headers = ["Content-Type": "application/json"]
+
+    /// Answers a request that no handler has seen; the connection is of no use after it.
+    private func answerRefusal(_ error: HTTPError, _ headers: Headers = .none) async {
+        listener.observer?.requestRefused(Refusal(peer: peer, error: error))
+        needsLinger = true
+        var headers = headers
+        headers.add("Content-Type", "application/json")
+        let body = error.jsonBody
+        var bytes: [UInt8] = []
+        bytes.beginHead(
+            error.status, version: .http11, keepAlive: false, serverName: configuration.serverName,
+            date: listener.dateLine(), headers)
+        bytes.endHead(.length(body.count))
+        bytes.append(contentsOf: body)
+        try? await socket.send(bytes, patience: configuration.lingerDeadline)
+    }
+
+    /// Reads on for a while what the client still sends: closing a socket with unread bytes resets the connection,
+    /// and the reset overtakes our answer (RFC 9112 §9.6).
+    private func linger() async {
+        socket.endSending()
+        let deadline = MonotonicTime.now() + configuration.lingerDeadline
+        var left = 4 * 1024 * 1024
+        while left > 0, case .bytes(let count) = await socket.receive(into: listener.scratch, until: deadline) {
+            if MonotonicTime.now() > deadline { return }
+            left -= count
+        }
+    }
+
+    // MARK: The client's hang-up
+
+    func whenClientGone(_ action: @escaping () -> Void) {
+        clientGoneAction = action
+        if isCut || socket.peerClosed { reportClientGone() }
+    }
+
+    private func reportClientGone() {
+        let action = clientGoneAction
+        clientGoneAction = nil
+        action?()
+    }
+
+    // MARK: Input
+
+    var hasInput: Bool { !input.isEmpty }
+
+    /// Receives more bytes behind those that are there.
+    func receiveInput(until deadline: MonotonicTime) async -> StreamSocket.Received {
+        let received = await socket.receive(into: listener.scratch, until: deadline)
+        if case .bytes(let count) = received {
+            input.append(UnsafeRawBufferPointer(rebasing: listener.scratch[..<count]))
+        }
+        return received
+    }
+
+    /// Removes and returns up to `count` bytes.
+    func takeInput(upTo count: Int) -> [UInt8] { input.take(upTo: count) }
+
+    /// Removes as many bytes as `use` says that it used.
+    func consumeInput(_ use: (borrowing Span<UInt8>) throws(HTTPError) -> Int) throws(HTTPError) {
+        let bytes = input.contents()
+        input.drop(try use(bytes.span))
+    }
+
+    /// `100 Continue`, unless the response has begun: then the client knows already (RFC 9110 §10.1.1).
+    func sendContinue() async throws(HTTPError) {
+        if response.hasSent { return }
+        try await socket.send(Self.continueLine, patience: configuration.writeDeadline)
+    }
+
+    private static let continueLine = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
+}

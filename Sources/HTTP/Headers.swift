@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The header fields of a response, as a handler gives them.
+
+/// Names and values in order; a name may repeat.
+///
+/// What belongs to the server itself is left out of what is sent: Content-Length, Transfer-Encoding, Connection,
+/// Date and Server. Values may come from anywhere: control bytes in them are sent as spaces.
+package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
+    /// The fields, in the order they will be sent.
+    package private(set) var fields: [(name: String, value: String)]
+
+    package init(dictionaryLiteral elements: (String, String)...) {
+        fields = elements.map { (name: $0.0, value: $0.1) }
+    }
+
+    /// Adds a field after the others.
+    package mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
+
+    /// No fields.
+    package static let none = Headers(dictionaryLiteral: ())
+
+    private init(dictionaryLiteral: Void) { fields = [] }
+}

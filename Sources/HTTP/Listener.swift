@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// One event loop's share of a server: it accepts, keeps the connections, and lets them end.
+
+import CLinux
+import EventLoop
+import Glibc
+import Synchronization
+
+/// Accepts connections on one loop and runs each as a child task there.
+final class Listener: @unchecked Sendable {
+    // Rule for `@unchecked Sendable`: `let`s are immutable and Sendable or used on the loop's thread; each `var` is
+    // touched on the loop's thread only, which the doors, `serve()` and `drain(until:)`, check.
+
+    let loop: EventLoop
+    let configuration: Configuration
+    let handler: any Handler
+    let observer: (any ServerObserver)?
+    /// Where each receive of the loop's connections lands first; see ``StreamSocket/receive(into:until:)``.
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
+
+    private let openConnections: OpenConnections
+    private var descriptor: CInt
+    private var registration: Registration?
+    private var connections: [ObjectIdentifier: Connection] = [:]
+    /// Connection tasks that have not ended, those that only refuse included.
+    private var live = 0
+    private var date = DateLine()
+    private var requestID: UInt64
+    private let requestIDStep: UInt64
+
+    private(set) var isDraining = false
+    private var cutAt = MonotonicTime.distantFuture
+    private var hasEnded = false
+    private var isServing = false
+    /// Whoever waits for a change of `live` or `cutAt`, and whoever waits for the end.
+    private var drainWaiter: Waiter?
+    private var endWaiters: [Waiter] = []
+
+    init(
+        loop: EventLoop, descriptor: CInt, configuration: Configuration, handler: any Handler,
+        observer: (any ServerObserver)?, openConnections: OpenConnections, index: Int, of count: Int
+    ) {
+        self.loop = loop
+        self.descriptor = descriptor
+        self.configuration = configuration
+        self.handler = handler
+        self.observer = observer
+        self.openConnections = openConnections
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        // Milliseconds above 20 bits: more than a million requests a millisecond would be needed to meet a later run.
+        let milliseconds = UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000
+        requestID = milliseconds << 20 + UInt64(index)
+        requestIDStep = UInt64(count)
+    }
+
+    deinit {
+        closeListening()
+        scratch.deallocate()
+    }
+
+    // MARK: Serving
+
+    /// Serves until drained; returns when every connection's task has ended. Cancellation cuts everything off.
+    func serve() async {
+        loop.preconditionOnLoop()
+        isServing = true
+        await withDiscardingTaskGroup { group in
+            let cancellation = Waiter()
+            group.addTask { await self.cutWhenCancelled(cancellation) }
+            await accept(&group)
+            closeListening()
+            await waitUntilEmpty()
+            for connection in connections.values { connection.cut() }
+            group.cancelAll()
+            cancellation.resume()
+        }
+        hasEnded = true
+        for waiter in endWaiters { waiter.resume() }
+        endWaiters = []
+    }
+
+    /// Stops accepting, closes idle connections, gives the others until `deadline`; returns when all are gone.
+    func drain(until deadline: MonotonicTime) async {
+        loop.preconditionOnLoop()
+        isDraining = true
+        cutAt = min(cutAt, deadline)
+        registration?.cancelWaits()
+        for connection in connections.values { connection.closeIfIdle() }
+        drainWaiter?.resume()
+        guard isServing else { return closeListening() }
+        if hasEnded { return }
+        let waiter = Waiter()
+        endWaiters.append(waiter)
+        await withUnsafeContinuation { waiter.arm($0) }
+    }
+
+    private func accept(_ group: inout DiscardingTaskGroup) async {
+        guard !isDraining else { return }
+        do {
+            registration = try loop.register(descriptor, mode: .oneShot)
+        } catch {
+            observer?.acceptFailed("\(error)")
+            return
+        }
+        while !isDraining {
+            guard await registration?.readable() == .ready else { return }
+            if let error = acceptBatch(&group) {
+                observer?.acceptFailed("\(error)")
+                // Descriptors come free when connections close; trying at once would only burn the processor.
+                try? await loop.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
+    /// Accepts who waits, some at a time, so that a flood of connections does not keep the loop from serving those
+    /// it has. Returns the error if the system is out of something.
+    private func acceptBatch(_ group: inout DiscardingTaskGroup) -> SystemError? {
+        for _ in 0..<64 {
+            switch Accepted.one(from: descriptor) {
+            case .connection(let descriptor, let peer): admit(descriptor, peer, &group)
+            case .skipped: continue
+            case .none: return nil
+            case .exhausted(let error): return error
+            }
+        }
+        return nil
+    }
+
+    private func admit(_ descriptor: CInt, _ peer: SocketAddress, _ group: inout DiscardingTaskGroup) {
+        switch openConnections.admit() {
+        case .full:
+            _ = close(descriptor)
+        case .refused:
+            live += 1
+            group.addTask { await self.run(descriptor, peer) { await $0.refuse() } }
+        case .admitted:
+            live += 1
+            group.addTask { await self.run(descriptor, peer) { await $0.run() } }
+        }
+    }
+
+    /// A connection's task.
+    private func run(_ descriptor: CInt, _ peer: SocketAddress, _ body: (Connection) async -> Void) async {
+        do {
+            let connection = try Connection(listener: self, descriptor: descriptor, peer: peer)
+            let key = ObjectIdentifier(connection)
+            connections[key] = connection
+            if MonotonicTime.now() >= cutAt { connection.cut() }
+            await body(connection)
+            connections[key] = nil
+        } catch {
+            observer?.acceptFailed("\(error)")
+        }
+        live -= 1
+        openConnections.leave()
+        if live == 0 { drainWaiter?.resume() }
+    }
+
+    // MARK: Ending
+
+    private func waitUntilEmpty() async {
+        while live > 0 && MonotonicTime.now() < cutAt {
+            let waiter = Waiter()
+            drainWaiter = waiter
+            if cutAt != .distantFuture { loop.schedule(at: cutAt) { waiter.resume() } }
+            await withUnsafeContinuation { waiter.arm($0) }
+        }
+        drainWaiter = nil
+    }
+
+    private func cutWhenCancelled(_ waiter: Waiter) async {
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { waiter.arm($0) }
+        } onCancel: {
+            waiter.resume()
+        }
+        // Also reached when `serve()` is over, where it does no harm.
+        isDraining = true
+        cutAt = .init(nanoseconds: 0)
+        registration?.cancelWaits()
+        drainWaiter?.resume()
+    }
+
+    private func closeListening() {
+        registration?.deregister()
+        registration = nil
+        if descriptor >= 0 { _ = close(descriptor) }
+        descriptor = -1
+    }
+
+    // MARK: For connections
+
+    /// The Date field's line for now.
+    func dateLine() -> [UInt8] { date.current() }
+
+    func nextRequestID() -> UInt64 {
+        requestID &+= requestIDStep
+        return requestID
+    }
+
+    /// Suspends the caller until the loop has looked at its sockets: for work that never has to wait.
+    func letOthersRun() async {
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            // A timer that is due fires after the next poll; a yield would come back before it.
+            loop.schedule(at: loop.now) { continuation.resume() }
+        }
+    }
+}
+
+/// The number of open connections over all loops, and the rule for one more.
+final class OpenConnections: Sendable {
+    enum Admission { case admitted, refused, full }
+
+    private let count = Atomic<Int>(0)
+    private let limit: Int
+    /// How many may be told why they are refused at the same time; beyond it they are closed without a word.
+    private let refusalRoom: Int
+
+    init(limit: Int) {
+        self.limit = limit
+        refusalRoom = 16 + limit / 16
+    }
+
+    var current: Int { count.load(ordering: .relaxed) }
+
+    /// Counts one more, unless it is `full`; each other answer must be followed by ``leave()``.
+    func admit() -> Admission {
+        let now = count.add(1, ordering: .relaxed).newValue
+        if now <= limit { return .admitted }
+        if now <= limit + refusalRoom { return .refused }
+        leave()
+        return .full
+    }
+
+    func leave() { count.subtract(1, ordering: .relaxed) }
+}

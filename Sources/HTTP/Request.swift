@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a handler is, and what it is given.
+
+package import EventLoop
+
+/// Answers requests.
+package protocol Handler: Sendable {
+    /// Answers `request` through `response`; called on the event loop of the connection, one request at a time for
+    /// each connection, and neither argument is used after it returns.
+    ///
+    /// What it throws before any byte of the response has left becomes an error response (an ``HTTPError`` its own,
+    /// anything else a 500 that tells nothing); later, it breaks the response off, so that the client cannot take
+    /// what it got for the whole.
+    func handle(_ request: Request, _ response: ResponseWriter) async throws
+}
+
+/// A request, for as long as its handler runs.
+package struct Request {
+    package let head: RequestHead
+    package let body: RequestBody
+    /// The client's address.
+    package let peer: SocketAddress
+    /// Unique in this process, and with time in its upper bits, so that it does not repeat after a restart.
+    package let id: UInt64
+    /// When the head was complete.
+    package let received: MonotonicTime
+    /// The loop that the handler runs on.
+    package let loop: EventLoop
+    private let connection: Connection
+
+    init(_ connection: Connection, id: UInt64, received: MonotonicTime) {
+        head = connection.parser.head
+        body = connection.body
+        peer = connection.peer
+        loop = connection.listener.loop
+        self.id = id
+        self.received = received
+        self.connection = connection
+    }
+
+    /// Has `action` called on the loop, at most once, if the client closes its side of the connection, or the server
+    /// is cut off by its shutdown deadline, while the handler runs; at once if that has happened. A later call
+    /// replaces the action of an earlier one.
+    ///
+    /// A client that closes only its sending side counts as gone, as it does for nginx and Go: the two cannot be
+    /// told apart before something is sent.
+    package func onClientGone(_ action: @escaping () -> Void) { connection.whenClientGone(action) }
+}

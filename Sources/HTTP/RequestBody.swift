@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// A request's body, read when the handler asks for it.
+
+import EventLoop
+
+/// The body of one request. Nothing is read before it is asked for: a client that sends to a handler that does not
+/// read is stopped by TCP.
+package final class RequestBody {
+    private unowned let connection: Connection
+    private var framing = BodyFraming.none
+    private var remaining = 0
+    private var decoder = ChunkedDecoder()
+    /// `100 Continue` is still owed.
+    private(set) var owesContinue = false
+    /// Nothing more can be read: the framing was broken, or the time was up.
+    private(set) var failure: HTTPError?
+    /// How long may still be waited; see ``Configuration/bodyDeadline``.
+    private var patience = Duration.zero
+
+    init(_ connection: Connection) { self.connection = connection }
+
+    func begin(_ framing: BodyFraming, expectsContinue: Bool) {
+        self.framing = framing
+        failure = nil
+        switch framing {
+        case .none: owesContinue = false
+        case .length(let length):
+            remaining = length
+            owesContinue = expectsContinue
+        case .chunked:
+            decoder = ChunkedDecoder()
+            owesContinue = expectsContinue
+        }
+        patience = connection.configuration.bodyDeadline
+    }
+
+    /// The length the client has declared, in bytes; nil if the body is chunked.
+    package var declaredLength: Int? {
+        switch framing {
+        case .none: 0
+        case .length(let length): length
+        case .chunked: nil
+        }
+    }
+
+    /// Whether the whole body has been read.
+    package var isAtEnd: Bool {
+        switch framing {
+        case .none: true
+        case .length: remaining == 0
+        case .chunked: decoder.isDone
+        }
+    }
+
+    /// Whether no more than `limit` bytes are known to be unread.
+    func isDrainable(within limit: Int) -> Bool {
+        if failure != nil || owesContinue { return false }
+        if case .length = framing { return remaining <= limit }
+        return true
+    }
+
+    /// The next bytes, as many as have come, at least one; nil at the end.
+    ///
+    /// - Throws: 400 for broken chunks, 408 if the client is too slow, ``HTTPError/clientGone``,
+    ///   ``HTTPError/shutDown``.
+    package func read() async throws(HTTPError) -> [UInt8]? {
+        if let failure { throw failure }
+        do {
+            while !isAtEnd {
+                if connection.hasInput {
+                    // The client did not wait (RFC 9110 §10.1.1 lets us leave the 100 out then).
+                    owesContinue = false
+                    let bytes = try take()
+                    if !bytes.isEmpty { return bytes }
+                } else {
+                    try await fill()
+                }
+            }
+            return nil
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// - Throws: 413 if it has more than `limit` bytes, at once if the client declares so; and as ``read()``.
+    package func collect(upTo limit: Int) async throws(HTTPError) -> [UInt8] {
+        if let declaredLength, declaredLength > limit { throw Self.tooLarge(limit) }
+        var body: [UInt8] = []
+        while let bytes = try await read() {
+            if body.count + bytes.count > limit { throw Self.tooLarge(limit) }
+            if body.isEmpty { body = bytes } else { body.append(contentsOf: bytes) }
+            if let declaredLength { body.reserveCapacity(declaredLength) }
+        }
+        return body
+    }
+
+    /// Reads and drops what is left, up to `limit` bytes. Returns whether the end was reached.
+    func drain(upTo limit: Int) async -> Bool {
+        if isAtEnd { return failure == nil }
+        guard isDrainable(within: limit) else { return false }
+        var dropped = 0
+        do {
+            while let bytes = try await read() {
+                dropped += bytes.count
+                if dropped > limit { return false }
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func take() throws(HTTPError) -> [UInt8] {
+        switch framing {
+        case .none: return []
+        case .length:
+            let bytes = connection.takeInput(upTo: remaining)
+            remaining -= bytes.count
+            return bytes
+        case .chunked:
+            var bytes: [UInt8] = []
+            try connection.consumeInput { (input) throws(HTTPError) in
+                try decoder.decode(input, into: &bytes)
+            }
+            return bytes
+        }
+    }
+
+    private func fill() async throws(HTTPError) {
+        if owesContinue {
+            owesContinue = false
+            try await connection.sendContinue()
+        }
+        let start = MonotonicTime.now()
+        let received = await connection.receiveInput(until: start + patience)
+        switch received {
+        case .bytes(let count):
+            let earned = Duration.nanoseconds(count * 1_000_000_000 / (16 * 1024))
+            patience = min(patience - (.now() - start) + earned, connection.configuration.bodyDeadline)
+            if patience < .zero { patience = .zero }
+        case .end: throw .clientGone
+        case .timedOut:
+            throw HTTPError(.requestTimeout, code: "request_timeout", message: "the request body came too slowly")
+        case .cancelled: throw .shutDown
+        }
+    }
+
+    private static func tooLarge(_ limit: Int) -> HTTPError {
+        HTTPError(
+            .contentTooLarge, code: "body_too_large", message: "the request body has more than \(limit) bytes")
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// The head of a response as bytes (RFC 9112 §4-6). Pure: the date is an argument.
+
+/// What says where a response's body ends.
+enum ResponseFraming: Equatable {
+    /// 204, 304: no body and nothing said about one.
+    case bodyless
+    case length(Int)
+    case chunked
+    /// HTTP/1.0 without a length: the body ends with the connection.
+    case untilClose
+}
+
+extension [UInt8] {
+    /// The bytes of the text.
+    @inline(__always)
+    mutating func append(_ text: StaticString) {
+        append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// `value`, which is not negative, in the given base (10 or 16, lower case).
+    mutating func append(_ value: Int, base: Int = 10) {
+        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        Swift.withUnsafeMutableBytes(of: &digits) { digits in
+            var rest = value
+            var start = digits.count
+            repeat {
+                start -= 1
+                let digit = UInt8(truncatingIfNeeded: rest % base)
+                digits[start] = digit < 10 ? 0x30 + digit : 0x57 + digit
+                rest /= base
+            } while rest > 0
+            append(contentsOf: UnsafeRawBufferPointer(rebasing: digits[start...]))
+        }
+    }
+
+    /// Status line and fields of a response, without the field that frames the body and without the empty line:
+    /// those follow with ``endHead(_:)``.
+    mutating func beginHead(
+        _ status: Status, version: Version, keepAlive: Bool, serverName: String?, date: [UInt8], _ headers: Headers
+    ) {
+        // RFC 9112 §2.6 (9110 §2.5): we answer with our own version; a 1.0 client takes it.
+        append("HTTP/1.1 ")
+        append(Int(status.code))
+        append(UInt8(ascii: " "))
+        if let reason = status.reason {
+            append(contentsOf: reason.utf8)
+        } else {
+            append(Status.standardReason(status.code))
+        }
+        append("\r\n")
+        if let serverName {
+            append("Server: ")
+            append(contentsOf: serverName.utf8)
+            append("\r\n")
+        }
+        append(contentsOf: date)
+        if !keepAlive {
+            append("Connection: close\r\n")
+        } else if version == .http10 {
+            append("Connection: keep-alive\r\n")
+        }
+        for (name, value) in headers.fields where !Self.belongsToServer(name) {
+            precondition(Self.isToken(name), "not a header name: \(name)")
+            append(contentsOf: name.utf8)
+            append(": ")
+            appendFieldValue(value)
+            append("\r\n")
+        }
+    }
+
+    /// The field that frames the body, and the end of the head.
+    mutating func endHead(_ framing: ResponseFraming) {
+        switch framing {
+        case .bodyless, .untilClose: break
+        case .length(let length):
+            append("Content-Length: ")
+            append(length)
+            append("\r\n")
+        case .chunked: append("Transfer-Encoding: chunked\r\n")
+        }
+        append("\r\n")
+    }
+
+    /// `value` with a space for each byte that could end the line and begin another one (response splitting).
+    private mutating func appendFieldValue(_ value: String) {
+        let start = count
+        append(contentsOf: value.utf8)
+        for index in start..<count where !Byte.isFieldContent(self[index]) { self[index] = Byte.space }
+    }
+
+    private static func isToken(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.allSatisfy { ByteSet.token.contains($0) }
+    }
+
+    private static func belongsToServer(_ name: String) -> Bool {
+        func matches(_ lowercase: StaticString) -> Bool {
+            name.utf8.elementsEqual(
+                UnsafeBufferPointer(start: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
+            ) { Byte.lowercased($0) == $1 }
+        }
+        switch name.utf8.count {
+        case 4: return matches("date")
+        case 6: return matches("server")
+        case 10: return matches("connection")
+        case 14: return matches("content-length")
+        case 17: return matches("transfer-encoding")
+        default: return false
+        }
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// One connected socket: receive and send with deadlines. TLS will stand at this same place.
+
+import CLinux
+import EventLoop
+import Glibc
+
+/// A connected, non-blocking socket that suspends its user while the kernel is not ready. Loop thread only.
+final class StreamSocket {
+    /// What a receive came to.
+    enum Received: Equatable {
+        case bytes(Int)
+        /// The peer has closed its side, or the connection is broken.
+        case end
+        case timedOut
+        /// ``cancel()`` was called.
+        case cancelled
+    }
+
+    private let descriptor: CInt
+    private let registration: Registration
+    private let loop: EventLoop
+    /// The last receive emptied the kernel's buffer: what comes later is reported anew (edge mode), so the next
+    /// receive waits first and one `recv` per request that would only say EAGAIN is saved.
+    private var drained = false
+    private var cancelled = false
+
+    /// Takes over `descriptor`, which it closes in any case.
+    init(descriptor: CInt, loop: EventLoop) throws(SystemError) {
+        self.descriptor = descriptor
+        self.loop = loop
+        do {
+            registration = try loop.register(descriptor, mode: .edge)
+        } catch {
+            _ = Glibc.close(descriptor)
+            throw error
+        }
+    }
+
+    /// Whether the peer has closed its sending side or the connection is broken.
+    var peerClosed: Bool { registration.peerClosed }
+
+    /// Called once when ``peerClosed`` becomes true.
+    var onPeerClosed: (() -> Void)? {
+        get { registration.onPeerClosed }
+        set { registration.onPeerClosed = newValue }
+    }
+
+    /// Ends waits under way and later ones.
+    func cancel() {
+        cancelled = true
+        registration.cancelWaits()
+    }
+
+    /// Closes the socket; the last thing done with it.
+    func close() {
+        registration.deregister()
+        _ = Glibc.close(descriptor)
+    }
+
+    /// Tells the peer that nothing more will be sent.
+    func endSending() { _ = shutdown(descriptor, CInt(SHUT_WR)) }
+
+    /// Makes the later ``close()`` a reset, which the peer cannot take for an orderly end; unsent bytes are lost.
+    func resetOnClose() {
+        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+        _ = setsockopt(
+            descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+    }
+
+    /// Receives at least one byte into `buffer`, or says why not. The bytes are there when this returns and the task
+    /// has not been suspended since, so `buffer` may be shared by all connections of the loop.
+    func receive(into buffer: UnsafeMutableRawBufferPointer, until deadline: MonotonicTime) async -> Received {
+        // After a hang-up no further report will come: read on until the end shows.
+        var mustWait = drained && !registration.peerClosed
+        while true {
+            if cancelled { return .cancelled }
+            if mustWait {
+                switch await registration.readable(until: deadline) {
+                case .ready: break
+                case .timedOut: return .timedOut
+                case .cancelled: return .cancelled
+                }
+            }
+            let count = retryingInterrupted { recv(descriptor, buffer.baseAddress, buffer.count, 0) }
+            if count > 0 {
+                drained = count < buffer.count
+                return .bytes(count)
+            }
+            if count == 0 || errno != EAGAIN { return .end }
+            mustWait = true
+        }
+    }
+
+    /// Sends everything, in order. Suspends while the peer is slow, for `patience` at most without any progress, and
+    /// never past `deadline`.
+    ///
+    /// The first attempt is made in the caller's own frame: nearly every response goes out whole, and then no async
+    /// call is made for it.
+    @inline(__always)
+    func send(
+        _ first: [UInt8], _ second: [UInt8] = [], _ third: StaticString = "", patience: Duration,
+        deadline: MonotonicTime = .distantFuture
+    ) async throws(HTTPError) {
+        let total = first.count + second.count + third.utf8CodeUnitCount
+        let sent = try attempt(first, second, third, skipping: 0)
+        if sent < total { try await sendRest(first, second, third, from: sent, of: total, patience, deadline) }
+    }
+
+    private func sendRest(
+        _ first: [UInt8], _ second: [UInt8], _ third: StaticString, from start: Int, of total: Int,
+        _ patience: Duration, _ deadline: MonotonicTime
+    ) async throws(HTTPError) {
+        var sent = start
+        while sent < total {
+            switch await registration.writable(until: min(deadline, .now() + patience)) {
+            case .ready:
+                if deadline != .distantFuture && .now() > deadline { throw .writeTimedOut }
+                sent += try attempt(first, second, third, skipping: sent)
+            case .timedOut: throw .writeTimedOut
+            case .cancelled: throw .shutDown
+            }
+        }
+    }
+
+    /// Sends what the kernel takes now, which may be nothing.
+    private func attempt(
+        _ first: [UInt8], _ second: [UInt8], _ third: StaticString, skipping sent: Int
+    ) throws(HTTPError) -> Int {
+        if cancelled { throw .shutDown }
+        let count = retryingInterrupted { transmit(first, second, third, skipping: sent) }
+        if count >= 0 { return count }
+        if errno != EAGAIN { throw .clientGone }
+        return 0
+    }
+
+    /// One system call with what is left of the three parts. MSG_NOSIGNAL: a peer that is gone is an error here, and
+    /// not the SIGPIPE that would end the process.
+    private func transmit(_ first: [UInt8], _ second: [UInt8], _ third: StaticString, skipping sent: Int) -> Int {
+        let flags = CInt(MSG_NOSIGNAL)
+        return first.withUnsafeBytes { first in
+            if second.isEmpty && third.utf8CodeUnitCount == 0 {
+                return Glibc.send(descriptor, first.baseAddress! + sent, first.count - sent, flags)
+            }
+            return second.withUnsafeBytes { second in
+                let parts = [
+                    UnsafeRawBufferPointer(first), UnsafeRawBufferPointer(second),
+                    UnsafeRawBufferPointer(start: third.utf8Start, count: third.utf8CodeUnitCount),
+                ]
+                return withUnsafeTemporaryAllocation(of: iovec.self, capacity: parts.count) { vector in
+                    var skip = sent
+                    var used = 0
+                    for part in parts {
+                        let skipped = min(skip, part.count)
+                        skip -= skipped
+                        if skipped == part.count { continue }
+                        vector[used] = iovec(
+                            iov_base: UnsafeMutableRawPointer(mutating: part.baseAddress! + skipped),
+                            iov_len: part.count - skipped)
+                        used += 1
+                    }
+                    var message = msghdr()
+                    message.msg_iov = vector.baseAddress
+                    message.msg_iovlen = used
+                    return sendmsg(descriptor, &message, flags)
+                }
+            }
+        }
+    }
+}

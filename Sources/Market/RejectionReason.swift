@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Why a record was refused. The raw value is the stable code that the log, SQL and HTTP show; a code is never reused
+/// for another meaning.
+package enum RejectionReason: String, CaseIterable, Sendable {
+    /// The bytes are not a record of the topic's schema.
+    case undecodable
+    /// A line that is not of its file's format: wrong number of columns, invalid JSON.
+    case malformedLine = "malformed_line"
+    case symbolMissing = "symbol_missing"
+    case symbolSyntax = "symbol_syntax"
+    case tsMissing = "ts_missing"
+    case tsUnreadable = "ts_unreadable"
+    case tsBeforeEpoch = "ts_before_1970"
+    case tsInFuture = "ts_in_future"
+    case priceMissing = "price_missing"
+    case priceUnreadable = "price_unreadable"
+    case priceNotFinite = "price_not_finite"
+    case priceNotPositive = "price_not_positive"
+    case sizeMissing = "size_missing"
+    case sizeUnreadable = "size_unreadable"
+    case sizeNotFinite = "size_not_finite"
+    case sizeNegative = "size_negative"
+    case notionalNotFinite = "notional_not_finite"
+    case tradeIDMissing = "trade_id_missing"
+    case sourceSyntax = "source_syntax"
+    case conditionSyntax = "condition_syntax"
+
+    /// What is wrong, in a sentence.
+    package var sentence: String {
+        switch self {
+        case .undecodable: "The bytes are not a record of this topic's schema."
+        case .malformedLine:
+            "The line is not of its file's format: its columns do not match the header, or its JSON is invalid."
+        case .symbolMissing: "The trade has no symbol."
+        case .symbolSyntax:
+            "The symbol is not 1 to \(SymbolSyntax.maximumLength) ASCII letters, digits and . - _ : / ^ = & + @ # $ ! * ~ |."
+        case .tsMissing: "The trade has no time."
+        case .tsUnreadable: "The time is neither an epoch count nor RFC 3339."
+        case .tsBeforeEpoch: "The time lies before 1970."
+        case .tsInFuture: "The time lies further in the future than allowed."
+        case .priceMissing: "The trade has no price."
+        case .priceUnreadable: "The price is not a number."
+        case .priceNotFinite: "The price is not finite."
+        case .priceNotPositive: "The price is zero or negative."
+        case .sizeMissing: "The trade has no size."
+        case .sizeUnreadable: "The size is not a number."
+        case .sizeNotFinite: "The size is not finite."
+        case .sizeNegative: "The size is negative."
+        case .notionalNotFinite: "Price times size is beyond what a double can hold, so no bar could hold it."
+        case .tradeIDMissing: "The trade has no id, and ingest gave it none."
+        case .sourceSyntax: "The source is not a name as symbols are."
+        case .conditionSyntax: "A condition is not UTF-8 text, or holds a zero byte."
+        }
+    }
+}

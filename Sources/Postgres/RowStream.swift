@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLibPQ
+package import EventLoop
+
+/// The rows of a running statement, one at a time (libpq's single-row mode, PostgreSQL 15 docs, 34.6).
+///
+/// Nothing is read from the socket while the caller does not ask for rows, so a slow caller slows the server down and
+/// memory stays flat. Read to the end or call ``cancel()``: the connection is busy until then. A stream that is let go
+/// of before is cancelled by the connection's next operation.
+package final class RowStream {
+    /// Known before the first row, and for a result without rows; empty for a statement that returns none.
+    package let columns: [ColumnDescription]
+    /// What the server says it did (`SELECT 42`); empty until the end.
+    package private(set) var commandTag = ""
+    /// Rows handed out so far.
+    package private(set) var rowCount = 0
+
+    private let connection: PostgresConnection
+    private let operation: Operation
+    /// The row handed out last, or the first one while `isAhead`.
+    private var current: OpaquePointer?
+    private var isAhead: Bool
+    /// Whether `current` is the operation's last result, still to be judged by ``conclude()``.
+    fileprivate private(set) var isAtLast: Bool
+    private var isOpen = true
+    /// Reads without a wait since the last one: see ``readAhead``.
+    private var eagerReads = 0
+
+    /// How often to read what has meanwhile arrived before going through the loop again: saves its three system calls,
+    /// and leaves the loop's other connections waiting for no more than about 16 socket reads.
+    private static let readAhead = 16
+
+    init(connection: PostgresConnection, operation: Operation, first: OwnedResult) {
+        self.connection = connection
+        self.operation = operation
+        columns = first.columns
+        isAhead = first.status == PGRES_SINGLE_TUPLE
+        isAtLast = !isAhead
+        current = first.release()
+    }
+
+    deinit {
+        if let current { PQclear(current) }
+        if isOpen && connection.activity == .streaming { connection.activity = .abandoned }
+    }
+
+    /// The next row, or nil after the last. The row before it becomes invalid.
+    package func next() async throws(PostgresError) -> Row? {
+        if let row = nextBuffered() { return row }
+        return try await nextAfterWaiting()
+    }
+
+    /// The next row if it is in memory already. Nil does not mean the end: then ask ``next()``. For loops that count
+    /// nanoseconds, as this is an ordinary call.
+    package func nextBuffered() -> Row? {
+        if isAhead {
+            isAhead = false
+            rowCount += 1
+            return Row(stream: self, result: current!)
+        }
+        guard isOpen, !isAtLast, let handle = try? connection.liveHandle(), PQisBusy(handle) == 0 else { return nil }
+        if let current { PQclear(current) }
+        current = PQgetResult(handle)
+        if let current, PQresultStatus(current) == PGRES_SINGLE_TUPLE {
+            rowCount += 1
+            return Row(stream: self, result: current)
+        }
+        // The end, or an error: kept for conclude() to judge.
+        isAtLast = true
+        return nil
+    }
+
+    private func nextAfterWaiting() async throws(PostgresError) -> Row? {
+        while isOpen {
+            if isAtLast {
+                try await conclude()
+                return nil
+            }
+            do {
+                try await receive()
+            } catch {
+                isOpen = false
+                throw error
+            }
+            if let row = nextBuffered() { return row }
+        }
+        return nil
+    }
+
+    /// Takes in more of the server's output, waiting if there is none.
+    private func receive() async throws(PostgresError) {
+        if eagerReads < Self.readAhead {
+            eagerReads += 1
+            if PQconsumeInput(try connection.liveHandle()) == 0 { return try broken() }
+            if PQisBusy(try connection.liveHandle()) == 0 { return }
+        }
+        eagerReads = 0
+        try await connection.awaitReadable(operation)
+        if PQconsumeInput(try connection.liveHandle()) == 0 { try broken() }
+    }
+
+    /// The socket broke: what the server said before is better than what libpq makes of the break.
+    private func broken() throws(PostgresError) {
+        if PQisBusy(try connection.liveHandle()) != 0 { throw connection.lose() }
+    }
+
+    /// Judges the last result: the command tag, or an error; and ends the operation.
+    fileprivate func conclude() async throws(PostgresError) {
+        isOpen = false
+        var failure: PostgresError?
+        if let pointer = current {
+            current = nil
+            let last = OwnedResult(pointer)
+            switch last.status {
+            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
+                try await connection.cleanUp()
+                throw PostgresError(.usage, "COPY needs copyIn or copyOut")
+            default:
+                if last.isError { failure = PostgresError(result: last.pointer) } else { commandTag = last.commandTag }
+            }
+        }
+        do {
+            try await connection.collectResults(operation) { _ in }
+        } catch {
+            throw failure ?? error
+        }
+        if let failure { throw failure }
+    }
+
+    /// Stops before the end: asks the server to cancel and reads the rest away, within
+    /// ``ConnectionSettings/drainTimeout``; the connection is then free again, or closed.
+    package func cancel() async {
+        if !isOpen { return }
+        isOpen = false
+        if let current { PQclear(current) }
+        current = nil
+        guard connection.isOpen else { return }
+        do {
+            try await connection.cleanUp()
+        } catch {
+            // The connection is closed and says why; there is nothing more to stop.
+        }
+    }
+
+    /// One row; valid until the next call of `next`, `nextBuffered` or `cancel`.
+    package struct Row: ColumnAccess {
+        private let stream: RowStream
+        private let result: OpaquePointer
+
+        init(stream: RowStream, result: OpaquePointer) {
+            self.stream = stream
+            self.result = result
+        }
+
+        package var columns: [ColumnDescription] { stream.columns }
+
+        package func unsafeBytes(_ column: Int) -> UnsafeRawBufferPointer? {
+            precondition(stream.current == result, "a row used after the next one was asked for")
+            return valueBytes(result, row: 0, column: Int32(column))
+        }
+    }
+}
+
+extension PostgresConnection {
+    /// Runs one statement and streams its rows; returns when the first row, the empty result or an error is there.
+    ///
+    /// `deadline` is for the whole stream, the caller's own pauses included.
+    package func stream(
+        _ sql: String, _ parameters: [Parameter] = [], resultFormat: WireFormat = .text,
+        deadline: MonotonicTime? = nil
+    ) async throws(PostgresError) -> RowStream {
+        let operation = try await start(.statement, deadline: deadline)
+        try await sendQuery(sql, parameters, resultFormat, operation)
+        return try await openStream(operation)
+    }
+
+    /// As ``stream(_:_:resultFormat:deadline:)-(String,_,_,_)``, for a prepared statement.
+    package func stream(
+        _ statement: Statement, _ parameters: [Parameter] = [], resultFormat: WireFormat = .text,
+        deadline: MonotonicTime? = nil
+    ) async throws(PostgresError) -> RowStream {
+        try await retryingStalePlan(statement, deadline) { operation throws(PostgresError) in
+            try await self.sendPrepared(statement, parameters, resultFormat, operation)
+            return try await self.openStream(operation)
+        }
+    }
+
+    /// Switches to single-row mode, which must happen right after the statement is sent, and waits for the first
+    /// result.
+    private func openStream(_ operation: Operation) async throws(PostgresError) -> RowStream {
+        activity = .streaming
+        if PQsetSingleRowMode(try liveHandle()) == 0 {
+            throw lose(PostgresError(.usage, "libpq refused single-row mode"))
+        }
+        guard let result = try await nextResult(operation) else {
+            try finish(PostgresError(.usage, "the server sent no result"))
+            throw lose()
+        }
+        let stream = RowStream(connection: self, operation: operation, first: result)
+        if stream.isAtLast { try await stream.conclude() }
+        return stream
+    }
+}

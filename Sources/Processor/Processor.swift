@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import EventLog
+package import EventLoop
+package import Logging
+package import Market
+package import Postgres
+import Records
+import Synchronization
+
+/// The topics that trades pass through, by what they are for.
+package struct TopicRoles: Sendable {
+    package var staging: String
+    package var valid: String
+    package var rejected: String
+
+    package init(staging: String, valid: String, rejected: String) {
+        self.staging = staging
+        self.valid = valid
+        self.rejected = rejected
+    }
+}
+
+/// A place between two steps where a test may make the processor fail, as if the process had died there.
+enum ProcessingStep: CaseIterable, Sendable {
+    case validated, forwarded
+    case began, advanced, tradesWritten, barsWritten, latestWritten, rejectedWritten, counted, committed
+}
+
+/// How far a processor has come; read by whoever shows progress, from any thread.
+package final class ProcessorProgress: Sendable {
+    private let acceptedCount = Atomic<Int64>(0)
+    private let repeatedCount = Atomic<Int64>(0)
+    private let rejectedCount = Atomic<Int64>(0)
+    private let validatedCount = Atomic<Int64>(0)
+
+    package init() {}
+
+    /// Trades committed to the store since the start.
+    package var accepted: Int64 { acceptedCount.load(ordering: .relaxed) }
+    /// Trades that the store had already.
+    package var alreadyThere: Int64 { repeatedCount.load(ordering: .relaxed) }
+    /// Records refused and kept as such.
+    package var rejected: Int64 { rejectedCount.load(ordering: .relaxed) }
+    /// Records validated.
+    package var validated: Int64 { validatedCount.load(ordering: .relaxed) }
+    /// Records that have reached the store, one way or another.
+    package var settled: Int64 { accepted + alreadyThere + rejected }
+
+    func committed(_ outcome: TradeSink.Outcome) {
+        acceptedCount.add(Int64(outcome.accepted), ordering: .relaxed)
+        repeatedCount.add(Int64(outcome.alreadyThere), ordering: .relaxed)
+        rejectedCount.add(Int64(outcome.rejected), ordering: .relaxed)
+    }
+
+    func validated(_ count: Int) { validatedCount.add(Int64(count), ordering: .relaxed) }
+}
+
+/// Takes records from the log to the store: staged ones are validated, valid ones and rejected ones are committed.
+///
+/// Two loops side by side, each the owner of its own place in the log. What may pass (a lost connection, a deadlock, a
+/// full disk) is tried again with growing pauses, for ever; what cannot is thrown.
+package struct Processor: Sendable {
+    package struct Configuration: Sendable {
+        package var topics: TopicRoles
+        package var rules = TradeRules()
+        /// About how many bytes of records one transaction takes at most.
+        package var batchBytes = 8 << 20
+        /// The name under which partitions are claimed, for operators.
+        package var owner: String
+
+        package init(topics: TopicRoles, owner: String) {
+            self.topics = topics
+            self.owner = owner
+        }
+    }
+
+    /// Session parameters of the store's connection. Every statement of the sink looks up rows by key: a nested loop over
+    /// an index is right, however many rows the planner imagines in a temporary table or an array.
+    package static let sessionParameters = [
+        "TimeZone": "UTC", "DateStyle": "ISO", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
+    ]
+
+    static let validatorGroup = "tapedeck.validate"
+    static let sinkGroup = "tapedeck.sink"
+    /// How long to wait for records before looking whether to stop.
+    private static let wait = Duration.milliseconds(250)
+
+    private let configuration: Configuration
+    private let log: any EventLog
+    private let store: ConnectionSettings
+    private let loop: EventLoop
+    private let logger: Logger
+    private let now: @Sendable () -> Timestamp
+    package let progress: ProcessorProgress
+    /// Called at each step; for tests.
+    var atStep: (@Sendable (ProcessingStep) throws -> Void)?
+
+    /// - Parameters:
+    ///   - store: the writer's database.
+    ///   - loop: the event loop that the tasks run on.
+    ///   - now: the clock that times in the future are judged by.
+    package init(
+        _ configuration: Configuration, log: any EventLog, store: ConnectionSettings, loop: EventLoop,
+        logger: Logger, progress: ProcessorProgress = ProcessorProgress(), now: @escaping @Sendable () -> Timestamp
+    ) {
+        self.configuration = configuration
+        self.log = log
+        self.store = store
+        self.loop = loop
+        self.logger = logger
+        self.progress = progress
+        self.now = now
+    }
+
+    /// Processes until the task is cancelled; a transaction under way is rolled back, and done again after the next start.
+    ///
+    /// - Throws: what no repetition can mend, with what to do about it.
+    package func run() async throws {
+        // Children inherit no preference from the caller's actor, only from the task; so it is stated.
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask(executorPreference: loop) { try await self.retrying("validation") { try await validate() } }
+            group.addTask(executorPreference: loop) { try await self.retrying("the store") { try await sink() } }
+            try await group.next()
+            group.cancelAll()
+            try await group.waitForAll()
+        }
+    }
+
+    private func retrying(_ what: String, _ body: () async throws -> Void) async throws {
+        var pause = Duration.milliseconds(100)
+        while !Task.isCancelled {
+            let start = MonotonicTime.now()
+            do {
+                try await body()
+                return
+            } catch {
+                if Task.isCancelled { return }
+                guard Self.mayPass(error) else { throw error }
+                // What ran for a while has recovered in between.
+                if MonotonicTime.now() - start > .seconds(30) { pause = .milliseconds(100) }
+                logger.warning("\(what) failed, trying again", metadata: ["error": "\(error)", "pause": "\(pause)"])
+            }
+            try? await loop.sleep(for: pause)
+            pause = min(pause * 2, .seconds(10))
+        }
+    }
+
+    /// Whether trying again can help: everything but what an operator must change first.
+    private static func mayPass(_ error: any Error) -> Bool {
+        switch error {
+        case let error as PostgresError:
+            guard error.kind == .server, let state = error.sqlState else { return error.kind != .usage }
+            // A schema, a role or a database that is not as it should be, or values that it cannot take. 23514 is also
+            // a day's partition that was dropped: a new sink makes it again.
+            return state == "23514" || state == "23505"
+                || !["22", "23", "28", "3D", "42"].contains(String(state.prefix(2)))
+        case let error as EventLogError: return error.isRetriable
+        case TradeSink.Failure.fenced: return true
+        default: return false
+        }
+    }
+
+    // MARK: Validation
+
+    private func validate() async throws {
+        let topics = configuration.topics
+        let validator = TradeValidator(
+            rules: configuration.rules,
+            output: .init(
+                valid: topics.valid, validPartitions: try await log.partitionCount(of: topics.valid),
+                rejected: topics.rejected, rejectedPartitions: try await log.partitionCount(of: topics.rejected)))
+        let consumer = try await log.consumer(group: Self.validatorGroup, topics: [topics.staging])
+        while !Task.isCancelled {
+            switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
+            case .assigned(let partitions):
+                for partition in partitions {
+                    consumer.start(
+                        partition, at: try await log.committedOffset(group: Self.validatorGroup, partition: partition))
+                }
+            case .revoked, .idle: break
+            case .records(let batches):
+                var append = Append()
+                var offsets: [TopicPartition: Int64] = [:]
+                var count = 0
+                let now = now()
+                for batch in batches {
+                    _ = validator.sort(batch, into: &append, now: now)
+                    offsets[batch.partition] = batch.nextOffset
+                    count += batch.records.count
+                }
+                append.consumed = (Self.validatorGroup, offsets)
+                try atStep?(.validated)
+                try await log.append(append)
+                try atStep?(.forwarded)
+                progress.validated(count)
+            }
+        }
+        await consumer.close()
+    }
+
+    // MARK: The store
+
+    /// Records of the log that the store does not have yet, staged ones included.
+    package static func lag(_ topics: TopicRoles, log: any EventLog, store: PostgresConnection) async throws -> Int64 {
+        var lag: Int64 = 0
+        for (partition, end) in try await log.endOffsets(of: topics.staging).enumerated() {
+            lag +=
+                end
+                - (try await log.committedOffset(
+                    group: validatorGroup, partition: TopicPartition(topics.staging, Int32(partition))))
+        }
+        let stored = try await storedOffsets(of: log, store)
+        for topic in [topics.valid, topics.rejected] {
+            for (partition, end) in try await log.endOffsets(of: topic).enumerated() {
+                lag += max(0, end - (stored[TopicPartition(topic, Int32(partition))] ?? 0))
+            }
+        }
+        return lag
+    }
+
+    /// Up to which offset the store has each partition of the log.
+    package static func storedOffsets(
+        of log: any EventLog, _ store: PostgresConnection
+    ) async throws -> [TopicPartition: Int64] {
+        var stored: [TopicPartition: Int64] = [:]
+        let rows = try await store.query(
+            "SELECT topic, partition, next_offset FROM ops.log_offsets WHERE log_id = $1",
+            [.text(log.identity, as: .text)])
+        for row in rows {
+            stored[TopicPartition(try row.string(0), Int32(try row.int64(1)))] = try row.int64(2)
+        }
+        return stored
+    }
+
+    private func sink() async throws {
+        let connection = try await PostgresConnection.connect(store, on: loop)
+        defer { connection.close() }
+        let sink = TradeSink(
+            connection: connection, topics: configuration.topics, logID: log.identity, owner: configuration.owner,
+            now: now, atStep: atStep)
+        let consumer = try await log.consumer(
+            group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
+        while !Task.isCancelled {
+            switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
+            case .assigned(let partitions):
+                for (partition, offset) in try await sink.claim(partitions) { consumer.start(partition, at: offset) }
+            case .revoked(let partitions): sink.release(partitions)
+            case .idle: break
+            case .records(let batches): progress.committed(try await sink.commit(batches))
+            }
+        }
+        await consumer.close()
+    }
+}

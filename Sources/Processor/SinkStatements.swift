@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Postgres
+
+/// Every statement that the sink sends, in the order in which a transaction uses them.
+enum SinkStatements {
+    /// Takes over a partition: whoever held it can no longer commit. Waits for a transaction of the former owner. An
+    /// offset in another log means nothing in this one: it is read from its start, and what is there is not added again.
+    static let claim = Statement(
+        name: "claim",
+        sql: """
+            INSERT INTO ops.log_offsets (log_id, topic, partition, next_offset, epoch, owner)
+            SELECT $4, topic, partition, 0, 1, $3 FROM unnest($1::text[], $2::bigint[]) AS claimed (topic, partition)
+            ON CONFLICT (topic, partition) DO UPDATE
+                SET epoch = log_offsets.epoch + 1, owner = excluded.owner, updated_at = now(),
+                    next_offset = CASE WHEN log_offsets.log_id = excluded.log_id THEN log_offsets.next_offset ELSE 0 END,
+                    log_id = excluded.log_id
+            RETURNING topic, partition, next_offset, epoch
+            """)
+
+    /// Moves offsets, if they are still where this owner left them and the partition is still its own. Fewer rows than
+    /// asked for means that another owner has taken over.
+    static let advance = Statement(
+        name: "advance",
+        sql: """
+            UPDATE ops.log_offsets o SET next_offset = moved.next_offset, updated_at = now()
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+                AS moved (topic, partition, expected, next_offset, epoch)
+            WHERE o.topic = moved.topic AND o.partition = moved.partition AND o.next_offset = moved.expected
+                AND o.epoch = moved.epoch
+            """)
+
+    static let ensurePartitions = Statement(
+        name: "ensure_partitions", sql: "SELECT ops.ensure_trade_partitions($1::text[]::date[])")
+
+    static let copyTrades = """
+        COPY market.trades (symbol, ts, source, trade_id, price, size, conditions, ingested_at)
+        FROM STDIN (FORMAT binary)
+        """
+
+    /// Which of some trades are already there, by their place in the arrays. The bounds on ts let the planner look at
+    /// the days of the batch alone; LATERAL with LIMIT makes it probe the one day of each trade (as EXISTS it becomes a
+    /// join of everything with everything: 9 s instead of 54 ms for 8192 trades on 200 days).
+    static let alreadyThere = Statement(
+        name: "already_there",
+        sql: """
+            SELECT asked.n FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[])
+                WITH ORDINALITY AS asked (symbol, ts, source, trade_id, n),
+                LATERAL (SELECT FROM market.trades t
+                         WHERE t.symbol = asked.symbol AND t.ts = asked.ts AND t.source = asked.source
+                             AND t.trade_id = asked.trade_id AND t.ts >= $5 AND t.ts <= $6
+                         LIMIT 1) AS there
+            """)
+
+    /// The start of the newest bar of each timeframe for some symbols, one index probe each.
+    static let newestBars = Statement(
+        name: "newest_bars",
+        sql: """
+            SELECT asked.n, frame.name, newest.ts
+            FROM unnest($1::text[]) WITH ORDINALITY AS asked (symbol, n), unnest($2::text[]) AS frame (name),
+                LATERAL (SELECT max(b.ts) AS ts FROM ops.bar_state b
+                         WHERE b.symbol = asked.symbol AND b.timeframe = frame.name) AS newest
+            WHERE newest.ts IS NOT NULL
+            """)
+
+    /// The latest trades of some symbols.
+    static let latestTrades = Statement(
+        name: "latest_trades",
+        sql: """
+            SELECT asked.n, l.ts, l.source, l.trade_id, l.price, l.size,
+                l.previous_ts, l.previous_source, l.previous_trade_id, l.previous_price
+            FROM unnest($1::text[]) WITH ORDINALITY AS asked (symbol, n)
+            JOIN market.latest l ON l.symbol = asked.symbol
+            """)
+
+    /// The state of some bars, by their place in the arrays.
+    static let readBars = Statement(
+        name: "read_bars",
+        sql: """
+            SELECT asked.n, b.open, b.high, b.low, b.close, b.volume, b.volume_c, b.notional, b.notional_c,
+                b.trade_count, b.open_ts, b.open_id, b.open_source, b.close_ts, b.close_id, b.close_source
+            FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+                WITH ORDINALITY AS asked (symbol, timeframe, ts, n),
+                LATERAL (SELECT * FROM ops.bar_state b
+                         WHERE b.symbol = asked.symbol AND b.timeframe = asked.timeframe AND b.ts = asked.ts
+                         LIMIT 1) AS b
+            """)
+
+    private static let barColumns = """
+        symbol, timeframe, ts, open, high, low, close, volume, volume_c, notional, notional_c, trade_count,
+        open_ts, open_id, open_source, close_ts, close_id, close_source
+        """
+
+    static let copyBars = "COPY ops.bar_state (\(barColumns)) FROM STDIN (FORMAT binary)"
+
+    /// Where states of existing bars are copied to before one statement moves them into place: an upsert, which probes
+    /// the key of each row, where the plan of an UPDATE with a join would depend on guesses about a temporary table.
+    static let makeChangedBars = """
+        CREATE TEMPORARY TABLE IF NOT EXISTS changed_bars (LIKE ops.bar_state) ON COMMIT DELETE ROWS
+        """
+    static let copyChangedBars = "COPY pg_temp.changed_bars (\(barColumns)) FROM STDIN (FORMAT binary)"
+    static let updateBars = Statement(
+        name: "update_bars",
+        sql: """
+            INSERT INTO ops.bar_state (\(barColumns)) SELECT \(barColumns) FROM pg_temp.changed_bars
+            ON CONFLICT (symbol, timeframe, ts) DO UPDATE SET
+                open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+                volume = excluded.volume, volume_c = excluded.volume_c, notional = excluded.notional,
+                notional_c = excluded.notional_c, trade_count = excluded.trade_count, open_ts = excluded.open_ts,
+                open_id = excluded.open_id, open_source = excluded.open_source, close_ts = excluded.close_ts,
+                close_id = excluded.close_id, close_source = excluded.close_source
+            """)
+
+    static let writeLatest = Statement(
+        name: "write_latest",
+        sql: """
+            INSERT INTO market.latest (symbol, ts, source, trade_id, price, size,
+                previous_ts, previous_source, previous_trade_id, previous_price)
+            SELECT symbol, ts, source, trade_id, price, size,
+                timestamptz 'epoch' + previous_us * interval '1 microsecond', previous_source, previous_id,
+                previous_price
+            FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[], $5::float8[], $6::float8[],
+                $7::bigint[], $8::text[], $9::bigint[], $10::float8[])
+                AS l (symbol, ts, source, trade_id, price, size, previous_us, previous_source, previous_id, previous_price)
+            ON CONFLICT (symbol) DO UPDATE SET
+                ts = excluded.ts, source = excluded.source, trade_id = excluded.trade_id, price = excluded.price,
+                size = excluded.size, previous_ts = excluded.previous_ts,
+                previous_source = excluded.previous_source, previous_trade_id = excluded.previous_trade_id,
+                previous_price = excluded.previous_price
+            """)
+
+    /// Keeps rejected records; a record that the log holds twice is kept and counted once.
+    static let keepRejected = Statement(
+        name: "keep_rejected",
+        sql: """
+            INSERT INTO ops.rejected_records (log_id, topic, partition, "offset", reason, message, original, symbol, source,
+                run_id, rejected_at)
+            SELECT $11, topic, partition, at, reason, message, decode(original, 'hex'), symbol, source, run, rejected_at
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+                $8::text[], $9::bigint[], $10::timestamptz[])
+                AS r (topic, partition, at, reason, message, original, symbol, source, run, rejected_at)
+            ON CONFLICT DO NOTHING
+            RETURNING run_id, reason
+            """)
+
+    static let countRuns = Statement(
+        name: "count_runs",
+        sql: """
+            INSERT INTO ops.ingest_runs AS r (run_id, source, accepted, already_there, rejected, bars_touched)
+            SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+            ON CONFLICT (run_id) DO UPDATE SET
+                source = coalesce(r.source, excluded.source), accepted = r.accepted + excluded.accepted,
+                already_there = r.already_there + excluded.already_there, rejected = r.rejected + excluded.rejected,
+                bars_touched = r.bars_touched + excluded.bars_touched, updated_at = now()
+            """)
+
+    static let countRejects = Statement(
+        name: "count_rejects",
+        sql: """
+            INSERT INTO ops.ingest_run_rejects AS r (run_id, reason, count)
+            SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[])
+            ON CONFLICT (run_id, reason) DO UPDATE SET count = r.count + excluded.count
+            """)
+
+    static let noteSources = Statement(
+        name: "note_sources",
+        sql: """
+            INSERT INTO ops.sources AS s (source, last_event_ts, last_ingested_at, events)
+            SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
+            ON CONFLICT (source) DO UPDATE SET
+                last_event_ts = greatest(s.last_event_ts, excluded.last_event_ts),
+                last_ingested_at = greatest(s.last_ingested_at, excluded.last_ingested_at),
+                events = s.events + excluded.events, updated_at = now()
+            """)
+}

@@ -1,0 +1,613 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLog
+import EventLoop
+import Logging
+import Market
+import Postgres
+import Records
+
+/// Writes trades and rejected records to the store. One transaction holds the data, every bar it touches, the counts
+/// and the log's offsets; so what the log holds reaches the store exactly once, whatever is killed in between.
+///
+/// The offsets are fenced: taking over a partition raises its epoch, and a transaction moves offsets only while the
+/// epoch is its own. Loop-bound; used by one task.
+final class TradeSink {
+    /// What a transaction did.
+    struct Outcome: Sendable {
+        var accepted = 0
+        var alreadyThere = 0
+        var rejected = 0
+        var barsTouched = 0
+    }
+
+    /// What stops a transaction for good.
+    enum Failure: Error, CustomStringConvertible {
+        /// Another owner has taken over a partition.
+        case fenced
+
+        var description: String { "another processor has taken over a partition" }
+    }
+
+    private let connection: PostgresConnection
+    private let topics: TopicRoles
+    private let logID: String
+    private let owner: String
+    private let now: () -> Timestamp
+    private let atStep: ((ProcessingStep) throws -> Void)?
+
+    private var epochs: [TopicPartition: Int64] = [:]
+    private var offsets: [TopicPartition: Int64] = [:]
+    private var names = Names()
+    private var book = BarBook()
+    private var latest: [Interner.ID: LatestTrades] = [:]
+    private var knownDays: Set<Int64> = []
+    /// Set while batches hold trades that are already there (a tape played again): then the store is asked first,
+    /// rather than told and refused.
+    private var expectsRepeats = false
+    private var hasChangedBars = false
+
+    /// - Parameter atStep: called at each step; throwing there is as if the process had died there.
+    init(
+        connection: PostgresConnection, topics: TopicRoles, logID: String, owner: String,
+        now: @escaping () -> Timestamp,
+        atStep: ((ProcessingStep) throws -> Void)? = nil
+    ) {
+        self.connection = connection
+        self.topics = topics
+        self.logID = logID
+        self.owner = owner
+        self.now = now
+        self.atStep = atStep
+    }
+
+    // MARK: Partitions
+
+    /// Takes over partitions; returns where to go on in each.
+    func claim(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
+        // Sorted, so that two claimants lock rows in the same order.
+        let sorted = partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+        let rows = try await connection.query(
+            SinkStatements.claim,
+            [
+                .textArray(sorted.map(\.topic)), .int64Array(sorted.map { Int64($0.partition) }),
+                .text(owner, as: .text), .text(logID, as: .text),
+            ])
+        var claimed: [TopicPartition: Int64] = [:]
+        for row in rows {
+            let partition = TopicPartition(try row.string(0), Int32(try row.int64(1)))
+            claimed[partition] = try row.int64(2)
+            offsets[partition] = try row.int64(2)
+            epochs[partition] = try row.int64(3)
+        }
+        // Another owner may have written bars since this one knew them.
+        forgetStore()
+        return claimed
+    }
+
+    /// Gives up partitions that belong to another member now.
+    func release(_ partitions: [TopicPartition]) {
+        for partition in partitions {
+            epochs[partition] = nil
+            offsets[partition] = nil
+        }
+        forgetStore()
+    }
+
+    private func forgetStore() {
+        book.forget()
+        latest.removeAll()
+    }
+
+    // MARK: A transaction
+
+    /// Commits what was read of the log. On any error nothing of it is in the store, and the sink may be asked again
+    /// with the same batches if the connection is still open.
+    func commit(_ batches: [FetchedBatch]) async throws -> Outcome {
+        do {
+            return try await attempt(batches, mayRepeat: expectsRepeats)
+        } catch let error as PostgresError where error.isUniqueViolation {
+            // A trade, or after trouble a bar, that is already there: look before writing.
+            forgetStore()
+            expectsRepeats = true
+            return try await attempt(batches, mayRepeat: true)
+        }
+    }
+
+    private func attempt(_ batches: [FetchedBatch], mayRepeat: Bool) async throws -> Outcome {
+        do {
+            let content = decode(batches)
+            try await ensurePartitions(content.trades.days)
+            try await connection.query("BEGIN")
+            try atStep?(.began)
+            try await advance(batches)
+            try atStep?(.advanced)
+            let transaction = try await write(content, mayRepeat: mayRepeat)
+            try await connection.query("COMMIT")
+            remember(transaction, batches)
+            try atStep?(.committed)
+            return transaction.outcome
+        } catch {
+            forgetStore()
+            // If this transaction made the temporary table, it goes with it.
+            hasChangedBars = false
+            if connection.isOpen { _ = try? await connection.query("ROLLBACK") }
+            throw error
+        }
+    }
+
+    /// What a set of batches holds.
+    private struct Content {
+        var trades = TradeBatch()
+        var rejected: [RejectedTrade] = []
+    }
+
+    private func decode(_ batches: [FetchedBatch]) -> Content {
+        var content = Content()
+        content.trades.trades.reserveCapacity(batches.reduce(0) { $0 + $1.records.count })
+        for batch in batches {
+            let isTrades = batch.partition.topic == topics.valid
+            batch.records.forEach { index, _, value in
+                if isTrades, let trade = TradeView(decoding: value) {
+                    content.trades.append(trade, &names)
+                } else if !isTrades, let rejected = RejectedTrade(decoding: value) {
+                    content.rejected.append(rejected)
+                } else {
+                    // Only something that is not our validator can have written it. It is kept, and stops nothing.
+                    content.rejected.append(
+                        RejectedTrade(
+                            run: 0, source: nil, symbol: nil, reason: RejectionReason.undecodable.rawValue,
+                            message: RejectionReason.undecodable.sentence, original: Array(value),
+                            topic: batch.partition.topic, partition: batch.partition.partition,
+                            offset: batch.baseOffset + Int64(index), rejectedAt: now()))
+                }
+            }
+        }
+        return content
+    }
+
+    /// Makes the day partitions that are missing, in transactions of their own: making one inside ours would keep other
+    /// sinks waiting until we commit.
+    private func ensurePartitions(_ days: Set<Int64>) async throws {
+        let missing = days.subtracting(knownDays).sorted()
+        var start = 0
+        while start < missing.count {
+            let chunk = missing[start..<min(start + 300, missing.count)]
+            let dates = chunk.map { day in
+                String(Timestamp(microseconds: day * Timestamp.microsecondsPerDay).description.prefix(10))
+            }
+            try await connection.query(
+                SinkStatements.ensurePartitions, [.textArray(dates)], deadline: .now() + .seconds(120))
+            start += chunk.count
+        }
+        knownDays.formUnion(missing)
+    }
+
+    /// Moves the offsets first: the rows stay locked until the end, so whoever takes over waits for us, and we learn at
+    /// once if somebody has.
+    private func advance(_ batches: [FetchedBatch]) async throws {
+        var next: [TopicPartition: Int64] = [:]
+        for batch in batches { next[batch.partition] = max(next[batch.partition] ?? 0, batch.nextOffset) }
+        let moves = next.keys.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+        guard moves.allSatisfy({ epochs[$0] != nil }) else { throw Failure.fenced }
+        let result = try await connection.query(
+            SinkStatements.advance,
+            [
+                .textArray(moves.map(\.topic)), .int64Array(moves.map { Int64($0.partition) }),
+                .int64Array(moves.map { offsets[$0] ?? 0 }), .int64Array(moves.map { next[$0] ?? 0 }),
+                .int64Array(moves.map { epochs[$0] ?? 0 }),
+            ])
+        if result.affectedRows != moves.count { throw Failure.fenced }
+    }
+
+    /// What a transaction is about to make true, to be remembered when it has committed.
+    private struct Transaction {
+        var outcome = Outcome()
+        var plan = BarBook.Plan()
+        var latest: [Interner.ID: LatestTrades] = [:]
+        var foundRepeats = false
+    }
+
+    private func write(_ content: Content, mayRepeat: Bool) async throws -> Transaction {
+        var transaction = Transaction()
+        var counts = RunCounts()
+        var trades = content.trades.trades
+        if mayRepeat && !trades.isEmpty {
+            let fresh = try await withoutRepeats(trades)
+            transaction.foundRepeats = fresh.count < trades.count
+            counts.count(repeats: trades, minus: fresh)
+            trades = fresh
+        }
+        counts.count(accepted: trades, names)
+        if !trades.isEmpty {
+            try await copy(trades)
+            try atStep?(.tradesWritten)
+            let deltas = BarDeltas(trades, sourceKeys: names.sourceKeys, symbolCount: names.symbols.count)
+            counts.count(bars: deltas.count, of: trades)
+            transaction.plan = try await writeBars(deltas)
+            try atStep?(.barsWritten)
+            transaction.latest = try await writeLatest(trades)
+            try atStep?(.latestWritten)
+        }
+        if !content.rejected.isEmpty {
+            try await keep(content.rejected, &counts)
+            try atStep?(.rejectedWritten)
+        }
+        try await write(counts, trades)
+        try atStep?(.counted)
+        transaction.outcome = counts.outcome
+        return transaction
+    }
+
+    private func remember(_ transaction: Transaction, _ batches: [FetchedBatch]) {
+        for batch in batches { offsets[batch.partition] = max(offsets[batch.partition] ?? 0, batch.nextOffset) }
+        book.remember(transaction.plan)
+        latest.merge(transaction.latest) { _, new in new }
+        expectsRepeats = transaction.foundRepeats
+    }
+
+    // MARK: Trades
+
+    private func copy(_ trades: [TradeBatch.Trade]) async throws {
+        let copy = try await connection.copyIn(SinkStatements.copyTrades, deadline: .now() + .seconds(300))
+        var writer = BinaryCopyWriter(capacity: 1 << 17)
+        writer.start()
+        for (index, trade) in trades.enumerated() {
+            append(trade, to: &writer)
+            // A bounded buffer, however large the batch.
+            if index & 0x3FF == 0x3FF { try await copy.send(&writer) }
+        }
+        _ = try await copy.finish(&writer)
+    }
+
+    @inline(__always)
+    private func append(_ trade: TradeBatch.Trade, to writer: inout BinaryCopyWriter) {
+        writer.beginRow(fields: 8)
+        names.symbols.withBytes(of: trade.symbol) { writer.text(utf8: $0) }
+        writer.timestamp(trade.ts.microseconds)
+        names.sources.withBytes(of: trade.source) { writer.text(utf8: $0) }
+        writer.int64(trade.tradeID)
+        writer.double(trade.price)
+        writer.double(trade.size)
+        writer.textArray(names.conditions.withBytes(of: trade.conditions) { $0.count > 1 ? decodeStrings($0) : [] })
+        writer.timestamp(trade.ingestedAt.microseconds)
+    }
+
+    /// The trades that the store does not have, each identity once.
+    private func withoutRepeats(_ trades: [TradeBatch.Trade]) async throws -> [TradeBatch.Trade] {
+        var seen = Set<TradeBatch.Identity>(minimumCapacity: trades.count)
+        let distinct = trades.filter { seen.insert($0.identity).inserted }
+        var earliest = Int64.max
+        var latest = Int64.min
+        for trade in distinct {
+            earliest = min(earliest, trade.ts.microseconds)
+            latest = max(latest, trade.ts.microseconds)
+        }
+        let there = try await connection.query(
+            SinkStatements.alreadyThere,
+            [
+                .textArray(distinct.map { names.symbols.string(of: $0.symbol) }),
+                .timestampArray(distinct.map(\.ts.microseconds)),
+                .textArray(distinct.map { names.sources.string(of: $0.source) }),
+                .int64Array(distinct.map(\.tradeID)), .timestamp(earliest), .timestamp(latest),
+            ], resultFormat: .binary, deadline: .now() + .seconds(300))
+        var isThere = [Bool](repeating: false, count: distinct.count)
+        for row in there { isThere[try row.int(0) - 1] = true }
+        return zip(distinct, isThere).filter { !$0.1 }.map(\.0)
+    }
+
+    // MARK: Bars
+
+    private func writeBars(_ deltas: BarDeltas) async throws -> BarBook.Plan {
+        try await learnSymbols(deltas)
+        var plan = book.plan(deltas)
+        try await readBars(&plan)
+        try await copyBars(plan.new, SinkStatements.copyBars)
+        if !plan.updated.isEmpty {
+            if !hasChangedBars {
+                try await connection.query(SinkStatements.makeChangedBars)
+                hasChangedBars = true
+            }
+            try await copyBars(plan.updated, SinkStatements.copyChangedBars)
+            try await connection.query(SinkStatements.updateBars, deadline: .now() + .seconds(300))
+        }
+        return plan
+    }
+
+    /// Asks the store where the bars of symbols that are new to this sink end.
+    private func learnSymbols(_ deltas: BarDeltas) async throws {
+        var unknown: [Interner.ID] = []
+        for delta in deltas.byTimeframe.last ?? [] where !book.knows(delta.symbol) && unknown.last != delta.symbol {
+            unknown.append(delta.symbol)
+        }
+        if unknown.isEmpty { return }
+        let symbols = unknown.map { names.symbols.string(of: $0) }
+        let newest = try await connection.query(
+            SinkStatements.newestBars, [.textArray(symbols), .textArray(Timeframe.allCases.map(\.name))])
+        for symbol in unknown { book.learn(symbol) }
+        for row in newest {
+            guard let timeframe = Timeframe(name: try row.string(1)) else { continue }
+            book.learn(
+                unknown[try row.int(0) - 1], timeframe, newest: Timestamp(microseconds: try row.timestamp(2)))
+        }
+    }
+
+    /// Merges the bars that had to be read with what the store says of them; those it does not have are new.
+    private func readBars(_ plan: inout BarBook.Plan) async throws {
+        if plan.unread.isEmpty { return }
+        let rows = try await connection.query(
+            SinkStatements.readBars,
+            [
+                .textArray(plan.unread.map { names.symbols.string(of: $0.key.symbol) }),
+                .textArray(plan.unread.map(\.key.timeframe.name)),
+                .timestampArray(plan.unread.map(\.key.start.microseconds)),
+            ], resultFormat: .binary, deadline: .now() + .seconds(300))
+        var isRead = [Bool](repeating: false, count: plan.unread.count)
+        for row in rows {
+            let index = try row.int(0) - 1
+            isRead[index] = true
+            var stored = try Self.aggregate(row)
+            stored.merge(plan.unread[index].aggregate)
+            plan.updated.append(BarBook.Write(key: plan.unread[index].key, aggregate: stored))
+        }
+        for (write, isRead) in zip(plan.unread, isRead) where !isRead { plan.new.append(write) }
+        plan.unread = []
+    }
+
+    private static func aggregate(_ row: ResultSet.Row) throws(PostgresError) -> BarAggregate {
+        BarAggregate(
+            open: try row.double(1), high: try row.double(2), low: try row.double(3), close: try row.double(4),
+            volume: ExactSum(value: try row.double(5), compensation: try row.double(6)),
+            notional: ExactSum(value: try row.double(7), compensation: try row.double(8)),
+            tradeCount: try row.int64(9),
+            first: TradeOrder(
+                ts: Timestamp(microseconds: try row.timestamp(10)), tradeID: try row.int64(11),
+                source: SourceKey(try row.string(12).utf8)),
+            last: TradeOrder(
+                ts: Timestamp(microseconds: try row.timestamp(13)), tradeID: try row.int64(14),
+                source: SourceKey(try row.string(15).utf8)))
+    }
+
+    private func copyBars(_ bars: [BarBook.Write], _ statement: String) async throws {
+        if bars.isEmpty { return }
+        let copy = try await connection.copyIn(statement, deadline: .now() + .seconds(300))
+        var writer = BinaryCopyWriter(capacity: 1 << 17)
+        writer.start()
+        for (index, bar) in bars.enumerated() {
+            append(bar, to: &writer)
+            if index & 0x1FF == 0x1FF { try await copy.send(&writer) }
+        }
+        _ = try await copy.finish(&writer)
+    }
+
+    private func append(_ bar: BarBook.Write, to writer: inout BinaryCopyWriter) {
+        let aggregate = bar.aggregate
+        writer.beginRow(fields: 18)
+        names.symbols.withBytes(of: bar.key.symbol) { writer.text(utf8: $0) }
+        writer.text(bar.key.timeframe.name)
+        writer.timestamp(bar.key.start.microseconds)
+        for price in [aggregate.open, aggregate.high, aggregate.low, aggregate.close] { writer.double(price) }
+        for sum in [aggregate.volume, aggregate.notional] {
+            writer.double(sum.value)
+            writer.double(sum.compensation)
+        }
+        writer.int64(aggregate.tradeCount)
+        for order in [aggregate.first, aggregate.last] {
+            writer.timestamp(order.ts.microseconds)
+            writer.int64(order.tradeID)
+            writer.text(order.source.name)
+        }
+    }
+
+    // MARK: Latest trades
+
+    private func writeLatest(_ trades: [TradeBatch.Trade]) async throws -> [Interner.ID: LatestTrades] {
+        let unknown = Set(trades.lazy.map(\.symbol)).filter { latest[$0] == nil }
+        var known = try await readLatest(Array(unknown))
+        var changed: Set<Interner.ID> = []
+        for trade in trades {
+            let entry = LatestTrades.Entry(
+                order: TradeOrder(ts: trade.ts, tradeID: trade.tradeID, source: names.sourceKeys[Int(trade.source)]),
+                source: trade.source, price: trade.price, size: trade.size)
+            if var of = known[trade.symbol] ?? latest[trade.symbol] {
+                if of.take(entry) {
+                    known[trade.symbol] = of
+                    changed.insert(trade.symbol)
+                }
+            } else {
+                known[trade.symbol] = LatestTrades(last: entry)
+                changed.insert(trade.symbol)
+            }
+        }
+        try await write(latest: changed.sorted().map { ($0, known[$0]!) })
+        return known
+    }
+
+    private func readLatest(_ symbols: [Interner.ID]) async throws -> [Interner.ID: LatestTrades] {
+        if symbols.isEmpty { return [:] }
+        let rows = try await connection.query(
+            SinkStatements.latestTrades, [.textArray(symbols.map { names.symbols.string(of: $0) })],
+            resultFormat: .binary)
+        var read: [Interner.ID: LatestTrades] = [:]
+        for row in rows {
+            let last = try entry(row, ts: 1, source: 2, id: 3, price: 4, size: try row.double(5))
+            let previous = row.isNull(6) ? nil : try entry(row, ts: 6, source: 7, id: 8, price: 9, size: 0)
+            read[symbols[try row.int(0) - 1]] = LatestTrades(last: last, previous: previous)
+        }
+        return read
+    }
+
+    private func entry(
+        _ row: ResultSet.Row, ts: Int, source: Int, id: Int, price: Int, size: Double
+    ) throws -> LatestTrades.Entry {
+        let name = try row.bytes(source)
+        let source = name.withUnsafeBytes { names.source($0) }
+        return LatestTrades.Entry(
+            order: TradeOrder(
+                ts: Timestamp(microseconds: try row.timestamp(ts)), tradeID: try row.int64(id),
+                source: names.sourceKeys[Int(source)]),
+            source: source, price: try row.double(price), size: size)
+    }
+
+    private func write(latest rows: [(symbol: Interner.ID, trades: LatestTrades)]) async throws {
+        if rows.isEmpty { return }
+        let previous = rows.map(\.trades.previous)
+        try await connection.query(
+            SinkStatements.writeLatest,
+            [
+                .textArray(rows.map { names.symbols.string(of: $0.symbol) }),
+                .timestampArray(rows.map(\.trades.last.order.ts.microseconds)),
+                .textArray(rows.map { names.sources.string(of: $0.trades.last.source) }),
+                .int64Array(rows.map(\.trades.last.order.tradeID)), .doubleArray(rows.map(\.trades.last.price)),
+                .doubleArray(rows.map(\.trades.last.size)),
+                .optionalInt64Array(previous.map { $0?.order.ts.microseconds }),
+                .optionalTextArray(previous.map { entry in entry.map { names.sources.string(of: $0.source) } }),
+                .optionalInt64Array(previous.map { $0?.order.tradeID }),
+                .optionalDoubleArray(previous.map { $0?.price }),
+            ])
+    }
+
+    // MARK: Rejected records and counts
+
+    private func keep(_ rejected: [RejectedTrade], _ counts: inout RunCounts) async throws {
+        func storable(_ text: String?) -> String? {
+            // PostgreSQL has no zero byte in text.
+            text.map { $0.utf8.contains(0) ? String($0.map { $0 == "\0" ? "\u{FFFD}" : $0 }) : $0 }
+        }
+        let kept = try await connection.query(
+            SinkStatements.keepRejected,
+            [
+                .textArray(rejected.map(\.topic)), .int64Array(rejected.map { Int64($0.partition) }),
+                .int64Array(rejected.map(\.offset)), .textArray(rejected.map(\.reason)),
+                .textArray(rejected.map(\.message)), .textArray(rejected.map { Self.hex($0.original) }),
+                .optionalTextArray(rejected.map { storable($0.symbol) }),
+                .optionalTextArray(rejected.map { storable($0.source) }), .int64Array(rejected.map(\.run)),
+                .timestampArray(rejected.map(\.rejectedAt.microseconds)), .text(logID, as: .text),
+            ])
+        for row in kept { counts.count(rejected: try row.int64(0), try row.string(1)) }
+    }
+
+    private static func hex(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        text.reserveCapacity(2 * bytes.count)
+        for byte in bytes {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private func write(_ counts: RunCounts, _ trades: [TradeBatch.Trade]) async throws {
+        let runs = counts.runs.sorted { $0.key < $1.key }
+        if !runs.isEmpty {
+            try await connection.query(
+                SinkStatements.countRuns,
+                [
+                    .int64Array(runs.map(\.key)), .optionalTextArray(runs.map(\.value.source)),
+                    .int64Array(runs.map { Int64($0.value.accepted) }),
+                    .int64Array(runs.map { Int64($0.value.alreadyThere) }),
+                    .int64Array(runs.map { Int64($0.value.rejected.values.reduce(0, +)) }),
+                    .int64Array(runs.map { Int64($0.value.bars) }),
+                ])
+        }
+        let reasons = runs.flatMap { run in
+            run.value.rejected.sorted { $0.key < $1.key }.map { (run: run.key, reason: $0.key, count: $0.value) }
+        }
+        if !reasons.isEmpty {
+            try await connection.query(
+                SinkStatements.countRejects,
+                [
+                    .int64Array(reasons.map(\.run)), .textArray(reasons.map(\.reason)),
+                    .int64Array(reasons.map { Int64($0.count) }),
+                ])
+        }
+        try await noteSources(trades)
+    }
+
+    private func noteSources(_ trades: [TradeBatch.Trade]) async throws {
+        struct Freshness {
+            var event = Int64.min
+            var ingested = Int64.min
+            var count: Int64 = 0
+        }
+        if trades.isEmpty { return }
+        var sources: [Interner.ID: Freshness] = [:]
+        for trade in trades {
+            var freshness = sources[trade.source] ?? Freshness()
+            freshness.event = max(freshness.event, trade.ts.microseconds)
+            freshness.ingested = max(freshness.ingested, trade.ingestedAt.microseconds)
+            freshness.count += 1
+            sources[trade.source] = freshness
+        }
+        let sorted = sources.map { (name: names.sources.string(of: $0.key), freshness: $0.value) }
+            .sorted { $0.name < $1.name }
+        try await connection.query(
+            SinkStatements.noteSources,
+            [
+                .textArray(sorted.map(\.name)), .timestampArray(sorted.map(\.freshness.event)),
+                .timestampArray(sorted.map(\.freshness.ingested)), .int64Array(sorted.map(\.freshness.count)),
+            ])
+    }
+}
+
+/// How many records of each ingest run a transaction accepts, finds already there, and refuses, by reason.
+private struct RunCounts {
+    struct Run {
+        var source: String?
+        var accepted = 0
+        var alreadyThere = 0
+        var bars = 0
+        var rejected: [String: Int] = [:]
+    }
+
+    private(set) var runs: [Int64: Run] = [:]
+    private var bars = 0
+
+    var outcome: TradeSink.Outcome {
+        var outcome = TradeSink.Outcome(barsTouched: bars)
+        for run in runs.values {
+            outcome.accepted += run.accepted
+            outcome.alreadyThere += run.alreadyThere
+            outcome.rejected += run.rejected.values.reduce(0, +)
+        }
+        return outcome
+    }
+
+    mutating func count(accepted trades: [TradeBatch.Trade], _ names: Names) {
+        for (run, count) in Self.byRun(trades) { runs[run, default: Run()].accepted += count }
+        for trade in trades where runs[trade.run]?.source == nil {
+            runs[trade.run]?.source = names.sources.string(of: trade.source)
+        }
+    }
+
+    mutating func count(repeats all: [TradeBatch.Trade], minus fresh: [TradeBatch.Trade]) {
+        for (run, count) in Self.byRun(all) { runs[run, default: Run()].alreadyThere += count }
+        for (run, count) in Self.byRun(fresh) { runs[run, default: Run()].alreadyThere -= count }
+    }
+
+    mutating func count(rejected run: Int64, _ reason: String) {
+        runs[run, default: Run()].rejected[reason, default: 0] += 1
+    }
+
+    /// Bars touched count for the one run that a batch mostly holds; a batch of several runs counts them for each.
+    mutating func count(bars: Int, of trades: [TradeBatch.Trade]) {
+        self.bars += bars
+        for run in Self.byRun(trades).keys { runs[run, default: Run()].bars += bars }
+    }
+
+    private static func byRun(_ trades: [TradeBatch.Trade]) -> [Int64: Int] {
+        var counts: [Int64: Int] = [:]
+        var current: (run: Int64, count: Int)?
+        for trade in trades {
+            if current?.run == trade.run {
+                current!.count += 1
+            } else {
+                if let current { counts[current.run, default: 0] += current.count }
+                current = (trade.run, 1)
+            }
+        }
+        if let current { counts[current.run, default: 0] += current.count }
+        return counts
+    }
+}

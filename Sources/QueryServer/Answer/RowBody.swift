@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// A response body that is made row by row.
+
+import EventLoop
+import HTTP
+
+/// Gathers the bytes of a body and begins the response late: as long as nothing has left, a failure is still an error
+/// reply with its own status. Afterwards it breaks the body off.
+final class RowBody {
+    /// Where encoders append.
+    var bytes: [UInt8] = []
+
+    let response: ResponseWriter
+    private let headers: Headers
+    /// When the first bytes that are still here may leave at the latest.
+    private var lastFlush: MonotonicTime
+
+    /// Bytes worth a system call.
+    private static let chunk = 64 * 1024
+    /// How long rows that are there may wait for more.
+    private static let patience = Duration.milliseconds(10)
+
+    init(_ response: ResponseWriter, contentType: String, id: QueryID) {
+        self.response = response
+        headers = ["Content-Type": contentType, "X-Query-Id": id.description]
+        lastFlush = .now()
+    }
+
+    /// Whether there is enough to send.
+    @inline(__always)
+    var isFull: Bool { bytes.count >= Self.chunk }
+
+    /// Sends what there is.
+    func flush() async throws(HTTPError) {
+        if !response.isStarted { try response.start(.ok, headers) }
+        // Two buffers change places, so that nothing is copied and the memory is used again.
+        swap(&response.buffer, &bytes)
+        try await response.flush()
+        swap(&response.buffer, &bytes)
+        lastFlush = .now()
+    }
+
+    /// To be called before waiting for more rows: sends what has waited long enough, so that slow queries show their
+    /// rows as they come and quick ones leave in one piece.
+    func flushIfStale() async throws(HTTPError) {
+        if !bytes.isEmpty && lastFlush + Self.patience < .now() { try await flush() }
+    }
+
+    /// Sends the rest, and ends the response.
+    func finish() async throws(HTTPError) {
+        if !response.isStarted && response.wantsBody {
+            return try await response.respond(.ok, headers, bytes)
+        }
+        if !response.isStarted { try response.start(.ok, headers) }
+        swap(&response.buffer, &bytes)
+        try await response.finish()
+    }
+}

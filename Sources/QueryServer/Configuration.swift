@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every setting of the query server, in one place.
+
+package import EventLoop
+package import HTTP
+package import Postgres
+
+extension QueryServer {
+    /// The settings of a ``QueryServer``; limits are inclusive.
+    package struct Configuration: Sendable {
+        /// Who runs the server.
+        package enum Loops: Sendable {
+            /// This many loops, made, started and stopped by the server.
+            case count(Int)
+            /// Loops that the caller has made and started, and stops after the server's shutdown.
+            case shared([EventLoop])
+        }
+
+        /// The listener: address, limits on heads and bodies, deadlines.
+        package var http: HTTP.Configuration
+        /// The reader: the role that can only select.
+        package var reader: ConnectionSettings
+        /// What `/version` says.
+        package var version: String
+        package var loops = Loops.count(1)
+
+        /// Most connections of one loop for SQL of users.
+        package var sqlConnectionsPerLoop = 8
+        /// Most connections of one loop for our own statements, which are prepared and quick: REST never waits
+        /// behind a long query of a user.
+        package var restConnectionsPerLoop = 8
+        /// Requests of one loop that may wait for each of the two kinds of connection; the next one is told 503.
+        package var waitersPerLoop = 256
+        /// The longest wait for a connection (503).
+        package var checkoutTimeout = Duration.seconds(5)
+
+        /// How long a query may run whose request names no `timeout_ms`, the sending of its rows included.
+        package var queryTimeoutDefault = Duration.seconds(60)
+        /// The largest `timeout_ms`.
+        package var queryTimeoutLimit = Duration.seconds(60)
+        /// How many rows a query returns whose request names no `limit`; nil for all.
+        package var rowLimitDefault: Int?
+        /// The largest `limit`; nil for any.
+        package var rowLimit: Int?
+        /// Bytes of a request body (413).
+        package var bodyLimit = 1024 * 1024
+
+        /// Rows of a REST page when the request names no `limit`.
+        package var pageSizeDefault = 1000
+        /// The largest `limit` of a REST page.
+        package var pageSizeLimit = 50_000
+        /// Symbols in one request.
+        package var symbolLimit = 1000
+
+        package init(listen: SocketAddress, reader: ConnectionSettings, version: String) {
+            http = HTTP.Configuration(address: listen)
+            self.reader = reader
+            self.version = version
+        }
+
+        /// Traps on settings that cannot work together.
+        func validate() {
+            precondition(sqlConnectionsPerLoop > 0 && restConnectionsPerLoop > 0, "a loop needs connections")
+            precondition(queryTimeoutDefault <= queryTimeoutLimit, "the default timeout is above the limit")
+            precondition(pageSizeDefault <= pageSizeLimit, "the default page is larger than the limit")
+            if let rowLimit {
+                precondition(rowLimitDefault ?? 0 <= rowLimit, "the default row limit is above the limit")
+            }
+            if case .count(let count) = loops { precondition(count > 0, "a server needs a loop") }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request for one of the REST resources asks for.
+
+import EventLoop
+import HTTP
+import Market
+
+/// The resources that are lists of rows.
+enum MarketResource: String, Sendable {
+    case bars, trades, latest, symbols
+
+    /// The parameters it knows.
+    var names: [String] {
+        switch self {
+        case .bars:
+            ["symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time"]
+        case .trades: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
+        case .latest: ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
+        case .symbols: ["search", "symbol", "symbols", "limit", "order", "page_token", "format", "time"]
+        }
+    }
+}
+
+/// A page of a REST resource, checked as far as can be without PostgreSQL.
+struct MarketRequest {
+    var resource: MarketResource
+    /// In bytewise order, without repeats; nil for all.
+    var symbols: [String]?
+    var timeframe = Timeframe.minute1
+    var range = TimeRange()
+    /// Part of a symbol or a name.
+    var search: String?
+    var limit: Int
+    var isDescending = false
+    var page: PageToken?
+    var format: ReplyFormat
+    /// Times as epoch milliseconds instead of RFC 3339.
+    var timeInMilliseconds = false
+
+    /// What a page token must agree in.
+    var scope: String { Self.scope(resource, timeframe, isDescending) }
+
+    /// - Parameter now: what `now` means.
+    init(
+        _ resource: MarketResource, _ query: QueryParameters, accept: [String], now: Timestamp,
+        _ configuration: QueryServer.Configuration
+    ) throws(QueryError) {
+        let reader = try ParameterReader(query, known: resource.names, repeatable: ["symbol", "symbols"])
+        self.resource = resource
+        symbols = try Self.symbols(reader, limit: configuration.symbolLimit)
+        if let name = try reader.choice("timeframe", Timeframe.allCases.map(\.name)) {
+            timeframe = Timeframe(name: name) ?? timeframe
+        }
+        range = try TimeRange(reader, now: now)
+        search = reader.text("search")
+        limit = try reader.integer("limit", in: 1...configuration.pageSizeLimit) ?? configuration.pageSizeDefault
+        isDescending = try reader.choice("order", ["asc", "desc"]) == "desc"
+        timeInMilliseconds = try reader.choice("time", ["iso", "ms"]) == "ms"
+        if let name = try reader.choice("format", ReplyFormat.rest.map(\.rawValue)),
+            let format = ReplyFormat(rawValue: name)
+        {
+            self.format = format
+        } else {
+            format = try ReplyFormat(accept: accept)
+        }
+        page = try PageToken.read(reader, scope: Self.scope(resource, timeframe, isDescending))
+    }
+
+    private static func scope(_ resource: MarketResource, _ timeframe: Timeframe, _ isDescending: Bool) -> String {
+        let order = isDescending ? "desc" : "asc"
+        return resource == .bars ? "bars \(timeframe.name) \(order)" : "\(resource.rawValue) \(order)"
+    }
+
+    /// Of `symbol` and `symbols`, which mean the same: one, or several between commas.
+    static func symbols(_ reader: ParameterReader, limit: Int) throws(QueryError) -> [String]? {
+        guard reader.has("symbol") || reader.has("symbols") else { return nil }
+        var found: Set<String> = []
+        for name in ["symbol", "symbols"] {
+            for symbol in reader.list(name) {
+                try check(symbol, name)
+                found.insert(symbol)
+            }
+        }
+        if found.isEmpty {
+            throw ParameterReader.missing(
+                "symbol", allowed: "a symbol, or several between commas; leave it out for all")
+        }
+        if found.count > limit {
+            throw QueryError(400, "too_many_symbols", "more than \(limit) symbols")
+        }
+        return found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    static func check(_ symbol: String, _ name: String) throws(QueryError) {
+        var symbol = symbol
+        let isValid = symbol.withUTF8 { SymbolSyntax.isValid(UnsafeRawBufferPointer($0)) }
+        if isValid { return }
+        throw ParameterReader.invalid(
+            name, symbol,
+            allowed: "1 to \(SymbolSyntax.maximumLength) ASCII letters, digits and . - _ : / ^ = & + @ # $ ! * ~ |",
+            hint: "In a URL, write & as %26, + as %2B and # as %23.")
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a request for SQL asks for, from its URL and its body.
+
+import EventLoop
+import HTTP
+import Postgres
+
+/// A query of a user, checked as far as can be without PostgreSQL.
+struct SQLRequest {
+    var sql: String
+    var parameters: [Parameter] = []
+    var format: ReplyFormat
+    /// Rows at most; nil for all.
+    var limit: Int?
+    /// Whether ``limit`` is the server's and not the client's.
+    var limitIsOurs = false
+    var timeout: Duration
+    var bigintAsString = false
+
+    static let names = ["query", "params", "format", "limit", "timeout_ms", "bigint"]
+
+    static let emptyQuery = QueryError(
+        400, "empty_query", "the query is empty", hint: "Send it as ?query=, or as the body of a POST.")
+
+    /// Reads the request, its body included. What the body says goes before what the URL says.
+    init(_ request: Request, _ configuration: QueryServer.Configuration) async throws {
+        let reader = try ParameterReader(try request.head.query(), known: Self.names)
+        var fields = try SQLFields(reader)
+        if request.head.method == .post {
+            try fields.read(
+                try await request.body.collect(upTo: configuration.bodyLimit), try Self.bodyKind(request.head))
+        }
+        try self.init(fields, accept: request.head.values(of: "accept"), configuration)
+    }
+
+    init(_ fields: SQLFields, accept: [String], _ configuration: QueryServer.Configuration) throws(QueryError) {
+        guard let query = fields.query, !query.utf8.allSatisfy({ $0 <= 0x20 }) else { throw Self.emptyQuery }
+        sql = query
+        parameters = fields.parameters.map(Parameter.init)
+        if let name = fields.format {
+            guard let format = ReplyFormat(rawValue: name) else {
+                throw ParameterReader.invalid(
+                    "format", name, allowed: "one of " + ReplyFormat.allCases.map(\.rawValue).joined(separator: ", "))
+            }
+            self.format = format
+        } else {
+            format = try ReplyFormat(accept: accept)
+        }
+        let limitMax = configuration.rowLimit ?? .max
+        limit = try fields.integer("limit", fields.limit, in: 0...limitMax)
+        if limit == nil, let ours = configuration.rowLimitDefault ?? configuration.rowLimit {
+            limit = ours
+            limitIsOurs = true
+        }
+        let timeoutMax = Int(configuration.queryTimeoutLimit.inNanoseconds / 1_000_000)
+        timeout =
+            try fields.integer("timeout_ms", fields.timeout, in: 1...timeoutMax).map { .milliseconds($0) }
+            ?? configuration.queryTimeoutDefault
+        switch fields.bigint {
+        case nil, "number"?: bigintAsString = false
+        case "string"?: bigintAsString = true
+        case let other?: throw ParameterReader.invalid("bigint", other, allowed: "one of number, string")
+        }
+    }
+
+    /// What a body is by its Content-Type; without one it is the query.
+    private static func bodyKind(_ head: RequestHead) throws(QueryError) -> SQLFields.BodyKind {
+        guard let field = head["content-type"] else { return .sql }
+        let parts = field.lowercased().split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" && $0 != "\"" } }
+        for parameter in parts.dropFirst() where parameter.hasPrefix("charset=") {
+            guard ["charset=utf-8", "charset=utf8", "charset=us-ascii"].contains(parameter) else {
+                throw unsupported(field, hint: "Send the body in UTF-8.")
+            }
+        }
+        switch parts.first {
+        case "text/plain", "application/sql": return .sql
+        case "application/json": return .json
+        case "application/x-www-form-urlencoded": return .form
+        default:
+            throw unsupported(field, hint: "With curl: -H 'Content-Type: application/sql' --data-binary 'select 1'.")
+        }
+    }
+
+    private static func unsupported(_ type: String, hint: String) -> QueryError {
+        QueryError(
+            415, "unsupported_media_type", "unsupported Content-Type \"\(type)\"",
+            details:
+                "Supported are text/plain, application/sql, application/json and a form with a field query, in UTF-8.",
+            hint: hint)
+    }
+}
+
+/// The fields of a request for SQL before they are understood.
+struct SQLFields {
+    /// `form` is also what `curl --data 'select …'` calls a statement.
+    enum BodyKind { case sql, json, form }
+
+    var query: String?
+    var parameters: [JSONValue] = []
+    var format: String?
+    var limit: String?
+    var timeout: String?
+    var bigint: String?
+
+    init() {}
+
+    /// From the URL; `params` is a JSON array there too.
+    init(_ reader: ParameterReader) throws(QueryError) {
+        query = reader.text("query")
+        format = reader.text("format")
+        limit = reader.text("limit")
+        timeout = reader.text("timeout_ms")
+        bigint = reader.text("bigint")
+        guard let text = reader.text("params") else { return }
+        let value: JSONValue
+        do throws(JSONSyntaxError) {
+            value = try JSONReader.read(Array(text.utf8))
+        } catch {
+            throw ParameterReader.invalid("params", text, allowed: "a JSON array; \(error.message)")
+        }
+        try take("params", value)
+    }
+
+    private static func form(_ body: [UInt8]) throws(QueryError) -> QueryParameters {
+        do throws(HTTPError) {
+            return try QueryParameters(body[...])
+        } catch {
+            throw QueryError(400, "invalid_form", error.message)
+        }
+    }
+
+    /// From a body.
+    mutating func read(_ body: [UInt8], _ kind: BodyKind) throws(QueryError) {
+        switch kind {
+        case .form:
+            // A form has a field `query`; anything else is the statement itself, under curl's default label.
+            if body.starts(with: Array("query=".utf8)) {
+                let reader = try ParameterReader(try Self.form(body), known: SQLRequest.names)
+                let form = try SQLFields(reader)
+                query = form.query ?? query
+                parameters = form.parameters.isEmpty ? parameters : form.parameters
+                format = form.format ?? format
+                limit = form.limit ?? limit
+                timeout = form.timeout ?? timeout
+                bigint = form.bigint ?? bigint
+            } else {
+                try read(body, .sql)
+            }
+        case .sql:
+            guard let text = String(validating: body, as: UTF8.self) else {
+                throw QueryError(400, "invalid_encoding", "the body is not UTF-8")
+            }
+            if !text.isEmpty { query = text }
+        case .json:
+            let value: JSONValue
+            do throws(JSONSyntaxError) {
+                value = try JSONReader.read(body)
+            } catch {
+                throw QueryError(
+                    400, "invalid_json", "the body is not JSON: \(error.message)",
+                    details: "At byte \(error.offset) of the body.")
+            }
+            guard case .object(let members) = value else {
+                throw QueryError(400, "invalid_json", "the body is \(value.kind), not an object")
+            }
+            for member in members { try take(member.name, member.value) }
+        }
+    }
+
+    private mutating func take(_ name: String, _ value: JSONValue) throws(QueryError) {
+        switch (name, value) {
+        case ("params", .array(let elements)): parameters = elements
+        case ("query", .string(let text)): query = text
+        case ("format", .string(let text)): format = text
+        case ("bigint", .string(let text)): bigint = text
+        case ("limit", .number(let digits)): limit = digits
+        case ("timeout_ms", .number(let digits)): timeout = digits
+        case ("params", .null), ("format", .null), ("bigint", .null), ("limit", .null), ("timeout_ms", .null): return
+        case (_, _) where SQLRequest.names.contains(name):
+            let wanted =
+                switch name {
+                case "params": "an array"
+                case "limit", "timeout_ms": "an integer"
+                default: "a string"
+                }
+            throw ParameterReader.invalid(name, value.text, allowed: wanted)
+        default: throw ParameterReader.unknown(name, known: SQLRequest.names)
+        }
+    }
+
+    func integer(_ name: String, _ text: String?, in range: ClosedRange<Int>) throws(QueryError) -> Int? {
+        guard let text else { return nil }
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 &- 0x30 < 10 }), let value = Int(text), range.contains(value)
+        else { throw ParameterReader.invalid(name, text, allowed: ParameterReader.describe(range)) }
+        return value
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moments as requests spell them.
+
+import Market
+
+extension Timestamp {
+    /// Reads `now`, `now-6h`, `now+1d` (units s, m, h, d, w), and what ``init(parsing:)`` reads: RFC 3339, a date, an
+    /// epoch count in seconds, milliseconds, microseconds or nanoseconds.
+    init?(_ text: String, now: Timestamp) {
+        guard text.hasPrefix("now") else {
+            self.init(parsing: text)
+            return
+        }
+        let rest = text.utf8.dropFirst(3)
+        if rest.isEmpty {
+            self = now
+            return
+        }
+        // A plus sign in a URL is a space.
+        let isLater = rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: " ")
+        guard isLater || rest.first == UInt8(ascii: "-"), let unit = rest.last.flatMap(Self.microsecondsOfUnit),
+            let count = Int64(String(decoding: rest.dropFirst().dropLast(), as: UTF8.self)),
+            (0...100_000_000).contains(count)
+        else { return nil }
+        let (distance, isTooFar) = count.multipliedReportingOverflow(by: unit)
+        let (time, overflows) =
+            isLater
+            ? now.microseconds.addingReportingOverflow(distance)
+            : now.microseconds.subtractingReportingOverflow(distance)
+        if isTooFar || overflows { return nil }
+        self.init(microseconds: time)
+    }
+
+    private static func microsecondsOfUnit(_ letter: UInt8) -> Int64? {
+        switch letter {
+        case UInt8(ascii: "s"): 1_000_000
+        case UInt8(ascii: "m"): 60_000_000
+        case UInt8(ascii: "h"): 3_600_000_000
+        case UInt8(ascii: "d"): microsecondsPerDay
+        case UInt8(ascii: "w"): 7 * microsecondsPerDay
+        default: nil
+        }
+    }
+}
+
+/// The moments `from ≤ t < to`; a missing side is open.
+struct TimeRange: Equatable {
+    var from: Timestamp?
+    var to: Timestamp?
+
+    static let allowed =
+        "RFC 3339 (2013-01-01T00:04:19.5Z), a date, epoch seconds, milliseconds, microseconds or nanoseconds, "
+        + "now, now-6h"
+
+    init(from: Timestamp? = nil, to: Timestamp? = nil) {
+        self.from = from
+        self.to = to
+    }
+
+    /// From the parameters `from` and `to`.
+    init(_ reader: ParameterReader, now: Timestamp) throws(QueryError) {
+        from = try Self.moment("from", reader, now)
+        to = try Self.moment("to", reader, now)
+        if let from, let to, from > to {
+            throw QueryError(
+                400, "invalid_parameter", "\"from\" is after \"to\"", details: "from is \(from), to is \(to).")
+        }
+    }
+
+    private static func moment(
+        _ name: String, _ reader: ParameterReader, _ now: Timestamp
+    ) throws(QueryError) -> Timestamp? {
+        guard let text = reader.text(name) else { return nil }
+        guard let time = Timestamp(text, now: now), isStorable.contains(time.microseconds) else {
+            throw ParameterReader.invalid(
+                name, text, allowed: allowed, hint: "In a URL, write + as %2B.")
+        }
+        return time
+    }
+
+    /// PostgreSQL's timestamps (4713 BC to 294276 AD), less a margin.
+    static let isStorable: ClosedRange<Int64> = -200_000_000_000_000_000...9_000_000_000_000_000_000
+}

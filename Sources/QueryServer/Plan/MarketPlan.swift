@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The statements of the REST resources. Pure: a request in, SQL and parameters out.
+
+import Market
+import Postgres
+
+/// How one page of a resource is read.
+///
+/// Bars and trades are read symbol by symbol, each with the same prepared statement: an index scan in the order of the
+/// key that stops when the page is full. One statement for several symbols would have to sort all of their rows before
+/// the first one leaves.
+struct MarketPlan {
+    /// What to read of one symbol, or of all at once.
+    struct Step: Equatable {
+        var statement: Statement
+        var parameters: [Parameter]
+    }
+
+    let request: MarketRequest
+
+    /// The columns of the reply, in the order of the statement's columns.
+    var columns: [RowEncoder.Column] {
+        let time = ValueForm.scalar(request.timeInMilliseconds ? .milliseconds : .time)
+        func column(_ name: String, _ form: ScalarForm) -> RowEncoder.Column { .init(name: name, form: .scalar(form)) }
+        switch request.resource {
+        case .bars:
+            return [column("symbol", .text), .init(name: "ts", form: time)]
+                + ["open", "high", "low", "close", "volume", "vwap"].map { column($0, .number) }
+                + [column("trade_count", .integer)]
+        case .trades:
+            // A trade_id may be beyond 2^53, where JSON numbers lose digits in most readers.
+            return [
+                column("symbol", .text), .init(name: "ts", form: time), column("source", .text),
+                column("trade_id", .text), column("price", .number), column("size", .number),
+                .init(name: "conditions", form: .array(.text)),
+            ]
+        case .latest:
+            return [
+                column("symbol", .text), .init(name: "ts", form: time), column("price", .number),
+                column("size", .number), column("trade_id", .text), column("source", .text),
+                column("change", .number), column("change_pct", .number),
+            ]
+        case .symbols:
+            return ["symbol", "name", "exchange", "type", "currency"].map { column($0, .text) }
+                + [.init(name: "last_ts", form: time), column("last_price", .number)]
+        }
+    }
+
+    /// Whether rows are read symbol by symbol.
+    var isPerSymbol: Bool { request.resource == .bars || request.resource == .trades }
+
+    /// Symbols still to read, if the request names them: those from the page's own on.
+    var namedSymbols: [String]? {
+        guard let symbols = request.symbols else { return nil }
+        guard let page = request.page else { return symbols }
+        return symbols.filter { !$0.utf8.lexicographicallyPrecedes(page.symbol.utf8) }
+    }
+
+    /// All symbols that have traded, from the page's own on, for a request that names none.
+    var allSymbols: Step {
+        Step(
+            statement: Statement(
+                name: "traded_symbols", sql: "select symbol from market.latest where symbol >= $1 order by symbol"),
+            parameters: [.text(request.page?.symbol ?? "", as: .text)])
+    }
+
+    // MARK: Symbol by symbol
+
+    /// The rows of one symbol, `limit` at most.
+    func step(symbol: String, limit: Int) -> Step {
+        let page = request.page.flatMap { $0.symbol == symbol ? $0 : nil }
+        var from = request.range.from ?? Self.distantPast
+        var to = request.range.to ?? Self.distantFuture
+        // The bound on ts alone lets PostgreSQL leave out whole days; a comparison of rows would not.
+        if let page { if request.isDescending { to = min(to, page.ts.next) } else { from = max(from, page.ts) } }
+        var parameters: [Parameter] = [
+            .text(symbol, as: .text), .timestamp(from.microseconds), .timestamp(to.microseconds), .int64(Int64(limit)),
+        ]
+        let order = request.isDescending ? "desc" : "asc"
+        let beyond = request.isDescending ? "<" : ">"
+        var name = "\(request.resource.rawValue)_\(order)"
+        if page != nil { name += "_page" }
+        if request.resource == .bars {
+            parameters.append(.text(request.timeframe.name, as: .text))
+            if let page { parameters.append(.timestamp(page.ts.microseconds)) }
+            let sql = """
+                select symbol, ts, open, high, low, close, volume, vwap, trade_count from market.bars \
+                where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
+                \(page == nil ? "" : "and ts \(beyond) $6 ")order by ts \(order) limit $4
+                """
+            return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
+        }
+        if let page {
+            parameters += [
+                .timestamp(page.ts.microseconds), .text(page.source, as: .text), .int64(page.tradeID),
+            ]
+        }
+        let sql = """
+            select symbol, ts, source, trade_id, price, size, conditions from market.trades \
+            where symbol = $1 and ts >= $2 and ts < $3 \
+            \(page == nil ? "" : "and (ts, source, trade_id) \(beyond) ($5, $6, $7) ")\
+            order by ts \(order), source \(order), trade_id \(order) limit $4
+            """
+        return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
+    }
+
+    // MARK: All at once
+
+    /// The rows of `latest` and `symbols`, `limit` at most.
+    func step(limit: Int) -> Step {
+        if request.resource == .latest, let symbols = request.symbols, symbols.count == 1, request.page == nil {
+            return Step(statement: Self.latestOfOne, parameters: [.text(symbols[0], as: .text)])
+        }
+        var parameters: [Parameter] = [.int64(Int64(limit))]
+        var conditions: [String] = []
+        func bind(_ parameter: Parameter) -> String {
+            parameters.append(parameter)
+            return "$\(parameters.count)"
+        }
+        if let symbols = request.symbols {
+            conditions.append("symbol = any(\(bind(.textArray(symbols))))")
+        }
+        if let page = request.page {
+            conditions.append("symbol \(request.isDescending ? "<" : ">") \(bind(.text(page.symbol, as: .text)))")
+        }
+        if let search = request.search {
+            let pattern = bind(.text("%\(Self.escapedPattern(search))%", as: .text))
+            conditions.append("(symbol ilike \(pattern) or name ilike \(pattern))")
+        }
+        let filter = conditions.isEmpty ? "" : "where \(conditions.joined(separator: " and ")) "
+        let sql = """
+            \(request.resource == .latest ? Self.selectLatest : Self.selectSymbols) \
+            \(filter)order by symbol \(request.isDescending ? "desc" : "asc") limit $1
+            """
+        return Step(statement: Statement(name: request.resource.rawValue, sql: sql), parameters: parameters)
+    }
+
+    /// The hot path: a lookup by the key, and no text to put together.
+    private static let latestOfOne = Statement(name: "latest_of_one", sql: selectLatest + " where symbol = $1")
+
+    private static let selectLatest = """
+        select symbol, ts, price, size, trade_id, source, price - previous_price as change, \
+        (price - previous_price) / nullif(previous_price, 0) * 100 as change_pct from market.latest
+        """
+    private static let selectSymbols =
+        "select symbol, name, exchange, type, currency, last_ts, last_price from market.symbols"
+
+    /// `text` with the characters that mean something in LIKE escaped.
+    private static func escapedPattern(_ text: String) -> String {
+        var escaped = ""
+        for scalar in text.unicodeScalars {
+            if scalar == "%" || scalar == "_" || scalar == "\\" { escaped.append("\\") }
+            escaped.unicodeScalars.append(scalar)
+        }
+        return escaped
+    }
+
+    // PostgreSQL's own ends of time.
+    private static let distantPast = Timestamp(microseconds: .min)
+    private static let distantFuture = Timestamp(microseconds: .max)
+}
+
+extension Timestamp {
+    /// The next microsecond.
+    fileprivate var next: Timestamp { Timestamp(microseconds: microseconds + 1) }
+}
+
+/// The bars of one symbol for Grafana: the newest of the range, oldest first.
+struct CandlePlan {
+    let request: CandleRequest
+
+    let columns: [RowEncoder.Column] =
+        [.init(name: "time", form: .scalar(.milliseconds))]
+        + ["open", "high", "low", "close", "volume"].map { .init(name: $0, form: .scalar(.number)) }
+
+    var step: MarketPlan.Step {
+        MarketPlan.Step(
+            statement: Statement(
+                name: "candles",
+                sql: """
+                    select * from (select ts, open, high, low, close, volume from market.bars \
+                    where symbol = $1 and timeframe = $2 and ts >= $3 and ts < $4 order by ts desc limit $5) as newest \
+                    order by ts
+                    """),
+            parameters: [
+                .text(request.symbol, as: .text), .text(request.timeframe.name, as: .text),
+                .timestamp(request.range.from?.microseconds ?? .min),
+                .timestamp(request.range.to?.microseconds ?? .max),
+                .int64(Int64(request.limit)),
+            ])
+    }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// A page of a REST resource: read, and its rows sent on as they come.
+
+import EventLoop
+import HTTP
+import Market
+import Postgres
+
+/// Answers with one page.
+struct MarketQuery {
+    let plan: MarketPlan
+    private let encoder: RowEncoder
+    private let body: RowBody
+    private var request: MarketRequest { plan.request }
+
+    init(_ request: MarketRequest, _ response: ResponseWriter, _ id: QueryID) {
+        plan = MarketPlan(request: request)
+        encoder = RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
+        body = RowBody(response, contentType: request.format.contentType, id: id)
+    }
+
+    func run(_ lease: Lease) async throws {
+        begin()
+        try await lease.run(body.response) { connection in
+            var page = Page(limit: request.limit)
+            if plan.isPerSymbol {
+                let symbols = try await symbols(connection, lease)
+                for symbol in symbols where page.isOpen {
+                    try lease.checkPresence()
+                    try await send(plan.step(symbol: symbol, limit: page.wanted), connection, lease, &page)
+                }
+            } else {
+                try await send(plan.step(limit: page.wanted), connection, lease, &page)
+            }
+            end(page)
+        }
+        try await body.finish()
+    }
+
+    /// A page while it fills. One row more than its size is asked for: whether it comes tells whether there is a next
+    /// page.
+    private struct Page {
+        let limit: Int
+        var sent = 0
+        var hasMore = false
+        /// The token of the last row that fits.
+        var token: PageToken?
+
+        init(limit: Int) { self.limit = limit }
+
+        var isOpen: Bool { !hasMore }
+        var wanted: Int { limit + 1 - sent }
+    }
+
+    private func symbols(_ connection: PostgresConnection, _ lease: Lease) async throws -> [String] {
+        if let named = plan.namedSymbols { return named }
+        let step = plan.allSymbols
+        let result = try await connection.query(step.statement, step.parameters, deadline: lease.deadline)
+        return try result.map { try $0.string(0) }
+    }
+
+    private func send(
+        _ step: MarketPlan.Step, _ connection: PostgresConnection, _ lease: Lease, _ page: inout Page
+    ) async throws {
+        let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
+        while true {
+            var next = rows.nextBuffered()
+            if next == nil {
+                try await body.flushIfStale()
+                next = try await rows.next()
+            }
+            guard let row = next else { return }
+            try append(row, &page)
+            if body.isFull { try await body.flush() }
+        }
+    }
+
+    @inline(__always)
+    private func append(_ row: RowStream.Row, _ page: inout Page) throws(PostgresError) {
+        if page.sent == page.limit {
+            page.hasMore = true
+            return
+        }
+        if request.format == .json && page.sent > 0 { body.bytes.append(UInt8(ascii: ",")) }
+        encoder.append(row, to: &body.bytes)
+        if request.format == .ndjson { body.bytes.append(0x0A) }
+        page.sent += 1
+        if page.sent == page.limit { page.token = try token(row) }
+    }
+
+    private func token(_ row: RowStream.Row) throws(PostgresError) -> PageToken {
+        var token = PageToken(scope: request.scope, symbol: try row.string(0))
+        if plan.isPerSymbol { token.ts = Timestamp(microseconds: try row.timestamp(1)) }
+        if request.resource == .trades {
+            token.source = try row.string(2)
+            token.tradeID = try row.int64(3)
+        }
+        return token
+    }
+
+    private func begin() {
+        switch request.format {
+        case .csv: encoder.appendCSVHeader(to: &body.bytes)
+        case .ndjson: break
+        case .json, .objects: body.bytes.appendText("{\"\(request.resource.rawValue)\":[")
+        }
+    }
+
+    private func end(_ page: Page) {
+        guard request.format == .json else { return }
+        body.bytes.appendText("],\"next_page_token\":")
+        body.bytes.appendJSONString(page.hasMore ? page.token?.text : nil)
+        body.bytes.appendText("}\n")
+    }
+}
+
+/// Answers Grafana's candlestick panel: a bare array.
+struct CandleQuery {
+    let plan: CandlePlan
+    let id: QueryID
+
+    func run(_ lease: Lease, _ response: ResponseWriter) async throws {
+        let body = RowBody(response, contentType: ReplyFormat.json.contentType, id: id)
+        let encoder = RowEncoder(plan.columns, layout: .object)
+        body.bytes.appendText("[")
+        try await lease.run(response) { connection in
+            let step = plan.step
+            let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
+            var isFirst = true
+            while let row = try await rows.next() {
+                if !isFirst { body.bytes.append(UInt8(ascii: ",")) }
+                isFirst = false
+                encoder.append(row, to: &body.bytes)
+                if body.isFull { try await body.flush() }
+            }
+        }
+        // An empty array is a reply; an empty body is an error to Infinity.
+        body.bytes.appendText("]\n")
+        try await body.finish()
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The server as a whole: its loops, its beginning and its end. A request passes through the folders in this order:
+// Route → Parameters → Plan → Query → Encode → Answer.
+
+import EventLoop
+package import HTTP
+package import Logging
+import Synchronization
+
+/// Answers HTTP requests with what PostgreSQL holds: SQL, REST, Grafana. Read-only.
+///
+/// Each event loop accepts, parses, queries and writes on its own thread, with connections of its own to PostgreSQL.
+package final class QueryServer: Sendable {
+    private struct State {
+        var server: Server?
+        var running: Task<Void, Never>?
+        var handlers: [QueryHandler] = []
+    }
+
+    private let configuration: Configuration
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    /// Makes a server; it does nothing before ``start()``.
+    package init(_ configuration: Configuration, logger: Logger) {
+        configuration.validate()
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Binds, listens and serves from now on; returns where, with the real port. PostgreSQL need not be there yet:
+    /// connections are made when requests need them. To be called once.
+    ///
+    /// - Throws: `SystemError`, if the address cannot be had.
+    package func start() async throws -> SocketAddress {
+        let loops = try makeLoops()
+        var handlers: [QueryHandler] = []
+        let server = try Server(
+            configuration.http, loops: loops, observer: RequestLog(logger: logger)
+        ) { loop in
+            let handler = QueryHandler(configuration, logger: logger, on: loop)
+            handlers.append(handler)
+            return handler
+        }
+        state.withLock { state in
+            precondition(state.server == nil, "a server is started once")
+            state.server = server
+            state.handlers = handlers
+            state.running = Task(executorPreference: loops[0]) { await server.run() }
+        }
+        return server.boundAddress
+    }
+
+    /// Stops accepting, lets requests under way finish for `deadline` at most, cuts off the rest, and closes the
+    /// connections to PostgreSQL. Returns when all of it is gone.
+    package func shutdown(deadline: Duration) async {
+        let stopping = state.withLock { state in
+            defer { state = State() }
+            return state
+        }
+        guard let server = stopping.server else { return }
+        await server.shutdown(deadline: deadline)
+        await stopping.running?.value
+        await withDiscardingTaskGroup { group in
+            for handler in stopping.handlers {
+                group.addTask(executorPreference: handler.loop) { await handler.close() }
+            }
+        }
+        if case .count = configuration.loops {
+            for handler in stopping.handlers { handler.loop.stop() }
+        }
+    }
+
+    private func makeLoops() throws(SystemError) -> [EventLoop] {
+        switch configuration.loops {
+        case .shared(let loops): return loops
+        case .count(let count):
+            var loops: [EventLoop] = []
+            for index in 0..<count { loops.append(try EventLoop(name: "query-\(index)")) }
+            for loop in loops { loop.start() }
+            return loops
+        }
+    }
+}

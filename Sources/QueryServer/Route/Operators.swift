@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// What operators and their load balancers ask.
+
+import EventLoop
+import HTTP
+import Postgres
+
+extension QueryHandler {
+    /// How long `/ready` waits for the database.
+    private static let readyTimeout = Duration.seconds(2)
+
+    func answerOperator(_ route: Route, _ request: Request, _ response: ResponseWriter) async throws {
+        _ = try ParameterReader(try request.head.query(), known: [])
+        switch route {
+        case .ready:
+            if let failure = await databaseFailure() { throw failure }
+            try await respond(response, "{\"status\":\"ok\",\"database\":\"ok\"}\n")
+        case .health:
+            let failure = await databaseFailure()
+            let (word, database) = failure == nil ? ("ok", "ok") : ("degraded", "unavailable")
+            try await respond(
+                response, "{\"status\":\"\(word)\",\"database\":\"\(database)\",\"version\":\(versionText)}\n",
+                failure == nil ? .ok : .serviceUnavailable)
+        case .version: try await respond(response, "{\"name\":\"tapedeck\",\"version\":\(versionText)}\n")
+        case .index: try await respond(response, index)
+        default: try await respond(response, "{\"status\":\"ok\"}\n")
+        }
+    }
+
+    private func respond(_ response: ResponseWriter, _ json: String, _ status: Status = .ok) async throws {
+        var headers: Headers = ["Content-Type": "application/json", "Cache-Control": "no-store"]
+        if status.code == 503 { headers.add("Retry-After", "1") }
+        try await response.respond(status, headers, text: json)
+    }
+
+    /// Why the database does not answer, or nil if it does.
+    private func databaseFailure() async -> QueryError? {
+        let deadline = MonotonicTime.now() + Self.readyTimeout
+        do {
+            try await restPool.withConnection(deadline: deadline) { connection in
+                _ = try await connection.query("SELECT 1", deadline: deadline)
+            }
+            return nil
+        } catch {
+            return QueryError(
+                503, "not_ready", "the database is not available", hint: "Try again in a moment.", retryAfterSeconds: 1)
+        }
+    }
+
+    private var versionText: String {
+        var bytes: [UInt8] = []
+        bytes.appendJSONString(configuration.version)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private var index: String {
+        let entries = Route.allCases.map { route in
+            let methods = route.allowsPost ? "\"GET\",\"POST\"" : "\"GET\""
+            return "{\"path\":\"\(route.path)\",\"methods\":[\(methods)],\"summary\":\"\(route.summary)\"}"
+        }
+        return "{\"name\":\"tapedeck\",\"version\":\(versionText),\"endpoints\":[\n"
+            + entries.joined(separator: ",\n") + "\n]}\n"
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a request through the server, and what one event loop owns.
+
+import EventLoop
+import Glibc
+import HTTP
+import Logging
+import Market
+import Postgres
+
+/// Answers the requests of one event loop, with the loop's own connections to PostgreSQL.
+final class QueryHandler: Handler, @unchecked Sendable {
+    // Rule for `@unchecked Sendable`: the pools are used on the loop's thread only, which they check themselves;
+    // everything else is immutable.
+
+    let loop: EventLoop
+    let configuration: QueryServer.Configuration
+    /// For SQL of users: each session is discarded after its use.
+    let sqlPool: ConnectionPool
+    /// For our own statements, which stay prepared; they leave nothing behind in the session.
+    let restPool: ConnectionPool
+    private let logger: Logger
+
+    init(_ configuration: QueryServer.Configuration, logger: Logger, on loop: EventLoop) {
+        self.loop = loop
+        self.configuration = configuration
+        self.logger = logger
+        var reader = configuration.reader
+        reader.sessionParameters["default_transaction_read_only"] = "on"
+        // In case this process dies in the middle: then nobody is left to cancel. A query can change it, but not the
+        // deadline of the request.
+        let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
+        reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
+        func pool(_ connections: Int, reset: String?) -> ConnectionPool {
+            ConnectionPool(
+                reader, on: loop,
+                settings: .init(
+                    maximumConnections: connections, maximumWaiters: configuration.waitersPerLoop,
+                    checkoutTimeout: configuration.checkoutTimeout, reset: reset))
+        }
+        sqlPool = pool(configuration.sqlConnectionsPerLoop, reset: ConnectionPool.Settings.resetAll)
+        restPool = pool(configuration.restConnectionsPerLoop, reset: nil)
+    }
+
+    /// Closes the connections; on the loop.
+    func close() async {
+        await sqlPool.close(deadline: .now() + .seconds(1))
+        await restPool.close(deadline: .now() + .seconds(1))
+    }
+
+    func handle(_ request: Request, _ response: ResponseWriter) async throws {
+        let id = QueryID(request.id)
+        do {
+            if request.head.method == .options && request.head.rawPath.elementsEqual("*".utf8) {
+                return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, OPTIONS"])
+            }
+            let route = try Route(request.head)
+            response.route = "\(route.path)"
+            if request.head.method == .options {
+                return try await response.respond(.noContent, ["Allow": route.allow])
+            }
+            try checkMethod(request.head, route)
+            try await answer(route, request, response, id)
+        } catch {
+            try await refuse(error, request, response, id)
+        }
+    }
+
+    private func checkMethod(_ head: RequestHead, _ route: Route) throws(QueryError) {
+        switch head.method {
+        case .get, .head: return
+        case .post where route.allowsPost: return
+        default:
+            throw QueryError(
+                405, "method_not_allowed", "\(head.methodToken) is not allowed here",
+                details: "Allowed: \(route.allow).",
+                allow: route.allow)
+        }
+    }
+
+    private func answer(_ route: Route, _ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
+        switch route {
+        case .index, .live, .ready, .health, .version: try await answerOperator(route, request, response)
+        case .sql:
+            let query = try await SQLRequest(request, configuration)
+            logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])
+            try await SQLQuery(query: query, id: id, started: request.received)
+                .run(Lease(sqlPool, request, timeout: query.timeout), response)
+        case .bars: try await answerMarket(.bars, request, response, id)
+        case .trades: try await answerMarket(.trades, request, response, id)
+        case .latest: try await answerMarket(.latest, request, response, id)
+        case .symbols: try await answerMarket(.symbols, request, response, id)
+        case .candles:
+            let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
+            try await CandleQuery(plan: CandlePlan(request: candles), id: id).run(restLease(request), response)
+        }
+    }
+
+    private func answerMarket(
+        _ resource: MarketResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
+    ) async throws {
+        let page = try MarketRequest(
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
+            configuration)
+        try await MarketQuery(page, response, id).run(restLease(request))
+    }
+
+    private func restLease(_ request: Request) -> Lease {
+        Lease(restPool, request, timeout: configuration.queryTimeoutDefault)
+    }
+
+    /// The wall clock.
+    private static func now() -> Timestamp {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+    }
+
+    /// Turns a failure into a reply, or passes it on where it is too late for one or nobody is left to read it: the
+    /// HTTP layer then breaks the body off.
+    private func refuse(
+        _ error: any Error, _ request: Request, _ response: ResponseWriter, _ id: QueryID
+    ) async throws {
+        let lost = (error as? HTTPError)?.isConnectionLost == true
+        if response.isStarted || lost {
+            if !lost { logger.notice("response broken off", metadata: ["id": "\(id)", "error": "\(error)"]) }
+            throw error
+        }
+        let known = (error as? QueryError) ?? (error as? HTTPError).map(QueryError.init)
+        let refusal = known ?? .unexpected
+        // A query that took too long is its sender's affair.
+        if refusal.status >= 500 && refusal.status != 504 {
+            let reason = known.map { "\($0.code) \($0.message)" } ?? "\(error)"
+            logger.warning("request failed", metadata: ["id": "\(id)", "error": "\(reason)"])
+        }
+        try await response.respond(
+            Status(refusal.status, reason: refusal.message), refusal.headers(id), refusal.jsonBody(id))
+    }
+}

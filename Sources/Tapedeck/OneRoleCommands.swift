@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import EventLog
+import EventLoop
+import Ingest
+import Logging
+import Market
+import Postgres
+import Processor
+import QueryServer
+
+/// `tapedeck ingest SPEC…`: sources into the log, nothing else.
+struct IngestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "ingest", abstract: "Read sources into the log.")
+
+    @OptionGroup var flags: SettingFlags
+    @Argument(help: ArgumentHelp("What to read: replay:FILE[?speed=1|60|max][&symbol=S].", valueName: "spec"))
+    var specs: [String]
+
+    func run() async throws {
+        let settings = try flags.resolve()
+        let sources = try specs.map { try SourceSpec($0) }
+        let logger = Runtime.logger(settings)
+        let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
+        let (log, _) = try Runtime.openLog(settings, folder: folder)
+        try await log.createTopics(Runtime.topicSettings(settings))
+        try await untilStopped { try await Sources(sources, log: log, logger: logger).run() }
+        await log.close()
+    }
+}
+
+/// `tapedeck process`: the log into the store.
+struct ProcessCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "process", abstract: "Validate what the log holds and write it to PostgreSQL.")
+
+    @OptionGroup var flags: SettingFlags
+
+    func run() async throws {
+        let settings = try flags.resolve().requiring(.databaseURL)
+        let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
+        let runtime = try await Runtime.open(settings, logger: Runtime.logger(settings), folder: folder)
+        let processor = try runtime.processor()
+        try await untilStopped {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask(executorPreference: runtime.loop) { try await processor.run() }
+                try await group.waitForAll()
+            }
+        }
+        await runtime.close()
+    }
+}
+
+/// `tapedeck serve`: queries over HTTP.
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", abstract: "Answer queries over HTTP.")
+
+    @OptionGroup var flags: SettingFlags
+
+    func run() async throws {
+        let settings = try flags.resolve()
+        let logger = Runtime.logger(settings)
+        let reader = try settings.requiring(.readerURL).string(.readerURL)
+        let service = try await QueryService.start(settings, readerURL: reader, logger: logger)
+        print("listening on http://\(service.address)")
+        await StopSignal().wait()
+        await service.stop()
+    }
+}
+
+/// `tapedeck migrate`: creates or upgrades the schema.
+struct MigrateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "migrate", abstract: "Create or upgrade the schema of TAPEDECK_DATABASE_URL.")
+
+    @OptionGroup var flags: SettingFlags
+
+    func run() async throws {
+        let settings = try flags.resolve().requiring(.databaseURL)
+        let loop = try EventLoop(name: "migrate")
+        loop.start()
+        let applied = try await Runtime.migrate(settings.string(.databaseURL), on: loop)
+        print(applied.isEmpty ? "the schema is up to date" : "applied \(applied.joined(separator: ", "))")
+    }
+}
+
+/// `tapedeck topics`: creates the topics.
+struct TopicsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "topics", abstract: "Create the topics that are missing, and list them.")
+
+    @OptionGroup var flags: SettingFlags
+
+    func run() async throws {
+        let settings = try flags.resolve()
+        let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
+        let (log, _) = try Runtime.openLog(settings, folder: folder)
+        let topics = Runtime.topicSettings(settings)
+        try await log.createTopics(topics)
+        for topic in topics {
+            let ends = try await log.endOffsets(of: topic.name)
+            print("\(topic.name)  \(ends.count) partitions  \(grouped(ends.reduce(0, +))) records")
+        }
+        await log.close()
+    }
+}
+
+/// `tapedeck settings`: the table of settings.
+struct SettingsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "settings", abstract: "List every setting: flag, environment, default, what is allowed.")
+
+    @Flag(help: "As a Markdown table.") var markdown = false
+
+    func run() {
+        if markdown {
+            print("| flag | environment | default | allowed | meaning |\n|---|---|---|---|---|")
+        }
+        for setting in Setting.all {
+            let fallback = setting.default ?? "–"
+            if markdown {
+                print(
+                    "| `--\(setting.name)` | `\(setting.environment)` | \(fallback) | \(setting.kind.description.replacing("|", with: "\\|")) | \(setting.summary) |"
+                )
+            } else {
+                print(
+                    "--\(setting.name)\n    \(setting.environment), default \(fallback), allowed: \(setting.kind.description)\n    \(setting.summary)"
+                )
+            }
+        }
+    }
+}
+
+extension Settings {
+    /// The settings, if `setting` has a value.
+    func requiring(_ setting: Setting) throws -> Settings {
+        if text(setting) == nil { throw ValidationError("\(setting.environment) (--\(setting.name)) is not set") }
+        return self
+    }
+}
+
+/// Runs `body` until it ends or a signal asks to stop; then it is cancelled and awaited.
+func untilStopped(_ body: @escaping @Sendable () async throws -> Void) async throws {
+    let stop = StopSignal()
+    let work = Task { try await body() }
+    let signal = Task {
+        await stop.wait()
+        work.cancel()
+    }
+    let result = await work.result
+    signal.cancel()
+    try result.get()
+}
+
+/// Sources that run side by side.
+struct Sources: Sendable {
+    let replays: [(path: String, replay: Replay)]
+
+    init(_ specs: [SourceSpec], log: any EventLog, logger: Logger) {
+        let firstRun = wallClock().microseconds
+        replays = specs.enumerated().map { index, spec in
+            switch spec {
+            case .replay(let settings):
+                let replay = Replay(
+                    settings, run: firstRun + Int64(index), log: log, logger: logger, now: wallClock)
+                return (settings.path, replay)
+            }
+        }
+    }
+
+    var recordCount: Int64 { replays.reduce(0) { $0 + $1.replay.progress.recordCount } }
+    var isFinished: Bool { replays.allSatisfy { $0.replay.progress.isFinished } }
+
+    /// Runs all of them until they end or the task is cancelled.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, (_, replay)) in replays.enumerated() {
+                // A thread each: reading a file blocks.
+                let loop = try EventLoop(name: "ingest-\(index)")
+                loop.start()
+                group.addTask(executorPreference: loop) {
+                    defer { loop.stop() }
+                    try await replay.play()
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Glibc
+import HTTP
+import Logging
+import Postgres
+import QueryServer
+
+/// The query server as a command runs it.
+struct QueryService: Sendable {
+    private let server: QueryServer
+    /// Where it listens, with the real port.
+    let address: String
+
+    /// Most connections to PostgreSQL of one query server: what the server's own limit leaves room for.
+    private static let connectionLimit = 64
+
+    static func start(_ settings: Settings, readerURL: String, logger: Logger) async throws -> QueryService {
+        let reader = try ConnectionSettings(
+            readerURL, applicationName: "tapedeck serve",
+            sessionParameters: ["TimeZone": "UTC", "DateStyle": "ISO", "default_transaction_read_only": "on"])
+        var configuration = QueryServer.Configuration(
+            listen: try SocketAddress(settings.string(.listen)), reader: reader, version: Tapedeck.version)
+        let loops = settings.integer(.loops) ?? min(8, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+        configuration.loops = .count(loops)
+        let share = max(1, connectionLimit / (2 * loops))
+        let connections = min(settings.integer(.poolSize) ?? 8, share)
+        configuration.sqlConnectionsPerLoop = connections
+        configuration.restConnectionsPerLoop = connections
+        configuration.queryTimeoutDefault = settings.duration(.queryTimeout)
+        configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
+        let server = QueryServer(configuration, logger: logger)
+        let address = try await server.start()
+        return QueryService(server: server, address: "\(address)")
+    }
+
+    /// Stops accepting, lets requests under way finish for a second, and closes.
+    func stop() async { await server.shutdown(deadline: .seconds(1)) }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLog
+import EventLoop
+import Glibc
+import Ingest
+import Logging
+import Market
+import Postgres
+import Processor
+import QueryServer
+import Store
+
+/// What a command runs on: the store and the log that the settings name, or the embedded ones in the data folder.
+final class Runtime: Sendable {
+    let settings: Settings
+    let logger: Logger
+    let log: any EventLog
+    /// The writer's URI as this process uses it; secret.
+    let writerURL: String
+    /// The reader's; empty for commands that answer no queries and were given none.
+    let readerURL: String
+    /// The log as a setting would name it.
+    let logURL: String
+    /// The URIs that other programs are told.
+    let advertised: (writer: String, reader: String)
+    let postgres: PrivatePostgres?
+    /// The loop of connections and processing; made first, stopped last.
+    let loop: EventLoop
+
+    private init(
+        _ settings: Settings, logger: Logger, log: any EventLog, logURL: String, writerURL: String,
+        readerURL: String, advertised: (String, String), postgres: PrivatePostgres?, loop: EventLoop
+    ) {
+        self.settings = settings
+        self.logger = logger
+        self.log = log
+        self.logURL = logURL
+        self.writerURL = writerURL
+        self.readerURL = readerURL
+        self.advertised = advertised
+        self.postgres = postgres
+        self.loop = loop
+    }
+
+    static let topics = TopicRoles(
+        staging: TradeTopics.staging, valid: TradeTopics.valid, rejected: TradeTopics.rejected)
+
+    /// A logger to standard error at the level of the settings.
+    static func logger(_ settings: Settings) -> Logger {
+        LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
+        var logger = Logger(label: "tapedeck")
+        logger.logLevel = Logger.Level(rawValue: settings.string(.logLevel)) ?? .notice
+        return logger
+    }
+
+    /// Opens what the settings name. What they leave open is embedded in `folder`, which this process must own.
+    static func open(_ settings: Settings, logger: Logger, folder: String?) async throws -> Runtime {
+        let loop = try EventLoop(name: "processor")
+        loop.start()
+        var postgres: PrivatePostgres?
+        do {
+            let writer: String
+            if let url = settings.text(.databaseURL) {
+                writer = url
+            } else if let folder {
+                let server = try await PrivatePostgres.start(
+                    directory: folder + "/postgres", port: settings.integer(.postgresPort) ?? 0, logger: logger)
+                postgres = server
+                writer = server.localWriterURL
+                let prepare = Task(executorPreference: loop) {
+                    try await server.prepare { settings throws(PostgresError) in
+                        try await PostgresConnection.connect(settings, on: loop)
+                    }
+                }
+                try await withTaskCancellationHandler {
+                    try await prepare.value
+                } onCancel: {
+                    prepare.cancel()
+                }
+            } else {
+                throw SettingsError(message: "TAPEDECK_DATABASE_URL (--database-url) is not set")
+            }
+            if postgres == nil { try await migrate(writer, on: loop) }
+            let (log, logURL) = try openLog(settings, folder: folder)
+            try await log.createTopics(topicSettings(settings))
+            let advertised = postgres.map { ($0.writerURL, $0.readerURL) }
+            let reader = settings.text(.readerURL) ?? postgres?.localReaderURL ?? ""
+            return Runtime(
+                settings, logger: logger, log: log, logURL: logURL, writerURL: writer, readerURL: reader,
+                advertised: (advertised?.0 ?? writer, settings.text(.readerURL) ?? advertised?.1 ?? ""),
+                postgres: postgres, loop: loop)
+        } catch {
+            postgres?.stop()
+            throw error
+        }
+    }
+
+    /// Applies the migrations that the database lacks.
+    @discardableResult
+    static func migrate(_ url: String, on loop: EventLoop) async throws -> [String] {
+        let task = Task(executorPreference: loop) {
+            let connection = try await PostgresConnection.connect(
+                ConnectionSettings(url, applicationName: "tapedeck migrate"), on: loop)
+            defer { connection.close() }
+            return try await Migrator.migrate(connection)
+        }
+        return try await task.value
+    }
+
+    static func openLog(_ settings: Settings, folder: String?) throws -> (any EventLog, String) {
+        let url = settings.text(.eventLog) ?? folder.map { "sqlite:\($0)/log" }
+        guard let url else { throw SettingsError(message: "TAPEDECK_EVENT_LOG (--event-log) is not set") }
+        let directory = try DataFolder(String(url.dropFirst(7)))
+        return (try SQLiteEventLog(directory: directory.path), "sqlite:\(directory.path)")
+    }
+
+    static func topicSettings(_ settings: Settings) -> [TopicSettings] {
+        let partitions = settings.integer(.partitions) ?? 4
+        return [
+            TopicSettings(name: topics.staging, partitions: partitions, retention: settings.duration(.retention)),
+            TopicSettings(name: topics.valid, partitions: partitions, retention: settings.duration(.retention)),
+            TopicSettings(
+                name: topics.rejected, partitions: partitions, retention: settings.duration(.rejectedRetention)),
+        ]
+    }
+
+    /// A processor on this store and log.
+    func processor() throws -> Processor {
+        var configuration = Processor.Configuration(topics: Self.topics, owner: "\(Self.hostName):\(getpid())")
+        configuration.rules = TradeRules(longestLead: settings.duration(.longestLead))
+        let store = try ConnectionSettings(
+            writerURL, applicationName: "tapedeck process", operationTimeout: .seconds(120),
+            sessionParameters: Processor.sessionParameters)
+        return Processor(configuration, log: log, store: store, loop: loop, logger: logger, now: wallClock)
+    }
+
+    /// Closes the log and stops the private PostgreSQL.
+    func close() async {
+        await log.close()
+        postgres?.stop()
+    }
+
+    static var hostName: String {
+        var name = [CChar](repeating: 0, count: 256)
+        gethostname(&name, name.count - 1)
+        return name.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Glibc
+
+/// The values of all settings: flags before environment before `.env` before defaults. Read once, at the start.
+struct Settings: Sendable {
+    private var values: [String: String] = [:]
+
+    /// Gathers the values and checks each; throws a message that names the setting, the value and what is allowed.
+    init(
+        flags: [(Setting, String?)], environment: [String: String], dotEnv: String? = nil
+    ) throws(SettingsError) {
+        let file = try dotEnv.map { text throws(SettingsError) in try Self.parseDotEnv(text) } ?? [:]
+        try Self.refuseUnknown(file, in: ".env")
+        try Self.refuseUnknown(environment, in: "the environment")
+        for setting in Setting.all {
+            let flag = flags.first { $0.0.name == setting.name }?.1
+            guard let value = flag ?? environment[setting.environment] ?? file[setting.environment] ?? setting.default
+            else { continue }
+            if let complaint = setting.complaint(about: value) { throw SettingsError(message: complaint) }
+            values[setting.name] = value
+        }
+    }
+
+    // MARK: Typed values
+
+    func text(_ setting: Setting) -> String? { values[setting.name] }
+
+    /// The value of a setting that has a default.
+    func string(_ setting: Setting) -> String { values[setting.name] ?? "" }
+
+    func integer(_ setting: Setting) -> Int? { values[setting.name].flatMap { Int($0) } }
+
+    func duration(_ setting: Setting) -> Duration {
+        values[setting.name].flatMap { Setting.duration($0) } ?? .zero
+    }
+
+    func address(_ setting: Setting) throws(SettingsError) -> Address {
+        guard let address = Address(string(setting)) else {
+            throw SettingsError(message: "\(setting.environment) has no value")
+        }
+        return address
+    }
+
+    // MARK: Sources
+
+    private static func refuseUnknown(_ names: [String: String], in place: String) throws(SettingsError) {
+        let known = Set(Setting.all.map(\.environment)).union(["TAPEDECK_POSTGRES_BIN"])
+        for name in names.keys.sorted() where name.hasPrefix("TAPEDECK_") && !known.contains(name) {
+            let nearest = known.min { distance($0, name) < distance($1, name) }
+            throw SettingsError(
+                message: "\(place) has an unknown setting \(name)" + (nearest.map { "; perhaps you meant \($0)" } ?? "")
+            )
+        }
+    }
+
+    /// `KEY=VALUE` lines, with `export`, quotes and `#` comments, as shells and docker read them.
+    static func parseDotEnv(_ text: String) throws(SettingsError) -> [String: String] {
+        var values: [String: String] = [:]
+        // By scalars: CR LF is one Character. A byte order mark would hide the first name.
+        let scalars = text.unicodeScalars.drop { $0 == "\u{FEFF}" }
+        let lines = scalars.split(separator: "\n", omittingEmptySubsequences: false).map { Substring($0) }
+        for (number, line) in lines.enumerated() {
+            var line = trim(line)
+            if line.isEmpty || line.hasPrefix("#") { continue }
+            if line.hasPrefix("export ") { line = trim(line.dropFirst(7)) }
+            guard let equals = line.firstIndex(of: "="), equals != line.startIndex else {
+                throw SettingsError(message: ".env:\(number + 1): not of the form NAME=VALUE")
+            }
+            let name = String(trim(line[..<equals]))
+            var value = trim(line[line.index(after: equals)...])
+            if let quote = value.first, quote == "\"" || quote == "'" {
+                guard value.count >= 2, let end = value.dropFirst().firstIndex(of: quote) else {
+                    throw SettingsError(message: ".env:\(number + 1): the value of \(name) has an open quote")
+                }
+                value = value[value.index(after: value.startIndex)..<end]
+            } else if let comment = value.range(ofComment: " #") {
+                value = trim(value[..<comment])
+            }
+            values[name] = String(value)
+        }
+        return values
+    }
+
+    private static func trim(_ text: Substring) -> Substring {
+        var text = text
+        while let first = text.first, first.isWhitespace { text.removeFirst() }
+        while let last = text.last, last.isWhitespace { text.removeLast() }
+        return text
+    }
+
+    /// The number of edits between two names (Levenshtein).
+    static func distance(_ a: String, _ b: String) -> Int {
+        let b = Array(b.utf8)
+        var row = Array(0...b.count)
+        for (i, x) in a.utf8.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for j in 0..<b.count {
+                let next = min(row[j] + 1, row[j + 1] + 1, diagonal + (x == b[j] ? 0 : 1))
+                diagonal = row[j + 1]
+                row[j + 1] = next
+            }
+        }
+        return row[b.count]
+    }
+
+    /// The environment of this process.
+    static var processEnvironment: [String: String] {
+        var values: [String: String] = [:]
+        var pointer = environ
+        while let entry = pointer.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") {
+                values[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
+            pointer += 1
+        }
+        return values
+    }
+}
+
+/// A setting is unknown or malformed. The message names it and never shows a secret.
+struct SettingsError: Error, CustomStringConvertible {
+    var message: String
+    var description: String { message }
+}
+
+extension Substring {
+    /// Where a comment begins inside an unquoted value.
+    fileprivate func range(ofComment mark: String) -> Index? {
+        var index = startIndex
+        while index < endIndex {
+            if self[index...].hasPrefix(mark) { return index }
+            index = self.index(after: index)
+        }
+        return nil
+    }
+}
+
+/// The flags of all settings, for every command that reads them.
+struct SettingFlags: ParsableArguments {
+    @Option(name: .customLong(Setting.dataDir.name), help: Setting.dataDir.help) var dataDir: String?
+    @Option(name: .customLong(Setting.listen.name), help: Setting.listen.help) var listen: String?
+    @Option(name: .customLong(Setting.databaseURL.name), help: Setting.databaseURL.help) var databaseURL: String?
+    @Option(name: .customLong(Setting.readerURL.name), help: Setting.readerURL.help) var readerURL: String?
+    @Option(name: .customLong(Setting.eventLog.name), help: Setting.eventLog.help) var eventLog: String?
+    @Option(name: .customLong(Setting.postgresPort.name), help: Setting.postgresPort.help) var postgresPort: String?
+    @Option(name: .customLong(Setting.partitions.name), help: Setting.partitions.help) var partitions: String?
+    @Option(name: .customLong(Setting.retention.name), help: Setting.retention.help) var retention: String?
+    @Option(name: .customLong(Setting.rejectedRetention.name), help: Setting.rejectedRetention.help)
+    var rejectedRetention: String?
+    @Option(name: .customLong(Setting.longestLead.name), help: Setting.longestLead.help) var longestLead: String?
+    @Option(name: .customLong(Setting.loops.name), help: Setting.loops.help) var loops: String?
+    @Option(name: .customLong(Setting.poolSize.name), help: Setting.poolSize.help) var poolSize: String?
+    @Option(name: .customLong(Setting.queryTimeout.name), help: Setting.queryTimeout.help) var queryTimeout: String?
+    @Option(name: .customLong(Setting.logLevel.name), help: Setting.logLevel.help) var logLevel: String?
+
+    /// The values given, by setting; a test holds this against ``Setting/all``.
+    var given: [(Setting, String?)] {
+        [
+            (.dataDir, dataDir), (.listen, listen), (.databaseURL, databaseURL), (.readerURL, readerURL),
+            (.eventLog, eventLog), (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
+            (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
+            (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
+        ]
+    }
+
+    /// The settings with everything that can give them, checked.
+    func resolve() throws -> Settings {
+        let dotEnv = access(".env", R_OK) == 0 ? try TextFile.read(".env") : nil
+        do throws(SettingsError) {
+            return try Settings(flags: given, environment: Settings.processEnvironment, dotEnv: dotEnv)
+        } catch {
+            throw ValidationError(error.message)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// SIGINT, SIGTERM and SIGHUP as something to wait for. The first asks to stop in order; the second ends the process at
+/// once.
+///
+/// The handler writes to a pipe, which a thread reads. (Blocking the signals and waiting for them with sigwait does not
+/// work: libdispatch keeps a thread of its own in which no signal is blocked.)
+final class StopSignal: Sendable {
+    private struct State {
+        var received: CInt?
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    // Rule: written once, before the handlers that read it are installed.
+    nonisolated(unsafe) private static var pipeEnd: CInt = -1
+
+    private let state = Mutex(State())
+
+    /// Takes over the signals, on a thread of its own. To be made once in a process.
+    init() {
+        var ends: [CInt] = [-1, -1]
+        precondition(pipe2(&ends, O_CLOEXEC) == 0, "pipe2 failed")
+        Self.pipeEnd = ends[1]
+        let reader = ends[0]
+        let context = Unmanaged.passRetained(Watcher(signal: self, descriptor: reader))
+        var thread = pthread_t()
+        let failed = pthread_create(
+            &thread, nil,
+            { context in
+                let watcher = Unmanaged<Watcher>.fromOpaque(context!).takeRetainedValue()
+                watcher.signal.watch(watcher.descriptor)
+                return nil
+            }, context.toOpaque())
+        precondition(failed == 0, "pthread_create failed")
+        pthread_detach(thread)
+        // A terminal or a pipe that goes away must not take a server with it.
+        signal(SIGPIPE, SIG_IGN)
+        for number in [SIGINT, SIGTERM, SIGHUP] {
+            signal(number) { number in
+                let before = errno
+                var byte = UInt8(truncatingIfNeeded: number)
+                _ = write(StopSignal.pipeEnd, &byte, 1)
+                errno = before
+            }
+        }
+    }
+
+    private final class Watcher {
+        let signal: StopSignal
+        let descriptor: CInt
+
+        init(signal: StopSignal, descriptor: CInt) {
+            self.signal = signal
+            self.descriptor = descriptor
+        }
+    }
+
+    /// Whether a signal has come.
+    var hasCome: Bool { state.withLock { $0.received != nil } }
+
+    /// Returns when a signal has come.
+    func wait() async {
+        await withCheckedContinuation { continuation in
+            let came = state.withLock { state in
+                if state.received == nil { state.waiters.append(continuation) }
+                return state.received != nil
+            }
+            if came { continuation.resume() }
+        }
+    }
+
+    private func watch(_ descriptor: CInt) {
+        var byte: UInt8 = 0
+        while true {
+            let count = read(descriptor, &byte, 1)
+            if count < 0 && errno == EINTR { continue }
+            if count <= 0 { return }
+            let number = CInt(byte)
+            let (second, waiters) = state.withLock { state in
+                let second = state.received != nil
+                let waiters = state.waiters
+                state = State(received: number)
+                return (second, waiters)
+            }
+            // The kernel interrupts the private PostgreSQL when we die; it recovers what was committed.
+            if second { _exit(128 + number) }
+            for waiter in waiters { waiter.resume() }
+        }
+    }
+}

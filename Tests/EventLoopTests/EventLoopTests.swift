@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLinux
+import Glibc
+import Testing
+
+@testable import EventLoop
+
+struct EventLoopTests {
+    /// Runs `body` on a loop of its own.
+    static func onLoop<T: Sendable>(_ body: @escaping @Sendable (EventLoop) async throws -> T) async throws -> T {
+        let loop = try EventLoop(name: "test")
+        loop.start()
+        defer { loop.stop() }
+        return try await Task(executorPreference: loop) { try await body(loop) }.value
+    }
+
+    static func socketPair() throws -> (CInt, CInt) {
+        var pair: [CInt] = [0, 0]
+        let type = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        if socketpair(AF_UNIX, type, 0, &pair) != 0 { throw SystemError(call: "socketpair") }
+        return (pair[0], pair[1])
+    }
+
+    @Test func `a task that prefers the loop runs on it, and so do its children`() async throws {
+        try await Self.onLoop { loop in
+            #expect(loop.isCurrent)
+            async let child = loop.isCurrent
+            #expect(await child)
+            await withTaskGroup(of: Bool.self) { group in
+                for _ in 0..<4 { group.addTask { loop.isCurrent } }
+                for await onLoop in group { #expect(onLoop) }
+            }
+            try await loop.sleep(for: .milliseconds(1))
+            #expect(loop.isCurrent)
+        }
+    }
+
+    @Test(arguments: [Registration.Mode.edge, .oneShot])
+    func `a wait ends when bytes arrive`(mode: Registration.Mode) async throws {
+        try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            defer { close(a); close(b) }
+            let registration = try loop.register(a, mode: mode)
+            defer { registration.deregister() }
+            loop.schedule(at: .now() + .milliseconds(2)) { _ = write(b, "x", 1) }
+            #expect(await registration.readable(until: .now() + .seconds(5)) == .ready)
+        }
+    }
+
+    @Test func `a wait ends at its deadline, and a later one is not disturbed by the old timer`() async throws {
+        try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            defer { close(a); close(b) }
+            let registration = try loop.register(a, mode: .oneShot)
+            defer { registration.deregister() }
+            #expect(await registration.readable(until: .now() + .milliseconds(5)) == .timedOut)
+            loop.schedule(at: .now() + .milliseconds(20)) { _ = write(b, "x", 1) }
+            #expect(await registration.readable(until: .now() + .seconds(5)) == .ready)
+        }
+    }
+
+    @Test func `deregistering ends a wait as cancelled`() async throws {
+        try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            defer { close(a); close(b) }
+            let registration = try loop.register(a, mode: .edge)
+            loop.schedule(at: .now() + .milliseconds(1)) { registration.deregister() }
+            #expect(await registration.readable() == .cancelled)
+        }
+    }
+
+    @Test func `an event for a descriptor number that is in use again is dropped`() async throws {
+        try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            let old = try loop.register(a, mode: .edge)
+            let staleKey = old.key
+            old.deregister()
+            close(a); close(b)
+            let (c, d) = try Self.socketPair()
+            defer { close(c); close(d) }
+            let new = try loop.register(c, mode: .edge)
+            defer { new.deregister() }
+            #expect(new.slot == old.slot)
+            #expect(new.key != staleKey)
+        }
+    }
+
+    @Test func `the hang-up of the peer is reported once`() async throws {
+        let reports = try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            let registration = try loop.register(a, mode: .edge)
+            var reports = 0
+            registration.onPeerClosed = { reports += 1 }
+            close(b)
+            try await loop.sleep(for: .milliseconds(10))
+            registration.deregister()
+            close(a)
+            return reports
+        }
+        #expect(reports == 1)
+    }
+
+    @Test func `a task that never stops yielding does not starve sockets and timers`() async throws {
+        try await Self.onLoop { loop in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { while !Task.isCancelled { await Task.yield() } }
+                group.addTask { try? await loop.sleep(for: .milliseconds(5)) }
+                await group.next()
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test func `a sleep ends early when its task is cancelled`() async throws {
+        try await Self.onLoop { loop in
+            let start = MonotonicTime.now()
+            await withTaskGroup(of: Bool.self) { group in
+                group.addTask {
+                    do throws(CancellationError) { try await loop.sleep(for: .seconds(60)) } catch { return true }
+                    return false
+                }
+                group.cancelAll()
+                #expect(await group.next() == true)
+            }
+            #expect(MonotonicTime.now() - start < .seconds(30))
+        }
+    }
+
+    @Test func `timers fire in the order of their deadlines`() {
+        var queue = TimerQueue()
+        var fired: [Int] = []
+        for value in [5, 1, 4, 1, 3, 2, 9, 0] {
+            queue.push(.init(deadline: .init(nanoseconds: UInt64(value))) { fired.append(value) })
+        }
+        while let entry = queue.pop(dueAt: .init(nanoseconds: 5)) { entry.fire() }
+        #expect(fired == [0, 1, 1, 2, 3, 4, 5])
+        #expect(queue.count == 1)
+    }
+}

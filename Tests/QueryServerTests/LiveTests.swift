@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTP
+import Testing
+
+@testable import QueryServer
+
+private func served() async throws -> SocketAddress { try await TestServer.shared.value.address }
+
+/// A member of a JSON object's text.
+private func member(_ name: String, of reply: Reply) throws -> JSONValue? {
+    guard case .object(let members) = try JSONReader.read(reply.body) else { return nil }
+    return members.first { $0.name == name }?.value
+}
+
+private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
+    guard case .array(let elements)? = try member(name, of: reply) else { return [] }
+    return elements
+}
+
+/// Repeats until `condition` holds, for ten seconds at most.
+private func eventually(_ condition: () throws -> Bool) async throws -> Bool {
+    for _ in 0..<200 {
+        if try condition() { return true }
+        try await Task.sleep(for: .milliseconds(50))
+    }
+    return false
+}
+
+@Suite struct SQLOverHTTPTests {
+    @Test func `rows come in each format`() async throws {
+        let server = try await served()
+        let query =
+            "select g as n, 'a,'||g as t, timestamptz '2013-01-01 00:04:19.486096Z' as ts from generate_series(1,2) g"
+        let json = try server.sql(query)
+        #expect(json.status == 200 && json.fields["content-type"] == "application/json" && json.isComplete)
+        #expect(
+            json.text.contains(
+                #""columns":[{"name":"n","type":"integer"},{"name":"t","type":"text"},{"name":"ts","type":"timestamptz"}]"#
+            ))
+        #expect(json.text.contains(#""rows":[[1,"a,1","2013-01-01T00:04:19.486096Z"],[2,"#))
+        #expect(try member("row_count", of: json) == .number("2"))
+        #expect(try member("truncated", of: json) == .bool(false))
+        #expect(try member("query_id", of: json) == json.fields["x-query-id"].map(JSONValue.string))
+        #expect(try server.sql(query, "format=objects").text.hasPrefix(#"[{"n":1,"t":"a,1","ts":"#))
+        let ndjson = try server.sql(query, "format=ndjson")
+        #expect(
+            ndjson.text.split(separator: "\n").count == 2 && ndjson.fields["content-type"] == "application/x-ndjson")
+        #expect(
+            try server.sql(query, "format=csv").text
+                == "n,t,ts\n1,\"a,1\",2013-01-01T00:04:19.486096Z\n2,\"a,2\",2013-01-01T00:04:19.486096Z\n")
+        #expect(
+            try server.request("/api/v1/sql?query=select+1+as+a", headers: ["Accept: text/csv"]).text == "a\n1\n")
+    }
+
+    @Test func `a JSON body carries parameters`() async throws {
+        let reply = try await served().request(
+            "/api/v1/sql", method: "POST", headers: ["Content-Type: application/json; charset=utf-8"],
+            body:
+                #"{"query":"select $1 + 1 as a, $2::text as b where 'BTC' = any($3)","params":[41,null,["BTC"]],"format":"objects"}"#
+        )
+        #expect(reply.text == "[{\"a\":42,\"b\":null}]\n")
+    }
+
+    @Test func `an error names SQLSTATE and position`() async throws {
+        let reply = try await served().sql("select foo from market.trades")
+        #expect(reply.status == 400 && reply.reason == "column \"foo\" does not exist")
+        #expect(try member("code", of: reply) == .string("42703"))
+        #expect(try member("position", of: reply) == .number("8"))
+    }
+
+    @Test(arguments: [
+        ("create table x (a int)", 403, "25006"), ("delete from market.trades", 403, "25006"),
+        ("select * from ops.bar_state", 403, "42501"), ("select 1; select 2", 400, "42601"),
+        ("commit; drop table market.trades", 400, "42601"), ("", 400, "empty_query"),
+        ("-- nothing", 400, "empty_query"),
+        ("copy (select 1) to stdout", 400, "unsupported_statement"), ("select 1/0", 400, "22012"),
+        ("set transaction read write", 400, "25001"), ("vacuum", 400, "25001"),
+    ])
+    func `what is not a query is refused`(_ sql: String, _ status: Int, _ code: String) async throws {
+        let reply = try await served().sql(sql)
+        // "set transaction read write" is refused or has no effect, depending on the server's version.
+        if sql.hasPrefix("set transaction") && reply.status == 200 { return }
+        #expect(reply.status == status)
+        #expect(try member("code", of: reply) == .string(code))
+        #expect(try await served().sql("select 1", "format=csv").status == 200)
+    }
+
+    @Test func `a limit cuts the result and says so`() async throws {
+        let server = try await served()
+        let query = "select * from generate_series(1, 100000) g"
+        let cut = try server.sql(query, "limit=3")
+        #expect(try member("row_count", of: cut) == .number("3"))
+        #expect(try member("truncated", of: cut) == .bool(true))
+        let exact = try server.sql("select * from generate_series(1, 3) g", "limit=3")
+        #expect(try member("truncated", of: exact) == .bool(false))
+        #expect(try server.sql(query, "format=csv&limit=2").text == "g\n1\n2\n")
+        #expect(try member("row_count", of: try server.sql(query, "limit=0")) == .number("0"))
+    }
+
+    @Test func `a limit of the server's is never silent`() async throws {
+        let shared = try await TestServer.shared.value
+        let (server, address) = try await TestServer.serve(
+            "postgresql://tapedeck_reader@/tapedeck?host=\(shared.directory)&port=5432"
+        ) {
+            $0.rowLimitDefault = 2
+            $0.rowLimit = 5
+        }
+        let query = "select * from generate_series(1, 10) g"
+        #expect(try member("truncated", of: try address.sql(query)) == .bool(true))
+        #expect(try address.sql(query, "format=csv").status == 400)
+        #expect(try address.sql(query, "format=csv&limit=5").status == 200)
+        #expect(try address.sql(query, "limit=6").status == 400)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `a slow query ends at its deadline`() async throws {
+        let server = try await served()
+        let started = MonotonicTime.now()
+        let reply = try server.sql("select pg_sleep(20)", "timeout_ms=200")
+        #expect(reply.status == 504 && (MonotonicTime.now() - started) < .seconds(5))
+        #expect(try member("code", of: reply) == .string("57014"))
+    }
+
+    @Test func `a client that hangs up cancels its query`() async throws {
+        let server = try await served()
+        let running = "select count(*) from pg_stat_activity where state = 'active' and query like '%hang' || '-up%'"
+        func count() throws -> String { try server.sql(running, "format=csv").text }
+        do {
+            let client = try Client(server)
+            try client.send("GET /api/v1/sql?query=select+pg_sleep(30),'hang-up' HTTP/1.1\r\nHost: a\r\n\r\n")
+            #expect(try await eventually { try count() == "count\n1\n" })
+        }
+        #expect(try await eventually { try count() == "count\n0\n" })
+    }
+
+    @Test func `a failure after the first rows breaks the body`() async throws {
+        let reply = try await served().sql("select 1/(100000 - g) from generate_series(1, 200000) g", "format=csv")
+        #expect(reply.status == 200 && !reply.isComplete && reply.body.count > 10_000)
+    }
+
+    @Test func `a failure before the first bytes left is an error reply`() async throws {
+        let server = try await served()
+        // What waits for 10 ms is sent: on a busy machine the failure may come later than that, and then the body must
+        // be broken. One of many tries is in time.
+        var statuses: Set<Int> = []
+        for _ in 0..<50 where !statuses.contains(400) {
+            let reply = try server.sql("select 1/(5 - g) from generate_series(1, 10) g", "format=csv")
+            #expect(reply.status == 400 || !reply.isComplete)
+            statuses.insert(Int(reply.status))
+        }
+        #expect(statuses.contains(400))
+    }
+
+    @Test func `nothing stays in the session for the next user`() async throws {
+        let server = try await served()
+        for dirt in [
+            "select set_config('TimeZone', 'Asia/Tokyo', false), pg_advisory_lock(77)", "set search_path to nowhere",
+            "prepare p as select 1", "set default_transaction_read_only = off",
+        ] {
+            #expect(try server.sql(dirt).status == 200)
+        }
+        for _ in 0..<12 {
+            let clean = try server.sql(
+                "select current_setting('TimeZone') || (select count(*) from pg_locks where locktype = 'advisory') || "
+                    + "(select count(*) from pg_prepared_statements) || current_setting('transaction_read_only')",
+                "format=csv")
+            #expect(clean.text.hasSuffix("UTC00on\n"))
+        }
+    }
+}
+
+@Suite struct RESTTests {
+    @Test func `resources have their shapes`() async throws {
+        let server = try await served()
+        #expect(
+            try server.request("/api/v1/trades?symbol=BTC&limit=1").text.hasPrefix(
+                #"{"trades":[{"symbol":"BTC","ts":"2024-01-01T23:59:01.5Z","source":"test","trade_id":"9007199254740994","#
+                    + #""price":101,"size":0.5,"conditions":["1","a b"]}],"next_page_token":""#))
+        #expect(
+            try server.request("/api/v1/bars?symbol=BTC&from=2024-01-01T00:02:00Z&to=2024-01-01T00:03:00Z").text
+                == #"{"bars":[{"symbol":"BTC","ts":"2024-01-01T00:02:00Z","open":2,"high":3,"low":1,"close":2,"volume":2,"#
+                + "\"vwap\":2,\"trade_count\":1}],\"next_page_token\":null}\n")
+        #expect(
+            try server.request("/api/v1/latest?symbol=BTC").text
+                == #"{"latest":[{"symbol":"BTC","ts":"2024-01-02T00:01:30Z","price":200,"size":0.5,"#
+                + "\"trade_id\":\"9007199254741093\",\"source\":\"test\",\"change\":40,\"change_pct\":25}],\"next_page_token\":null}\n"
+        )
+        #expect(
+            try server.request("/api/v1/latest?symbols=ETH,NONE&format=csv&time=ms").text.hasSuffix(
+                "ETH,1704153690000,200,0.5,5,test,,\n"))
+        #expect(
+            try server.request("/api/v1/symbols?search=apple").text
+                == #"{"symbols":[{"symbol":"AAPL","name":"Apple Inc.","exchange":null,"type":null,"currency":"USD","#
+                + "\"last_ts\":null,\"last_price\":null}],\"next_page_token\":null}\n")
+        #expect(try server.request("/api/v1/latest?symbol=NONE").text == "{\"latest\":[],\"next_page_token\":null}\n")
+    }
+
+    @Test func `candles are a bare array, oldest first`() async throws {
+        let server = try await served()
+        let reply = try server.request("/grafana/candles?symbol=BTC&interval=$__interval&maxDataPoints=2")
+        #expect(
+            reply.text == #"[{"time":1704067740000,"open":9,"high":10,"low":8,"close":9,"volume":2},"#
+                + "{\"time\":1704067800000,\"open\":10,\"high\":11,\"low\":9,\"close\":10,\"volume\":2}]\n")
+        #expect(try server.request("/grafana/candles?symbol=NONE").text == "[]\n")
+    }
+
+    @Test(arguments: ["asc", "desc"])
+    func `pages miss and repeat nothing`(_ order: String) async throws {
+        let server = try await served()
+        var seen: [JSONValue] = []
+        var next = ""
+        repeat {
+            let reply = try server.request("/api/v1/trades?symbols=BTC,ETH&limit=33&order=\(order)\(next)")
+            seen += try elements("trades", of: reply)
+            guard case .string(let token)? = try member("next_page_token", of: reply) else { break }
+            next = "&page_token=\(token)"
+        } while seen.count < 1000
+        #expect(seen.count == 200)
+        #expect(Set(seen.map(\.text)).count == 200)
+    }
+
+    @Test func `pages are stable while trades arrive`() async throws {
+        let shared = try await TestServer.shared.value
+        func insert(_ from: Int, _ to: Int) throws {
+            try shared.write(
+                """
+                insert into market.trades (symbol, ts, source, trade_id, price, size) select 'LIVE',
+                timestamptz '2024-01-02Z' + (g / 3) * interval '1 s', 'test', g, 1, 1 from generate_series(\(from), \(to)) g
+                """)
+        }
+        try insert(1, 20)
+        var ids: [String] = []
+        var next = ""
+        var arrived = 20
+        while true {
+            let reply = try shared.address.request("/api/v1/trades?symbol=LIVE&limit=7\(next)")
+            for case .object(let members) in try elements("trades", of: reply) {
+                guard case .string(let id)? = members.first(where: { $0.name == "trade_id" })?.value else { continue }
+                ids.append(id)
+            }
+            guard case .string(let token)? = try member("next_page_token", of: reply) else { break }
+            next = "&page_token=\(token)"
+            if arrived < 40 {
+                try insert(arrived + 1, arrived + 5)
+                arrived += 5
+            }
+        }
+        #expect(ids == (1...arrived).map(String.init))
+    }
+
+    @Test func `a wrong parameter is explained`() async throws {
+        let reply = try await served().request("/api/v1/bars?symbl=BTC")
+        #expect(reply.status == 400 && reply.reason == "unknown parameter \"symbl\"")
+        #expect(try member("hint", of: reply) == .string("Perhaps you meant \"symbol\"."))
+    }
+}
+
+@Suite struct RoutingTests {
+    @Test func `operators get their answers`() async throws {
+        let server = try await served()
+        for path in ["/live", "/ready", "/health", "/version", "/"] {
+            let reply = try server.request(path)
+            #expect(reply.status == 200 && reply.fields["content-type"] == "application/json", "\(path)")
+            #expect(throws: Never.self) { try JSONReader.read(reply.body) }
+        }
+        #expect(try server.request("/version").text.contains("1.2.3"))
+    }
+
+    @Test func `not ready without a database`() async throws {
+        let (server, address) = try await TestServer.serve("postgresql://nobody@/none?host=/nonexistent")
+        #expect(try address.request("/live").status == 200)
+        for path in ["/ready", "/health", "/api/v1/latest", "/api/v1/sql?query=select+1"] {
+            let reply = try address.request(path)
+            #expect(reply.status == 503 && reply.fields["retry-after"] == "1", "\(path)")
+            #expect(!reply.text.contains("nonexistent"))
+        }
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `paths, methods and types are checked`() async throws {
+        let server = try await served()
+        let lost = try server.request("/api/v1/trade")
+        #expect(lost.status == 404)
+        #expect(try member("hint", of: lost) == .string("Perhaps you meant /api/v1/trades."))
+        let wrong = try server.request("/api/v1/bars", method: "DELETE")
+        #expect(wrong.status == 405 && wrong.fields["allow"] == "GET, HEAD, OPTIONS")
+        #expect(try server.request("/api/v1/bars", headers: ["Accept: image/png"]).status == 406)
+        let other = try server.request(
+            "/api/v1/sql", method: "POST", headers: ["Content-Type: application/xml"], body: "select 1")
+        #expect(other.status == 415)
+        let options = try server.request("/api/v1/sql", method: "OPTIONS")
+        #expect(options.status == 204 && options.fields["allow"] == "GET, HEAD, POST, OPTIONS")
+        let large = try server.sql("select '\(String(repeating: "x", count: 1024 * 1024))'")
+        #expect(large.status == 413)
+    }
+
+    @Test(arguments: ["select 1+1 as two", "query=select+1%2B1+as+two", "format=json&query=select+1%2B1+as+two"])
+    func `a form holds the statement in a field, or is the statement`(_ body: String) async throws {
+        let reply = try await served().request(
+            "/api/v1/sql?format=csv", method: "POST", headers: ["Content-Type: application/x-www-form-urlencoded"],
+            body: body)
+        // The third is not a form with its query first, so it is SQL, which PostgreSQL refuses.
+        #expect(reply.text == "two\n2\n" || (body.hasPrefix("format") && reply.status == 400))
+    }
+
+    @Test(arguments: ["/live", "/api/v1/latest", "/api/v1/sql?query=select+1", "/api/v1/trades?symbol=BTC"])
+    func `HEAD is answered without a body`(_ path: String) async throws {
+        let reply = try await served().request(path, method: "HEAD")
+        #expect(reply.status == 200 && reply.body.isEmpty)
+    }
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTP
+import Market
+import Postgres
+import Testing
+
+@testable import QueryServer
+
+let testConfiguration: QueryServer.Configuration = {
+    do {
+        return .init(
+            listen: try SocketAddress("127.0.0.1:0"),
+            reader: try ConnectionSettings("postgresql://nobody@localhost/none"),
+            version: "test")
+    } catch {
+        fatalError("\(error)")
+    }
+}()
+
+private let noon = Timestamp(microseconds: 1_704_110_400_000_000)
+
+private func market(
+    _ resource: MarketResource, _ query: String, accept: [String] = []
+) throws -> MarketRequest {
+    try MarketRequest(
+        resource, try QueryParameters(Array(query.utf8)[...]), accept: accept, now: noon, testConfiguration)
+}
+
+private func candles(_ query: String) throws -> CandleRequest {
+    try CandleRequest(try QueryParameters(Array(query.utf8)[...]), now: noon, testConfiguration)
+}
+
+private func refusal<T>(_ body: () throws -> T) -> QueryError? {
+    do {
+        _ = try body()
+        return nil
+    } catch {
+        return error as? QueryError
+    }
+}
+
+@Suite struct ParameterTests {
+    @Test func `a request has its defaults`() throws {
+        let request = try market(.bars, "symbol=BTC")
+        #expect(request.symbols == ["BTC"])
+        #expect(request.timeframe == .minute1)
+        #expect(request.range == TimeRange())
+        #expect(request.limit == 1000)
+        #expect(!request.isDescending && !request.timeInMilliseconds && request.format == .json && request.page == nil)
+        #expect(try market(.trades, "").symbols == nil)
+    }
+
+    @Test func `symbols come from both names, sorted and once`() throws {
+        #expect(
+            try market(.trades, "symbols=ETH,BTC&symbol=BTC&symbols=BINANCE:BTCUSDT").symbols == [
+                "BINANCE:BTCUSDT", "BTC", "ETH",
+            ])
+        #expect(refusal { try market(.trades, "symbol=") }?.code == "missing_parameter")
+        #expect(refusal { try market(.trades, "symbol=a%00b") }?.message.contains("symbol") == true)
+    }
+
+    @Test(arguments: [
+        ("2024-01-01", 1_704_067_200_000_000), ("2024-01-01T12:00:00Z", 1_704_110_400_000_000),
+        ("1704067200", 1_704_067_200_000_000),
+        ("1704067200123", 1_704_067_200_123_000), ("1704067200123456", 1_704_067_200_123_456),
+        ("1704067200123456789", 1_704_067_200_123_456), ("now", 1_704_110_400_000_000),
+        ("now-6h", 1_704_088_800_000_000),
+        ("now%2B1d", 1_704_196_800_000_000), ("now+30s", 1_704_110_430_000_000),
+    ])
+    func `moments are read in every spelling`(_ text: String, _ expected: Int64) throws {
+        #expect(try market(.trades, "from=\(text)").range.from?.microseconds == expected)
+    }
+
+    @Test(arguments: ["yesterday", "now-", "now-6", "now-6y", "nowish", "2024-13-01", "now-99999999999d"])
+    func `what is no moment is refused by name and value`(_ text: String) {
+        let error = refusal { try market(.trades, "to=\(text)") }
+        #expect(error?.status == 400)
+        #expect(error?.message == "invalid value for parameter \"to\": \"\(text)\"")
+        #expect(error?.details?.contains("RFC 3339") == true)
+    }
+
+    @Test func `a range must not run backwards`() throws {
+        #expect(refusal { try market(.bars, "from=2024-01-02&to=2024-01-01") }?.status == 400)
+        #expect(throws: Never.self) { try market(.bars, "from=2024-01-01&to=2024-01-01") }
+    }
+
+    @Test func `limits are accepted up to the largest`() throws {
+        #expect(try market(.bars, "limit=50000").limit == 50_000)
+        #expect(try market(.bars, "limit=1").limit == 1)
+        for text in ["50001", "0", "-1", "1e3", "ten", "+5"] {
+            let error = refusal { try market(.bars, "limit=\(text)") }
+            #expect(error?.details == "Allowed: an integer from 1 to 50000.", "\(text)")
+        }
+    }
+
+    @Test func `an unknown name comes with a suggestion`() {
+        let error = refusal { try market(.bars, "tmeframe=1m") }
+        #expect(error?.message == "unknown parameter \"tmeframe\"")
+        #expect(error?.hint == "Perhaps you meant \"timeframe\".")
+        #expect(refusal { try market(.latest, "from=now") }?.code == "unknown_parameter")
+        #expect(refusal { try market(.latest, "xyzzyplugh=1") }?.hint == nil)
+        #expect(refusal { try market(.bars, "order=asc&order=desc") }?.code == "repeated_parameter")
+        #expect(
+            refusal { try market(.bars, "timeframe=2m") }?.details
+                == "Allowed: one of 1s, 5s, 15s, 1m, 5m, 15m, 1h, 1d.")
+    }
+
+    @Test(arguments: [
+        ([], ReplyFormat.json), (["*/*"], .json), (["application/json;q=0.9,text/plain"], .json),
+        (["text/csv, application/json;q=0.1"], .json), (["text/csv"], .csv), (["application/x-ndjson"], .ndjson),
+        (["text/csv", "application/json;q=0"], .csv), (["application/vnd.api+json"], .json),
+        (["text/html,application/xhtml+xml,*/*;q=0.8"], .json),
+    ])
+    func `the format is what Accept asks for`(_ accept: [String], _ expected: ReplyFormat) throws {
+        #expect(try ReplyFormat(accept: accept) == expected)
+    }
+
+    @Test func `what is not offered is 406`() {
+        #expect(refusal { try ReplyFormat(accept: ["image/png"]) }?.status == 406)
+    }
+
+    @Test func `candles take the timeframe that fits`() throws {
+        #expect(try candles("symbol=BTC&interval=1m").timeframe == .minute1)
+        #expect(try candles("symbol=BTC&interval=30s").timeframe == .minute1)
+        #expect(try candles("symbol=BTC&interval=500ms").timeframe == .second1)
+        #expect(try candles("symbol=BTC&interval=1w").timeframe == .day1)
+        #expect(try candles("symbol=BTC").timeframe == .minute1)
+        #expect(
+            try candles("symbol=BTC&interval=$__interval&from=now-6h&to=now&maxDataPoints=100").timeframe == .minute5)
+        #expect(try candles("symbol=BTC&interval=auto&from=now-10m").timeframe == .second1)
+        #expect(refusal { try candles("symbol=BTC&interval=soon") }?.code == "invalid_parameter")
+        #expect(refusal { try candles("interval=1m") }?.code == "missing_parameter")
+    }
+
+    @Test func `page tokens survive the way there and back`() throws {
+        for token in [
+            PageToken(
+                scope: "trades asc", symbol: "BINANCE:BTC|USDT", ts: Timestamp(microseconds: -5), source: "f",
+                tradeID: .min),
+            PageToken(scope: "latest desc", symbol: "A"),
+            PageToken(scope: "bars 1m asc", symbol: "IC MARKETS:1", ts: noon, source: "", tradeID: .max),
+        ] {
+            #expect(PageToken(token.text) == token)
+            #expect(
+                token.text.utf8.allSatisfy {
+                    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8.contains($0)
+                })
+        }
+    }
+
+    @Test func `page tokens of other requests and other texts are refused`() throws {
+        let token = PageToken(scope: "bars 1m asc", symbol: "BTC", ts: noon).text
+        #expect(try market(.bars, "page_token=\(token)").page?.symbol == "BTC")
+        #expect(refusal { try market(.bars, "order=desc&page_token=\(token)") }?.code == "invalid_parameter")
+        #expect(refusal { try market(.bars, "timeframe=1h&page_token=\(token)") }?.code == "invalid_parameter")
+        #expect(refusal { try market(.trades, "page_token=\(token)") }?.code == "invalid_parameter")
+        for text in ["x", "!!", String(token.dropLast()), token + "A", "MR8"] {
+            #expect(refusal { try market(.bars, "page_token=\(text)") }?.code == "invalid_parameter", "\(text)")
+        }
+    }
+
+    @Test func `base64url agrees with RFC 4648 and refuses loose bits`() {
+        #expect(Base64URL.encode(Array("foobar".utf8)) == "Zm9vYmFy")
+        #expect(Base64URL.encode(Array("foob".utf8)) == "Zm9vYg")
+        #expect(Base64URL.encode([0xFB, 0xFF]) == "-_8")
+        #expect(Base64URL.decode("-_8") == [0xFB, 0xFF])
+        #expect(Base64URL.decode("Zm9vYh") == nil)
+        #expect(Base64URL.decode("A") == nil)
+    }
+}
+
+@Suite struct PlanTests {
+    @Test func `a page of trades starts behind its token`() throws {
+        let token = PageToken(scope: "trades asc", symbol: "BTC", ts: noon, source: "s", tradeID: 7)
+        let plan = MarketPlan(request: try market(.trades, "symbols=AAPL,BTC,ETH&page_token=\(token.text)"))
+        #expect(plan.namedSymbols == ["BTC", "ETH"])
+        let step = plan.step(symbol: "BTC", limit: 5)
+        #expect(step.statement.sql.contains("(ts, source, trade_id) > ($5, $6, $7)"))
+        #expect(step.parameters[1] == .timestamp(noon.microseconds))
+        #expect(!plan.step(symbol: "ETH", limit: 5).statement.sql.contains("$5"))
+    }
+
+    @Test func `a name stands for one statement`() throws {
+        var statements: [String: String] = [:]
+        for query in ["", "order=desc", "symbol=A", "symbols=A,B", "limit=5"] {
+            for resource in [MarketResource.bars, .trades] {
+                let step = MarketPlan(request: try market(resource, query)).step(symbol: "A", limit: 3)
+                if let known = statements[step.statement.name] { #expect(known == step.statement.sql) }
+                statements[step.statement.name] = step.statement.sql
+            }
+        }
+        #expect(statements.count == 4)
+    }
+}

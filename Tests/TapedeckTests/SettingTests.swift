@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Testing
+
+@testable import Tapedeck
+
+/// The settings, or the message of the error.
+private func settings(
+    flags: [(Setting, String?)] = [], environment: [String: String] = [:], dotEnv: String? = nil
+) -> Result<Settings, SettingsError> {
+    Result { () throws(SettingsError) in try Settings(flags: flags, environment: environment, dotEnv: dotEnv) }
+}
+
+private func message(_ result: Result<Settings, SettingsError>) -> String? {
+    if case .failure(let error) = result { error.message } else { nil }
+}
+
+struct SettingTableTests {
+    @Test func `every setting has a flag, and no flag is without a setting`() throws {
+        let flags = try SettingFlags.parse([])
+        #expect(flags.given.map(\.0.name) == Setting.all.map(\.name))
+        #expect(flags.given.allSatisfy { $0.1 == nil })
+        // Each flag fills its own setting.
+        for setting in Setting.all {
+            let given = try SettingFlags.parse(["--\(setting.name)", "x"]).given
+            #expect(given.filter { $0.1 != nil }.map(\.0.name) == [setting.name])
+        }
+    }
+
+    @Test func `names and variables are distinct and alike`() {
+        #expect(Set(Setting.all.map(\.name)).count == Setting.all.count)
+        #expect(Set(Setting.all.map(\.environment)).count == Setting.all.count)
+        for setting in Setting.all {
+            let upper = String(setting.name.map { $0 == "-" ? "_" : Character($0.uppercased()) })
+            #expect(setting.environment == "TAPEDECK_\(upper)")
+        }
+    }
+
+    @Test func `the variables of the design have its defaults`() {
+        let expected: [(Setting, String, String?)] = [
+            (.databaseURL, "TAPEDECK_DATABASE_URL", nil), (.readerURL, "TAPEDECK_READER_URL", nil),
+            (.eventLog, "TAPEDECK_EVENT_LOG", nil), (.listen, "TAPEDECK_LISTEN", "127.0.0.1:8080"),
+            (.dataDir, "TAPEDECK_DATA_DIR", "./var"),
+        ]
+        for (setting, environment, fallback) in expected {
+            #expect(setting.environment == environment && setting.default == fallback, "\(setting.name)")
+        }
+    }
+
+    @Test func `every default is allowed, and every summary is a sentence`() {
+        for setting in Setting.all {
+            if let value = setting.default { #expect(setting.complaint(about: value) == nil, "\(setting.name)") }
+            #expect(setting.summary.hasSuffix("."), "\(setting.name)")
+            #expect(setting.help.abstract.contains("[\(setting.environment)"), "\(setting.name)")
+        }
+    }
+
+    @Test func `the defaults are what one gets without saying anything`() throws {
+        let settings = try settings().get()
+        for setting in Setting.all { #expect(settings.text(setting) == setting.default, "\(setting.name)") }
+        #expect(settings.integer(.partitions) == 4 && settings.integer(.loops) == nil)
+        #expect(settings.duration(.retention) == .seconds(3 * 86_400))
+        #expect(settings.duration(.longestLead) == .seconds(60))
+        #expect(try settings.address(.listen).description == "127.0.0.1:8080")
+        #expect(settings.string(.databaseURL) == "")
+    }
+}
+
+struct SettingValueTests {
+    static let good: [(String, String)] = [
+        ("data-dir", "."), ("data-dir", "/var/lib/tape deck"), ("listen", "127.0.0.1:0"), ("listen", "localhost:65535"),
+        ("listen", "[::1]:8080"), ("database-url", "postgresql://u:p@h/d"), ("database-url", "postgres:///d"),
+        ("reader-url", "postgresql://a,b:5433/d?target_session_attrs=any"), ("event-log", "sqlite:x"),
+        ("postgres-port", "0"), ("postgres-port", "65535"), ("partitions", "1"),
+        ("partitions", "1024"), ("retention", "60s"), ("retention", "3650d"), ("retention", "1m"),
+        ("rejected-retention", "60000ms"), ("longest-lead", "0s"), ("longest-lead", "365d"), ("longest-lead", "1ms"),
+        ("loops", "1"), ("loops", "32"), ("pool-size", "1"), ("pool-size", "100"), ("query-timeout", "10ms"),
+        ("query-timeout", "1d"), ("log-level", "trace"), ("log-level", "critical"),
+    ]
+
+    @Test(arguments: good)
+    func `a value that is allowed is taken, wherever it comes from`(name: String, value: String) throws {
+        let setting = try #require(Setting.all.first { $0.name == name })
+        #expect(try settings(flags: [(setting, value)]).get().text(setting) == value)
+        #expect(try settings(environment: [setting.environment: value]).get().text(setting) == value)
+        #expect(try settings(dotEnv: "\(setting.environment)='\(value)'").get().text(setting) == value)
+    }
+
+    /// Name, value, and the whole message that a user sees.
+    static let bad: [(String, String, String)] = [
+        ("data-dir", "", "TAPEDECK_DATA_DIR (--data-dir): '' is empty; allowed: folder"),
+        ("listen", "", "TAPEDECK_LISTEN (--listen): '' is not an address; allowed: HOST:PORT"),
+        ("listen", "8080", "TAPEDECK_LISTEN (--listen): '8080' is not an address; allowed: HOST:PORT"),
+        ("listen", ":8080", "TAPEDECK_LISTEN (--listen): ':8080' is not an address; allowed: HOST:PORT"),
+        ("listen", "a:", "TAPEDECK_LISTEN (--listen): 'a:' is not an address; allowed: HOST:PORT"),
+        ("listen", "a:65536", "TAPEDECK_LISTEN (--listen): 'a:65536' is not an address; allowed: HOST:PORT"),
+        ("listen", "a:-1", "TAPEDECK_LISTEN (--listen): 'a:-1' is not an address; allowed: HOST:PORT"),
+        ("listen", "a:http", "TAPEDECK_LISTEN (--listen): 'a:http' is not an address; allowed: HOST:PORT"),
+        ("listen", "[]:1", "TAPEDECK_LISTEN (--listen): '[]:1' is not an address; allowed: HOST:PORT"),
+        (
+            "database-url", "host=h password=secret",
+            "TAPEDECK_DATABASE_URL (--database-url): the value is not a PostgreSQL URI; "
+                + "allowed: postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
+        ),
+        (
+            "reader-url", "mysql://u:secret@h/d",
+            "TAPEDECK_READER_URL (--reader-url): the value is not a PostgreSQL URI; "
+                + "allowed: postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
+        ),
+        (
+            "event-log", "sqlite:",
+            "TAPEDECK_EVENT_LOG (--event-log): 'sqlite:' is not a log; allowed: sqlite:FOLDER"
+        ),
+        (
+            "event-log", "kafka://a:9092",
+            "TAPEDECK_EVENT_LOG (--event-log): 'kafka://a:9092' is not a log; allowed: sqlite:FOLDER"
+        ),
+        (
+            "event-log", "redis://x",
+            "TAPEDECK_EVENT_LOG (--event-log): 'redis://x' is not a log; allowed: sqlite:FOLDER"
+        ),
+        (
+            "postgres-port", "65536",
+            "TAPEDECK_POSTGRES_PORT (--postgres-port): '65536' is out of range; allowed: 0 to 65535"
+        ),
+        ("postgres-port", "-1", "TAPEDECK_POSTGRES_PORT (--postgres-port): '-1' is out of range; allowed: 0 to 65535"),
+        ("partitions", "0", "TAPEDECK_PARTITIONS (--partitions): '0' is out of range; allowed: 1 to 1024"),
+        ("partitions", "1025", "TAPEDECK_PARTITIONS (--partitions): '1025' is out of range; allowed: 1 to 1024"),
+        ("partitions", "four", "TAPEDECK_PARTITIONS (--partitions): 'four' is not a whole number; allowed: 1 to 1024"),
+        ("partitions", "4.5", "TAPEDECK_PARTITIONS (--partitions): '4.5' is not a whole number; allowed: 1 to 1024"),
+        ("partitions", "", "TAPEDECK_PARTITIONS (--partitions): '' is not a whole number; allowed: 1 to 1024"),
+        (
+            "partitions", "99999999999999999999",
+            "TAPEDECK_PARTITIONS (--partitions): '99999999999999999999' is not a whole number; allowed: 1 to 1024"
+        ),
+        ("retention", "59s", "TAPEDECK_RETENTION (--retention): '59s' is out of range; allowed: 60s to 3650d"),
+        ("retention", "3651d", "TAPEDECK_RETENTION (--retention): '3651d' is out of range; allowed: 60s to 3650d"),
+        (
+            "retention", "3",
+            "TAPEDECK_RETENTION (--retention): '3' is not a time such as 500ms, 60s, 3d; allowed: 60s to 3650d"
+        ),
+        (
+            "retention", "3 d",
+            "TAPEDECK_RETENTION (--retention): '3 d' is not a time such as 500ms, 60s, 3d; allowed: 60s to 3650d"
+        ),
+        (
+            "longest-lead", "-1s",
+            "TAPEDECK_LONGEST_LEAD (--longest-lead): '-1s' is not a time such as 500ms, 60s, 3d; allowed: 0s to 365d"
+        ),
+        ("loops", "0", "TAPEDECK_LOOPS (--loops): '0' is out of range; allowed: 1 to 32"),
+        ("loops", "33", "TAPEDECK_LOOPS (--loops): '33' is out of range; allowed: 1 to 32"),
+        ("pool-size", "0", "TAPEDECK_POOL_SIZE (--pool-size): '0' is out of range; allowed: 1 to 100"),
+        ("pool-size", "101", "TAPEDECK_POOL_SIZE (--pool-size): '101' is out of range; allowed: 1 to 100"),
+        (
+            "query-timeout", "9ms",
+            "TAPEDECK_QUERY_TIMEOUT (--query-timeout): '9ms' is out of range; allowed: 10ms to 1d"
+        ),
+        ("query-timeout", "2d", "TAPEDECK_QUERY_TIMEOUT (--query-timeout): '2d' is out of range; allowed: 10ms to 1d"),
+        (
+            "log-level", "loud",
+            "TAPEDECK_LOG_LEVEL (--log-level): 'loud' is not known; "
+                + "allowed: trace, debug, info, notice, warning, error, critical"
+        ),
+    ]
+
+    @Test(arguments: bad)
+    func `a value that is not allowed is told with its setting and what is`(
+        name: String, value: String, expected: String
+    ) throws {
+        let setting = try #require(Setting.all.first { $0.name == name })
+        #expect(message(settings(flags: [(setting, value)])) == expected)
+        #expect(message(settings(environment: [setting.environment: value])) == expected)
+        #expect(message(settings(dotEnv: "\(setting.environment)='\(value)'")) == expected)
+    }
+
+    @Test func `every setting but those that take any text has a value that is refused`() {
+        let covered = Set(Self.bad.map(\.0))
+        #expect(covered == Set(Setting.all.map(\.name)).subtracting(["rejected-retention"]))
+    }
+
+    @Test func `a secret is in no message`() {
+        let secret = "hunter2"
+        for setting in Setting.all where setting.isSecret {
+            for value in [secret, "postgresql:/\(secret)", "host=h password=\(secret)", "POSTGRESQL://u:\(secret)@h/d"]
+            {
+                for result in [
+                    settings(flags: [(setting, value)]), settings(environment: [setting.environment: value]),
+                    settings(dotEnv: "\(setting.environment)=\(value)"),
+                    settings(dotEnv: "\(setting.environment)='\(value)"),
+                    settings(dotEnv: "\(setting.environment) \(value)"),
+                ] {
+                    let message = message(result)
+                    #expect(message != nil, "\(setting.name)")
+                    #expect(message?.contains(secret) == false, "\(setting.name)")
+                }
+            }
+        }
+        #expect(Setting.all.filter(\.isSecret).map(\.name) == ["database-url", "reader-url"])
+    }
+
+    static let durations: [(String, Duration?)] = [
+        ("0s", .zero), ("0ms", .zero), ("500ms", .milliseconds(500)), ("60s", .seconds(60)), ("5m", .seconds(300)),
+        ("2h", .seconds(7200)), ("3d", .seconds(259_200)), ("007s", .seconds(7)),
+        ("999999999d", .seconds(999_999_999 * 86_400)),
+        ("1000000000s", nil), ("99999999999999999999s", nil), ("", nil), ("s", nil), ("5", nil), ("5 s", nil),
+        (" 5s", nil),
+        ("5s ", nil), ("5S", nil), ("5sec", nil), ("1.5s", nil), ("-5s", nil), ("+5s", nil), ("1h30m", nil),
+        ("٥s", nil),
+        ("5w", nil), ("5us", nil),
+    ]
+
+    @Test(arguments: durations)
+    func `a time is a whole number and a unit`(text: String, duration: Duration?) {
+        #expect(Setting.duration(text) == duration)
+    }
+
+    static let addresses: [(String, String, Int, String, Bool)] = [
+        ("127.0.0.1:8080", "127.0.0.1", 8080, "127.0.0.1:8080", true),
+        ("localhost:0", "localhost", 0, "localhost:0", true),
+        ("[::1]:80", "::1", 80, "[::1]:80", true), ("0.0.0.0:80", "0.0.0.0", 80, "0.0.0.0:80", false),
+        ("[::]:80", "::", 80, "[::]:80", false), ("tape.example:443", "tape.example", 443, "tape.example:443", false),
+        ("128.0.0.1:1", "128.0.0.1", 1, "128.0.0.1:1", false),
+        ("127.255.0.9:1", "127.255.0.9", 1, "127.255.0.9:1", true),
+    ]
+
+    @Test(arguments: addresses)
+    func `an address is a host and a port`(
+        text: String, host: String, port: Int, description: String, isLoopback: Bool
+    ) throws {
+        let address = try #require(Address(text))
+        #expect(address.host == host && address.port == port)
+        #expect(address.description == description && Address(description) == address)
+        #expect(address.isLoopback == isLoopback)
+    }
+
+    @Test(arguments: ["::1", "fe80::1:2", "[::1", "[::1]", "::1]:80", "a:0x50", "a: 80"])
+    func `what reads two ways, or not at all, is no address`(text: String) {
+        #expect(Address(text) == nil)
+    }
+
+    @Test(arguments: ["127.example.com:80", "127.0.0.1.evil.example:80", "localhost.example:80"])
+    func `a name that only begins like a loopback address is not one`(text: String) throws {
+        #expect(try #require(Address(text)).isLoopback == false)
+    }
+}
+
+struct SettingSourceTests {
+    @Test func `a flag comes before the environment, that before the file, that before the default`() throws {
+        let flag: [(Setting, String?)] = [(.partitions, "1")]
+        let environment = ["TAPEDECK_PARTITIONS": "2", "PATH": "/bin"]
+        let file = "TAPEDECK_PARTITIONS=3\n"
+        func partitions(_ result: Result<Settings, SettingsError>) throws -> Int? {
+            try result.get().integer(.partitions)
+        }
+        #expect(try partitions(settings(flags: flag, environment: environment, dotEnv: file)) == 1)
+        #expect(try partitions(settings(flags: [(.partitions, nil)], environment: environment, dotEnv: file)) == 2)
+        #expect(try partitions(settings(environment: environment, dotEnv: file)) == 2)
+        #expect(try partitions(settings(environment: ["PATH": "/bin"], dotEnv: file)) == 3)
+        #expect(try partitions(settings()) == 4)
+    }
+
+    @Test func `a value that is not used is not looked at`() throws {
+        let settings = try settings(flags: [(.partitions, "1")], environment: ["TAPEDECK_PARTITIONS": "many"]).get()
+        #expect(settings.integer(.partitions) == 1)
+    }
+
+    static let unknown: [(String, String)] = [
+        ("TAPEDECK_DATABSE_URL", "TAPEDECK_DATABASE_URL"), ("TAPEDECK_PARTITION", "TAPEDECK_PARTITIONS"),
+        ("TAPEDECK_DATADIR", "TAPEDECK_DATA_DIR"), ("TAPEDECK_LOGLEVEL", "TAPEDECK_LOG_LEVEL"),
+        ("TAPEDECK_POSTGRES_BINS", "TAPEDECK_POSTGRES_BIN"),
+    ]
+
+    @Test(arguments: unknown)
+    func `a name that we do not know is refused with the nearest that we do`(name: String, nearest: String) {
+        #expect(
+            message(settings(environment: [name: "x"]))
+                == "the environment has an unknown setting \(name); perhaps you meant \(nearest)")
+        #expect(
+            message(settings(dotEnv: "\(name)=x"))
+                == ".env has an unknown setting \(name); perhaps you meant \(nearest)")
+    }
+
+    @Test func `names of other programs are none of ours`() throws {
+        _ = try settings(
+            environment: [
+                "TAPEDECKS_X": "1", "tapedeck_listen": "x", "FINNHUB_API_TOKEN": "t",
+                "TAPEDECK_POSTGRES_BIN": "/usr/bin",
+            ],
+            dotEnv: "KAFKA_SERVER=broker\nSTOCKS=AAPL,MSFT\nFINNHUB_STOCKS_TICKERS='[\"AAPL\"]'\n"
+        ).get()
+    }
+
+    static let files: [(String, [String: String])] = [
+        ("", [:]), ("\n\n", [:]), ("# a comment\n", [:]), ("  # a comment", [:]), ("A=1", ["A": "1"]),
+        ("A=1\nB=2\n", ["A": "1", "B": "2"]),
+        (" A = 1 ", ["A": "1"]), ("export A=1", ["A": "1"]), ("export  A = 1", ["A": "1"]), ("A=", ["A": ""]),
+        ("A=''", ["A": ""]),
+        ("A=\"x y\"", ["A": "x y"]), ("A='x # y'", ["A": "x # y"]), ("A='x' # y", ["A": "x"]), ("A=x # y", ["A": "x"]),
+        ("A=x#y", ["A": "x#y"]), ("A=b=c", ["A": "b=c"]), ("A=it's", ["A": "it's"]), ("A=\"it's\"", ["A": "it's"]),
+        ("A='say \"hi\"'", ["A": "say \"hi\""]), ("A=1\nA=2", ["A": "2"]), ("A=é", ["A": "é"]),
+        ("U=postgresql://u:p#w@h/d?x=y", ["U": "postgresql://u:p#w@h/d?x=y"]),
+        ("A=1\r\nB='2'\r\nC=3 # c\r\n", ["A": "1", "B": "2", "C": "3"]), ("\u{FEFF}A=1", ["A": "1"]),
+    ]
+
+    @Test(arguments: files)
+    func `a file of settings is read as shells and docker read it`(text: String, values: [String: String]) throws {
+        #expect(try Settings.parseDotEnv(text) == values)
+    }
+
+    @Test(arguments: [
+        ("A", ".env:1: not of the form NAME=VALUE"), ("A=1\nB\n", ".env:2: not of the form NAME=VALUE"),
+        ("=1", ".env:1: not of the form NAME=VALUE"), ("\n\nA='x", ".env:3: the value of A has an open quote"),
+        ("A=\"", ".env:1: the value of A has an open quote"), ("export", ".env:1: not of the form NAME=VALUE"),
+    ])
+    func `a line that is no setting is told with its number`(text: String, expected: String) {
+        let error = #expect(throws: SettingsError.self) { try Settings.parseDotEnv(text) }
+        #expect(error?.message == expected)
+    }
+
+    @Test func `the distance of names is the number of edits`() {
+        let cases: [(String, String, Int)] = [
+            ("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("abc", "abc", 0), ("abc", "acb", 2),
+        ]
+        for (a, b, distance) in cases {
+            #expect(Settings.distance(a, b) == distance && Settings.distance(b, a) == distance, "\(a) \(b)")
+        }
+    }
+
+    @Test func `a command says which setting it needs`() throws {
+        let settings = try settings().get()
+        let error = #expect(throws: ValidationError.self) { try settings.requiring(.databaseURL) }
+        #expect(error?.message == "TAPEDECK_DATABASE_URL (--database-url) is not set")
+        let given = try Settings(flags: [(.databaseURL, "postgresql://h/d")], environment: [:])
+        #expect(try given.requiring(.databaseURL).string(.databaseURL) == "postgresql://h/d")
+    }
+}

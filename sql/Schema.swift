@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A migration: one `NNNN_name.sql` of this folder, embedded in the binary.
+package struct Migration: Sendable {
+    /// The number in front of the name; migrations run in its order.
+    package let version: Int
+    package let name: String
+    package let sql: String
+
+    init(_ version: Int, _ name: String, _ bytes: [UInt8]) {
+        self.version = version
+        self.name = name
+        sql = String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Every migration, in order. A released migration never changes; what it did wrong, a later one puts right.
+    package static let all: [Migration] = [
+        Migration(1, "roles_and_schemas", PackageResources._001_roles_and_schemas_sql),
+        Migration(2, "trades_and_bars", PackageResources._002_trades_and_bars_sql),
+        Migration(3, "reference_and_ops", PackageResources._003_reference_and_ops_sql),
+        Migration(4, "functions", PackageResources._004_functions_sql),
+    ]
+}
