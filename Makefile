@@ -30,9 +30,13 @@ deps-test: .build-venv/installed
 
 test: deps-test test-swift test-end-to-end
 
+# One test at a time: suites that wait for servers and clocks then never compete for the cores. The failures are said
+# again at the end, where they are found.
 test-swift: deps
 	swift build --build-tests
-	swift test --skip-build
+	@echo "swift test --skip-build --no-parallel"
+	@set -o pipefail; swift test --skip-build --no-parallel 2>&1 | tee .build/test.log || \
+	    { status=$$?; echo; echo "What failed:"; grep -aE '^(✘|↳|.*error:)' .build/test.log; exit $$status; }
 
 test-end-to-end: build deps-test
 	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)

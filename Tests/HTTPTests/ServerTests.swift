@@ -396,13 +396,15 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
 
     @Test func `shutdown cuts off at its deadline what does not end`() async throws {
         let told = Atomic<Int>(0)
+        let started = Atomic<Bool>(false)
         try await LiveServer.serving { request, _ in
             request.onClientGone { told.add(1, ordering: .relaxed) }
+            started.store(true, ordering: .relaxed)
             try await request.loop.sleep(for: .seconds(600))
         } test: { live in
             let busy = try live.connect()
             try busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await Task.sleep(for: .milliseconds(50))
+            try await eventually { started.load(ordering: .relaxed) }
             await live.server.shutdown(deadline: .milliseconds(100))
             #expect(try busy.isAtEnd)
             #expect(told.load(ordering: .relaxed) == 1)

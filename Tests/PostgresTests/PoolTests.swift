@@ -61,7 +61,7 @@ struct PoolTests {
             let held = try await pool.checkout()
             let shared = Loopbound(pool)
             let waiting = Task(executorPreference: loop) {
-                await errorOf { try await shared.value.withConnection(deadline: .now() + .milliseconds(200)) { _ in } }
+                await errorOf { try await shared.value.withConnection(deadline: .now() + .seconds(2)) { _ in } }
             }
             try await loop.sleep(for: .milliseconds(50))
             #expect(pool.statistics.waiting == 1)
@@ -176,7 +176,7 @@ struct PoolTests {
                 #expect(error.message.contains("refused"))
             }
             #expect(await errorOf { try await pool.checkout() }.kind == .connection)
-            #expect(MonotonicTime.now() - start < .seconds(2))
+            #expect(MonotonicTime.now() - start < .seconds(20))
             #expect(pool.statistics.connectFailures <= 2)
             #expect(pool.statistics.connecting == 0)
             await pool.close()
@@ -188,7 +188,7 @@ struct PoolTests {
             let pool = try Self.pool(loop) { $0.idleTimeout = .milliseconds(100) }
             try await pool.withConnection { _ in }
             #expect(pool.statistics.idle == 1)
-            try await loop.sleep(for: .milliseconds(300))
+            for _ in 0..<1000 where pool.statistics.idle > 0 { try await loop.sleep(for: .milliseconds(10)) }
             #expect(pool.statistics.idle == 0)
             await pool.close()
         }
@@ -217,7 +217,7 @@ struct PoolTests {
                 await errorOf { try await shared.value.withConnection { try await $0.query("SELECT pg_sleep(30)") } }
             }
             while pool.statistics.checkouts < 2 { try await loop.sleep(for: .milliseconds(5)) }
-            await pool.close(deadline: .now() + .milliseconds(400))
+            await pool.close(deadline: .now() + .seconds(3))
             #expect(try await quick.value == 1)
             #expect(await slow.value.kind == .connection)
             #expect(pool.statistics.open == 0)

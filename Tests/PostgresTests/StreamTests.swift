@@ -72,7 +72,7 @@ struct StreamTests {
             #expect(await errorOf { try await connection.query("SELECT 1") }.kind == .usage)
             let start = MonotonicTime.now()
             await rows.cancel()
-            #expect(MonotonicTime.now() - start < .seconds(3))
+            #expect(MonotonicTime.now() - start < .seconds(20))
             try await expectUsable(connection)
             #expect(try await rows.next() == nil)
         }

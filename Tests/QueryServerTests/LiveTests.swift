@@ -118,8 +118,8 @@ private func eventually(_ condition: () throws -> Bool) async throws -> Bool {
     @Test func `a slow query ends at its deadline`() async throws {
         let server = try await served()
         let started = MonotonicTime.now()
-        let reply = try server.sql("select pg_sleep(20)", "timeout_ms=200")
-        #expect(reply.status == 504 && (MonotonicTime.now() - started) < .seconds(5))
+        let reply = try server.sql("select pg_sleep(60)", "timeout_ms=200")
+        #expect(reply.status == 504 && (MonotonicTime.now() - started) < .seconds(30))
         #expect(try member("code", of: reply) == .string("57014"))
     }
 
