@@ -108,16 +108,18 @@ let package = Package(
         .testTarget(
             name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
             swiftSettings: strict),
-        .testTarget(name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(
+            name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TapedeckTests", dependencies: ["Tapedeck"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Tests against a PostgreSQL of their own.
         .testTarget(
-            name: "PostgresTests", dependencies: ["Postgres", "EventLoop", "CLinux"], swiftSettings: strict),
+            name: "PostgresTests", dependencies: ["Postgres", "EventLoop", "CLinux", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(
             name: "QueryServerTests",
             dependencies: [
-                "QueryServer", "HTTP", "Postgres", "Market", "EventLoop", "CLinux",
+                "QueryServer", "HTTP", "Postgres", "Market", "EventLoop", "CLinux", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

@@ -23,7 +23,8 @@ package struct CancelHandle: Sendable {
 ///
 /// A cancel request names a server process, not a statement: one that arrives late cancels the next statement. So
 /// requests are sent only while a statement runs, and the next statement starts only when all of them are settled
-/// (`PQcancel` returns after the server has handled it).
+/// (`PQcancel` returns after the server has handled it). One that comes early does nothing, since the server ignores it
+/// while it has not read the statement: requests are sent again until the statement ends.
 final class Cancellation: Sendable {
     /// `PGcancel`: a copy of address and secret, which libpq only reads.
     private final class Key: @unchecked Sendable {
@@ -79,6 +80,21 @@ final class Cancellation: Sendable {
             return key
         }
         guard let key else { return false }
+        return send(key)
+    }
+
+    /// Sends once more what was requested for the statement that runs, unless a request is still under way.
+    func repeatRequest() {
+        let key: Key? = state.withLock { state in
+            guard state.running, state.requested, state.inFlight == 0, let key = state.key else { return nil }
+            state.inFlight += 1
+            return key
+        }
+        if let key { _ = send(key) }
+    }
+
+    /// Queues the request, which is counted in `inFlight`; false if the queue is full.
+    private func send(_ key: Key) -> Bool {
         let accepted = BlockingCalls.cancelRequests.submit { [self] in
             // libpq's text goes nowhere: a cancel that failed shows as a statement that goes on.
             withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in

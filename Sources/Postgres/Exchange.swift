@@ -100,14 +100,21 @@ extension PostgresConnection {
         }
     }
 
-    /// Waits until the socket is readable.
+    /// Waits until the socket is readable. Now and then it sees to a cancel request that had no effect.
     func awaitReadable(_ operation: Operation) async throws(PostgresError) {
-        let registration = try liveRegistration()
-        let outcome = await heedingCancellation(operation) { await registration.readable(until: operation.deadline) }
-        switch outcome {
-        case .ready: return
-        case .cancelled: throw lose()
-        case .timedOut: throw await expire(operation)
+        while true {
+            let slice = MonotonicTime.now() + .milliseconds(500)
+            let registration = try liveRegistration()
+            let outcome = await heedingCancellation(operation) {
+                await registration.readable(until: min(slice, operation.deadline))
+            }
+            switch outcome {
+            case .ready: return
+            case .cancelled: throw lose()
+            case .timedOut:
+                if operation.deadline <= .now() { throw await expire(operation) }
+                cancellation.repeatRequest()
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 import EventLoop
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import HTTP
@@ -288,7 +289,7 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
         } test: { live in
             let client = try live.connect(receiveBuffer: 8192)
             try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await eventually { live.recorder.exchanges.withLock { $0.count } == 1 }
+            #expect(try await eventually { live.recorder.exchanges.withLock { $0.count } == 1 })
             let exchange = live.recorder.exchanges.withLock { $0[0] }
             #expect(exchange.outcome == .broken)
             #expect(exchange.error as? HTTPError == .writeTimedOut)
@@ -312,7 +313,7 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
                 try client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
                 try await Task.sleep(for: .milliseconds(50))
             }
-            try await eventually { live.recorder.exchanges.withLock { $0.count } == 1 }
+            #expect(try await eventually { live.recorder.exchanges.withLock { $0.count } == 1 })
             let exchange = live.recorder.exchanges.withLock { $0[0] }
             #expect(exchange.outcome == .abandoned)
             #expect(exchange.status == 499)
@@ -383,7 +384,7 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
             #expect(try idle.get("/x")?.status == 200)
             let busy = try live.connect()
             try busy.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await eventually { started.load(ordering: .relaxed) }
+            #expect(try await eventually { started.load(ordering: .relaxed) })
             await live.server.shutdown(deadline: .seconds(20))
             #expect(try idle.isAtEnd)
             let response = try #require(try busy.response())
@@ -404,7 +405,7 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
         } test: { live in
             let busy = try live.connect()
             try busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await eventually { started.load(ordering: .relaxed) }
+            #expect(try await eventually { started.load(ordering: .relaxed) })
             await live.server.shutdown(deadline: .milliseconds(100))
             #expect(try busy.isAtEnd)
             #expect(told.load(ordering: .relaxed) == 1)
@@ -423,14 +424,5 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
             await live.running.value
             #expect(try busy.isAtEnd)
         }
-    }
-
-    /// Waits until `condition` holds, for some seconds at most.
-    private func eventually(_ condition: () -> Bool) async throws {
-        for _ in 0..<1000 {
-            if condition() { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        Issue.record("did not happen in 10 seconds")
     }
 }

@@ -2,6 +2,7 @@
 
 import EventLoop
 import Postgres
+import TestSupport
 import Testing
 
 struct PoolTests {
@@ -188,8 +189,7 @@ struct PoolTests {
             let pool = try Self.pool(loop) { $0.idleTimeout = .milliseconds(100) }
             try await pool.withConnection { _ in }
             #expect(pool.statistics.idle == 1)
-            for _ in 0..<1000 where pool.statistics.idle > 0 { try await loop.sleep(for: .milliseconds(10)) }
-            #expect(pool.statistics.idle == 0)
+            #expect(try await eventually { pool.statistics.idle == 0 })
             await pool.close()
         }
     }
@@ -216,7 +216,7 @@ struct PoolTests {
             let slow = Task(executorPreference: loop) {
                 await errorOf { try await shared.value.withConnection { try await $0.query("SELECT pg_sleep(30)") } }
             }
-            while pool.statistics.checkouts < 2 { try await loop.sleep(for: .milliseconds(5)) }
+            #expect(try await eventually { pool.statistics.checkouts == 2 })
             await pool.close(deadline: .now() + .seconds(3))
             #expect(try await quick.value == 1)
             #expect(await slow.value.kind == .connection)

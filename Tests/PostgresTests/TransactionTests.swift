@@ -2,6 +2,7 @@
 
 import EventLoop
 import Postgres
+import TestSupport
 import Testing
 
 struct TransactionTests {
@@ -139,7 +140,7 @@ struct NotificationTests {
                 #expect(error.kind == .cancelled)
                 #expect(connection.isOpen)
             }
-            while !listening.isSet { try await loop.sleep(for: .milliseconds(5)) }
+            #expect(try await eventually { listening.isSet })
             try await loop.sleep(for: .milliseconds(20))
             task.cancel()
             try await task.value

@@ -2,6 +2,7 @@
 
 import EventLoop
 import HTTP
+import TestSupport
 import Testing
 
 @testable import QueryServer
@@ -17,15 +18,6 @@ private func member(_ name: String, of reply: Reply) throws -> JSONValue? {
 private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
     guard case .array(let elements)? = try member(name, of: reply) else { return [] }
     return elements
-}
-
-/// Repeats until `condition` holds, for ten seconds at most.
-private func eventually(_ condition: () throws -> Bool) async throws -> Bool {
-    for _ in 0..<200 {
-        if try condition() { return true }
-        try await Task.sleep(for: .milliseconds(50))
-    }
-    return false
 }
 
 @Suite struct SQLOverHTTPTests {
