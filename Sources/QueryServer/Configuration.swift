@@ -29,10 +29,14 @@ extension QueryServer {
         /// Most connections of one loop for our own statements, which are prepared and quick: REST never waits
         /// behind a long query of a user.
         package var restConnectionsPerLoop = 8
-        /// Requests of one loop that may wait for each of the two kinds of connection; the next one is told 503.
-        package var waitersPerLoop = 256
-        /// The longest wait for a connection (503).
-        package var checkoutTimeout = Duration.seconds(5)
+        /// The longest wait for a connection that is being made (503).
+        package var connectTimeout = Duration.seconds(5)
+        /// SQL of users and exports, of all loops together.
+        package var queries = Admission.Limits(
+            running: 8, runningPerClient: 6, waiting: 512, waitingPerClient: 256, patience: .seconds(30))
+        /// Our own quick statements, of all loops together.
+        package var lookups = Admission.Limits(
+            running: 64, runningPerClient: 64, waiting: 2048, waitingPerClient: 1024, patience: .seconds(5))
 
         /// How long a query may run whose request names no `timeout_ms`, the sending of its rows included.
         package var queryTimeoutDefault = Duration.seconds(60)
@@ -49,6 +53,8 @@ extension QueryServer {
         package var pageSizeDefault = 1000
         /// The largest `limit` of a REST page.
         package var pageSizeLimit = 50_000
+        /// Rows of a REST page above which it is an export, and has its place among the queries.
+        package var lookupRows = 5000
         /// Symbols in one request.
         package var symbolLimit = 1000
 

@@ -34,11 +34,19 @@ package final class QueryServer: Sendable {
     /// - Throws: `SystemError`, if the address cannot be had.
     package func start() async throws -> SocketAddress {
         let loops = try makeLoops()
+        let configuration = configuration
+        let admission = Admission(loops: loops.count) { lane in
+            lane == .lookups ? configuration.restConnectionsPerLoop : configuration.sqlConnectionsPerLoop
+        } limits: { lane in
+            lane == .lookups ? configuration.lookups : configuration.queries
+        }
+        let queries = RunningQueries()
         var handlers: [QueryHandler] = []
         let server = try Server(
             configuration.http, loops: loops, observer: RequestLog(logger: logger)
         ) { loop in
-            let handler = QueryHandler(configuration, logger: logger, on: loop)
+            let gate = Gate(configuration, admission: admission, running: queries, slot: handlers.count, on: loop)
+            let handler = QueryHandler(configuration, gate, logger: logger)
             handlers.append(handler)
             return handler
         }

@@ -28,6 +28,11 @@ struct QueryService: Sendable {
         let connections = min(settings.integer(.poolSize) ?? 8, share)
         configuration.sqlConnectionsPerLoop = connections
         configuration.restConnectionsPerLoop = connections
+        // All of them may run at once, and one client may have three quarters: something is always left for others.
+        configuration.queries.running = connections * loops
+        configuration.queries.runningPerClient = max(1, connections * loops * 3 / 4)
+        configuration.lookups.running = connections * loops
+        configuration.lookups.runningPerClient = connections * loops
         configuration.queryTimeoutDefault = settings.duration(.queryTimeout)
         configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
         let server = QueryServer(configuration, logger: logger)

@@ -163,6 +163,82 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
     }
 }
 
+@Suite struct RunningQueryTests {
+    /// The number of the query whose text holds `word`, once it is in that state.
+    private func number(of word: String, _ state: String, at server: SocketAddress) async throws -> String {
+        var number = ""
+        #expect(
+            try await eventually {
+                for query in try elements("queries", of: try server.request("/api/v1/queries")) {
+                    guard case .object(let members) = query, query.text.contains(word),
+                        query.text.contains("\"state\":\"\(state)\""),
+                        case .string(let id)? = members.first(where: { $0.name == "query_id" })?.value
+                    else { continue }
+                    number = id
+                }
+                return !number.isEmpty
+            })
+        return number
+    }
+
+    @Test func `a running query is listed, and cancelled by its number on whichever loop it runs`() async throws {
+        let shared = try await TestServer.shared.value
+        let (server, address) = try await TestServer.serve(shared.readerURL) { $0.loops = .count(2) }
+        let running = "select count(*) from pg_stat_activity where state = 'active' and query like '%stop' || '-me%'"
+        // Connections are spread over the loops: some of ten are cancelled from the other one.
+        for round in 0..<10 {
+            let client = try Client(address)
+            try client.send(
+                "GET /api/v1/sql?query=select+pg_sleep(30),'stop-me-\(round)' HTTP/1.1\r\nHost: a\r\n"
+                    + "Authorization: Basic YW5uOnNlY3JldA==\r\nConnection: close\r\n\r\n")
+            let id = try await number(of: "stop-me-\(round)", "running", at: address)
+            let list = try address.request("/api/v1/queries").text
+            #expect(
+                list.contains("\"kind\":\"sql\",\"state\":\"running\",\"client\":\"127.0.0.1\",\"user\":\"ann\""))
+            #expect(!list.contains("secret"))
+            let reply = try address.request("/api/v1/queries/\(id)", method: "DELETE")
+            #expect(reply.status == 200)
+            let cancelled = try client.reply()
+            #expect(cancelled.status == 409 && cancelled.fields["x-query-id"] == id)
+            #expect(try member("code", of: cancelled) == .string("57014"))
+        }
+        #expect(try await eventually { try address.sql(running, "format=csv").text == "count\n0\n" })
+        #expect(try elements("queries", of: try address.request("/api/v1/queries")).isEmpty)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `a query that waits for its turn is listed and cancelled too`() async throws {
+        let shared = try await TestServer.shared.value
+        let (server, address) = try await TestServer.serve(shared.readerURL) {
+            $0.queries = .init(running: 1, runningPerClient: 1, waiting: 1, waitingPerClient: 1, patience: .seconds(60))
+        }
+        func send(_ word: String) throws -> Client {
+            let client = try Client(address)
+            try client.send(
+                "GET /api/v1/sql?query=select+pg_sleep(30),'\(word)' HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return client
+        }
+        let first = try send("in-front")
+        let inFront = try await number(of: "in-front", "running", at: address)
+        let second = try send("be-hind")
+        let behind = try await number(of: "be-hind", "queued", at: address)
+        let third = try address.sql("select 1")
+        #expect(third.status == 429 && third.fields["retry-after"] == "1")
+        // Lookups have places of their own.
+        #expect(try address.request("/api/v1/latest?symbol=BTC").status == 200)
+        for (id, client) in [(behind, second), (inFront, first)] {
+            #expect(try address.request("/api/v1/queries/\(id)", method: "DELETE").status == 200)
+            #expect(try client.reply().status == 409)
+        }
+        #expect(try address.sql("select 1").status == 200)
+        let gone = try address.request("/api/v1/queries/\(behind)", method: "DELETE")
+        #expect(gone.status == 404)
+        #expect(try member("code", of: gone) == .string("no_such_query"))
+        #expect(try address.request("/api/v1/queries/\(behind)").status == 405)
+        await server.shutdown(deadline: .seconds(1))
+    }
+}
+
 @Suite struct RESTTests {
     @Test func `resources have their shapes`() async throws {
         let server = try await served()

@@ -65,6 +65,9 @@ final class TestServer: Sendable {
         try write(Self.tape)
     }
 
+    /// How the reader connects.
+    var readerURL: String { "postgresql://tapedeck_reader@/tapedeck?host=\(directory)&port=5432" }
+
     /// Starts a query server of the tests' settings.
     static func serve(
         _ reader: String, configure: (inout QueryServer.Configuration) -> Void = { _ in }

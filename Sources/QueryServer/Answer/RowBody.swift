@@ -3,6 +3,7 @@
 
 import EventLoop
 import HTTP
+import Synchronization
 
 /// Gathers the bytes of a body and begins the response late: as long as nothing has left, a failure is still an error
 /// reply with its own status. Afterwards it breaks the body off.
@@ -11,6 +12,9 @@ final class RowBody {
     var bytes: [UInt8] = []
 
     let response: ResponseWriter
+    /// Rows appended, for the list of running queries; the encoder's owner counts.
+    var rows = 0
+    private let query: RunningQuery
     private let headers: Headers
     /// When the first bytes that are still here may leave at the latest.
     private var lastFlush: MonotonicTime
@@ -20,9 +24,10 @@ final class RowBody {
     /// How long rows that are there may wait for more.
     private static let patience = Duration.milliseconds(10)
 
-    init(_ response: ResponseWriter, contentType: String, id: QueryID) {
+    init(_ response: ResponseWriter, contentType: String, query: RunningQuery) {
         self.response = response
-        headers = ["Content-Type": contentType, "X-Query-Id": id.description]
+        self.query = query
+        headers = ["Content-Type": contentType, "X-Query-Id": query.id]
         lastFlush = .now()
     }
 
@@ -33,6 +38,8 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws(HTTPError) {
         if !response.isStarted { try response.start(.ok, headers) }
+        query.rows.store(rows, ordering: .relaxed)
+        query.bytes.add(bytes.count, ordering: .relaxed)
         // Two buffers change places, so that nothing is copied and the memory is used again.
         swap(&response.buffer, &bytes)
         try await response.flush()

@@ -13,10 +13,10 @@ struct MarketQuery {
     private let body: RowBody
     private var request: MarketRequest { plan.request }
 
-    init(_ request: MarketRequest, _ response: ResponseWriter, _ id: QueryID) {
+    init(_ request: MarketRequest, _ response: ResponseWriter, _ query: RunningQuery) {
         plan = MarketPlan(request: request)
         encoder = RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
-        body = RowBody(response, contentType: request.format.contentType, id: id)
+        body = RowBody(response, contentType: request.format.contentType, query: query)
     }
 
     func run(_ lease: Lease) async throws {
@@ -26,7 +26,7 @@ struct MarketQuery {
             if plan.isPerSymbol {
                 let symbols = try await symbols(connection, lease)
                 for symbol in symbols where page.isOpen {
-                    try lease.checkPresence()
+                    try lease.checkGoing()
                     try await send(plan.step(symbol: symbol, limit: page.wanted), connection, lease, &page)
                 }
             } else {
@@ -85,6 +85,7 @@ struct MarketQuery {
         encoder.append(row, to: &body.bytes)
         if request.format == .ndjson { body.bytes.append(0x0A) }
         page.sent += 1
+        body.rows = page.sent
         if page.sent == page.limit { page.token = try token(row) }
     }
 
@@ -117,10 +118,9 @@ struct MarketQuery {
 /// Answers Grafana's candlestick panel: a bare array.
 struct CandleQuery {
     let plan: CandlePlan
-    let id: QueryID
 
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
-        let body = RowBody(response, contentType: ReplyFormat.json.contentType, id: id)
+        let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
         let encoder = RowEncoder(plan.columns, layout: .object)
         body.bytes.appendText("[")
         try await lease.run(response) { connection in

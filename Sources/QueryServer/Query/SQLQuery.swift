@@ -13,10 +13,10 @@ struct SQLQuery {
 
     /// Answers. The transaction is never committed: the pool rolls it back and discards the session's state.
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
-        let body = RowBody(response, contentType: query.format.contentType, id: id)
+        let body = RowBody(response, contentType: query.format.contentType, query: lease.query)
         try await lease.run(response) { connection in
             try await connection.begin(.readOnly, deadline: lease.deadline)
-            try lease.checkPresence()
+            try lease.checkGoing()
             let rows = try await connection.stream(query.sql, query.parameters, deadline: lease.deadline)
             if rows.columns.isEmpty {
                 // Nothing but blanks and comments: PostgreSQL takes it for a statement that does nothing.
@@ -51,6 +51,7 @@ struct SQLQuery {
             }
             append(row, encoder, isFirst: sent == 0, &body.bytes)
             sent += 1
+            body.rows = sent
             if body.isFull { try await body.flush() }
         }
         if truncated {

@@ -27,7 +27,7 @@ extension QueryHandler {
         }
     }
 
-    private func respond(_ response: ResponseWriter, _ json: String, _ status: Status = .ok) async throws {
+    func respond(_ response: ResponseWriter, _ json: String, _ status: Status = .ok) async throws {
         var headers: Headers = ["Content-Type": "application/json", "Cache-Control": "no-store"]
         if status.code == 503 { headers.add("Retry-After", "1") }
         try await response.respond(status, headers, text: json)
@@ -37,9 +37,7 @@ extension QueryHandler {
     private func databaseFailure() async -> QueryError? {
         let deadline = MonotonicTime.now() + Self.readyTimeout
         do {
-            try await restPool.withConnection(deadline: deadline) { connection in
-                _ = try await connection.query("SELECT 1", deadline: deadline)
-            }
+            try await gate.ping(deadline: deadline)
             return nil
         } catch {
             return QueryError(
@@ -55,7 +53,7 @@ extension QueryHandler {
 
     private var index: String {
         let entries = Route.allCases.map { route in
-            let methods = route.allowsPost ? "\"GET\",\"POST\"" : "\"GET\""
+            let methods = route.methods.map { "\"\($0.name)\"" }.joined(separator: ",")
             return "{\"path\":\"\(route.path)\",\"methods\":[\(methods)],\"summary\":\"\(route.summary)\"}"
         }
         return "{\"name\":\"tapedeck\",\"version\":\(versionText),\"endpoints\":[\n"

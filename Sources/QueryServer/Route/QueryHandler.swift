@@ -10,43 +10,23 @@ import Postgres
 
 /// Answers the requests of one event loop, with the loop's own connections to PostgreSQL.
 final class QueryHandler: Handler, @unchecked Sendable {
-    // Rule for `@unchecked Sendable`: the pools are used on the loop's thread only, which they check themselves;
+    // Rule for `@unchecked Sendable`: the gate is used on the loop's thread only, which its pools check themselves;
     // everything else is immutable.
 
     let loop: EventLoop
     let configuration: QueryServer.Configuration
-    /// For SQL of users: each session is discarded after its use.
-    let sqlPool: ConnectionPool
-    /// For our own statements, which stay prepared; they leave nothing behind in the session.
-    let restPool: ConnectionPool
+    let gate: Gate
     private let logger: Logger
 
-    init(_ configuration: QueryServer.Configuration, logger: Logger, on loop: EventLoop) {
-        self.loop = loop
+    init(_ configuration: QueryServer.Configuration, _ gate: Gate, logger: Logger) {
+        loop = gate.loop
         self.configuration = configuration
+        self.gate = gate
         self.logger = logger
-        var reader = configuration.reader
-        reader.sessionParameters["default_transaction_read_only"] = "on"
-        // In case this process dies in the middle: then nobody is left to cancel. A query can change it, but not the
-        // deadline of the request.
-        let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
-        reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
-        func pool(_ connections: Int, reset: String?) -> ConnectionPool {
-            ConnectionPool(
-                reader, on: loop,
-                settings: .init(
-                    maximumConnections: connections, maximumWaiters: configuration.waitersPerLoop,
-                    checkoutTimeout: configuration.checkoutTimeout, reset: reset))
-        }
-        sqlPool = pool(configuration.sqlConnectionsPerLoop, reset: ConnectionPool.Settings.resetAll)
-        restPool = pool(configuration.restConnectionsPerLoop, reset: nil)
     }
 
     /// Closes the connections; on the loop.
-    func close() async {
-        await sqlPool.close(deadline: .now() + .seconds(1))
-        await restPool.close(deadline: .now() + .seconds(1))
-    }
+    func close() async { await gate.close() }
 
     func handle(_ request: Request, _ response: ResponseWriter) async throws {
         let id = QueryID(request.id)
@@ -67,15 +47,10 @@ final class QueryHandler: Handler, @unchecked Sendable {
     }
 
     private func checkMethod(_ head: RequestHead, _ route: Route) throws(QueryError) {
-        switch head.method {
-        case .get, .head: return
-        case .post where route.allowsPost: return
-        default:
-            throw QueryError(
-                405, "method_not_allowed", "\(head.methodToken) is not allowed here",
-                details: "Allowed: \(route.allow).",
-                allow: route.allow)
-        }
+        if route.methods.contains(head.method) || head.method == .head && route.methods.contains(.get) { return }
+        throw QueryError(
+            405, "method_not_allowed", "\(head.methodToken) is not allowed here", details: "Allowed: \(route.allow).",
+            allow: route.allow)
     }
 
     private func answer(_ route: Route, _ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
@@ -85,14 +60,17 @@ final class QueryHandler: Handler, @unchecked Sendable {
             let query = try await SQLRequest(request, configuration)
             logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])
             try await SQLQuery(query: query, id: id, started: request.received)
-                .run(Lease(sqlPool, request, timeout: query.timeout), response)
+                .run(lease(request, .queries, .sql, query.sql, id, timeout: query.timeout), response)
+        case .queries: try await answerQueries(request, response)
+        case .query: try await cancelQuery(request, response)
         case .bars: try await answerMarket(.bars, request, response, id)
         case .trades: try await answerMarket(.trades, request, response, id)
         case .latest: try await answerMarket(.latest, request, response, id)
         case .symbols: try await answerMarket(.symbols, request, response, id)
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
-            try await CandleQuery(plan: CandlePlan(request: candles), id: id).run(restLease(request), response)
+            try await CandleQuery(plan: CandlePlan(request: candles))
+                .run(lease(request, .lookups, .rest, request.head.target, id), response)
         }
     }
 
@@ -102,15 +80,24 @@ final class QueryHandler: Handler, @unchecked Sendable {
         let page = try MarketRequest(
             resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
             configuration)
-        try await MarketQuery(page, response, id).run(restLease(request))
+        // A page of thousands of rows is an export, which lookups by key must not wait for.
+        let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
+        let lease = lease(request, lane, .rest, request.head.target, id)
+        try await MarketQuery(page, response, lease.query).run(lease)
     }
 
-    private func restLease(_ request: Request) -> Lease {
-        Lease(restPool, request, timeout: configuration.queryTimeoutDefault)
+    private func lease(
+        _ request: Request, _ lane: Admission.Lane, _ kind: RunningQuery.Kind, _ text: String, _ id: QueryID,
+        timeout: Duration? = nil
+    ) -> Lease {
+        let query = RunningQuery(
+            id: id.description, kind: kind, client: Caller(request), text: text, started: request.received,
+            startedAt: Self.now())
+        return Lease(gate, lane, query, request, timeout: timeout ?? configuration.queryTimeoutDefault)
     }
 
     /// The wall clock.
-    private static func now() -> Timestamp {
+    static func now() -> Timestamp {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)

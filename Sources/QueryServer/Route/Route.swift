@@ -6,7 +6,8 @@ import HTTP
 /// A resource: where it is, and what may be done with it.
 enum Route: CaseIterable, Sendable {
     case index, live, ready, health, version
-    case sql, bars, trades, latest, symbols
+    case sql, queries, query
+    case bars, trades, latest, symbols
     case candles
 
     /// The path, which is also the name under which requests are counted.
@@ -18,6 +19,8 @@ enum Route: CaseIterable, Sendable {
         case .health: "/health"
         case .version: "/version"
         case .sql: "/api/v1/sql"
+        case .queries: "/api/v1/queries"
+        case .query: "/api/v1/queries/{id}"
         case .bars: "/api/v1/bars"
         case .trades: "/api/v1/trades"
         case .latest: "/api/v1/latest"
@@ -35,6 +38,8 @@ enum Route: CaseIterable, Sendable {
         case .health: "The state of the server and of the database."
         case .version: "The version of the server."
         case .sql: "Runs one read-only SQL statement: ?query=, or POST it."
+        case .queries: "The queries that wait or run now."
+        case .query: "Cancels a query."
         case .bars: "Price bars: symbol, timeframe, from, to."
         case .trades: "Trades: symbol, from, to."
         case .latest: "The latest trade of each symbol."
@@ -43,15 +48,36 @@ enum Route: CaseIterable, Sendable {
         }
     }
 
-    /// Whether POST does what GET does. HEAD and OPTIONS are understood everywhere.
-    var allowsPost: Bool { self == .sql }
+    /// What may be done with it. HEAD is understood where GET is, OPTIONS everywhere.
+    var methods: [Method] {
+        switch self {
+        case .sql: [.get, .post]
+        case .query: [.delete]
+        default: [.get]
+        }
+    }
 
-    var allow: String { allowsPost ? "GET, HEAD, POST, OPTIONS" : "GET, HEAD, OPTIONS" }
+    var allow: String {
+        let names = methods.flatMap { $0 == .get ? ["GET", "HEAD"] : [$0.name] } + ["OPTIONS"]
+        return names.joined(separator: ", ")
+    }
 
     /// The resource of a path.
     init(_ head: RequestHead) throws(QueryError) {
-        guard let route = Self.allCases.first(where: { head.pathIs($0.path) }) else { throw Self.notFound(head) }
-        self = route
+        if let route = Self.allCases.first(where: { head.pathIs($0.path) }) {
+            self = route
+        } else if Self.isBelow("/api/v1/queries/", head) {
+            self = .query
+        } else {
+            throw Self.notFound(head)
+        }
+    }
+
+    /// Whether the path is one more piece after `prefix`.
+    private static func isBelow(_ prefix: String, _ head: RequestHead) -> Bool {
+        let path = head.rawPath
+        return path.starts(with: prefix.utf8) && path.count > prefix.utf8.count
+            && !path.dropFirst(prefix.utf8.count).contains(UInt8(ascii: "/"))
     }
 
     private static func notFound(_ head: RequestHead) -> QueryError {
@@ -61,5 +87,17 @@ enum Route: CaseIterable, Sendable {
             404, "not_found", "no such resource",
             hint: ParameterReader.closest(to: path, candidates).map { "Perhaps you meant \($0)." }
                 ?? "GET / lists the resources.")
+    }
+}
+
+extension Method {
+    /// The token, of those that routes name.
+    var name: String {
+        switch self {
+        case .get: "GET"
+        case .post: "POST"
+        case .delete: "DELETE"
+        default: "?"
+        }
     }
 }

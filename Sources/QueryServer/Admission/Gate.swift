@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one way from a client to a connection.
+
+import EventLoop
+import HTTP
+import Postgres
+
+/// What one event loop has of PostgreSQL, behind the ``Admission`` and the list of ``RunningQueries`` that it shares
+/// with the others. On the loop's thread only.
+///
+/// Every statement for a client passes here: it is listed, waits for its place, and has a connection for as long as it
+/// holds the place. There are two pools: one for our own statements, which stay prepared, and one for SQL of users,
+/// whose sessions are discarded after each use.
+final class Gate {
+    let loop: EventLoop
+    let admission: Admission
+    let running: RunningQueries
+    /// This loop's number.
+    private let slot: Int
+    private let sqlPool: ConnectionPool
+    private let restPool: ConnectionPool
+
+    init(
+        _ configuration: QueryServer.Configuration, admission: Admission, running: RunningQueries, slot: Int,
+        on loop: EventLoop
+    ) {
+        self.loop = loop
+        self.admission = admission
+        self.running = running
+        self.slot = slot
+        var reader = configuration.reader
+        reader.sessionParameters["default_transaction_read_only"] = "on"
+        // In case this process dies in the middle: then nobody is left to cancel. A query can change it, but not the
+        // deadline of the request.
+        let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
+        reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
+        func pool(_ connections: Int, reset: String?) -> ConnectionPool {
+            // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made.
+            ConnectionPool(
+                reader, on: loop,
+                settings: .init(
+                    maximumConnections: connections, maximumWaiters: connections,
+                    checkoutTimeout: configuration.connectTimeout, reset: reset))
+        }
+        sqlPool = pool(configuration.sqlConnectionsPerLoop, reset: ConnectionPool.Settings.resetAll)
+        restPool = pool(configuration.restConnectionsPerLoop, reset: nil)
+    }
+
+    /// Closes the connections.
+    func close() async {
+        await sqlPool.close(deadline: .now() + .seconds(1))
+        await restPool.close(deadline: .now() + .seconds(1))
+    }
+
+    /// Calls `body` with a connection when it is the query's turn; whatever `body` leaves open is rolled back.
+    ///
+    /// - Parameter deadline: when a wait ends, for a place or for a connection; the statements have theirs from `body`.
+    /// - Throws: ``QueryError`` for a refusal, what `body` throws, or what ended the query: see
+    ///   ``RunningQuery/failure(_:)``.
+    func run<T>(
+        _ query: RunningQuery, in lane: Admission.Lane, deadline: MonotonicTime,
+        _ body: (PostgresConnection) async throws -> T
+    ) async throws -> T {
+        running.add(query)
+        defer { running.remove(query) }
+        try await admission.enter(lane, query, loop: slot, on: loop, until: deadline)
+        defer { admission.leave(lane, query.client, loop: slot) }
+        let pool = lane == .lookups ? restPool : sqlPool
+        let connection: PostgresConnection
+        do throws(PostgresError) {
+            connection = try await pool.checkout(deadline: min(deadline, .now() + pool.settings.checkoutTimeout))
+        } catch {
+            throw query.failure(QueryError(unavailable: error))
+        }
+        let cancel = connection.cancelHandle
+        query.begin { cancel.cancel() }
+        do {
+            try query.checkGoing()
+            let value = try await body(connection)
+            query.release()
+            await pool.giveBack(connection)
+            return value
+        } catch {
+            query.release()
+            await pool.giveBack(connection)
+            throw query.failure(error)
+        }
+    }
+
+    /// Whether the database answers, asked beside everybody's places.
+    func ping(deadline: MonotonicTime) async throws {
+        try await restPool.withConnection(deadline: deadline) { connection in
+            _ = try await connection.query("SELECT 1", deadline: deadline)
+        }
+    }
+}
