@@ -33,7 +33,7 @@ let package = Package(
         // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: strict),
         // HTTP/1.1 as values (parser, writer) and the raw-socket server.
-        .target(name: "HTTP", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
+        .target(name: "HTTP", dependencies: ["EventLoop", "CLinux", "CZlib"], swiftSettings: strict),
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
         .target(
             name: "Postgres",
@@ -109,7 +109,8 @@ let package = Package(
             name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux", "TestSupport"], swiftSettings: strict),
+            name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux", "CZlib", "TestSupport"],
+            swiftSettings: strict),
         .testTarget(name: "TapedeckTests", dependencies: ["Tapedeck"], swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Tests against a PostgreSQL of their own.

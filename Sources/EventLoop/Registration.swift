@@ -51,9 +51,11 @@ package final class Registration {
 
     /// Whether the peer has closed its sending side or the connection is broken (edge mode only).
     package private(set) var peerClosed = false
+    /// Whether the connection is broken: nothing that is sent arrives any more (edge mode only).
+    package private(set) var isBroken = false
 
-    /// Called once on the loop's thread when ``peerClosed`` becomes true: lets a server cancel the work that nobody
-    /// waits for any more.
+    /// Called on the loop's thread when ``peerClosed`` becomes true, and again when ``isBroken`` does: lets a server
+    /// cancel the work that nobody waits for any more.
     package var onPeerClosed: (() -> Void)?
 
     init(loop: EventLoop, descriptor: CInt, mode: Mode, slot: Int, generation: UInt32) {
@@ -127,8 +129,9 @@ package final class Registration {
         if mode == .oneShot {
             // One report disarms both sides; arm the one that still waits.
             if !cancelled && (read.continuation != nil || write.continuation != nil) { armOneShot() }
-        } else if !peerClosed && (broken || events & EPOLLRDHUP.rawValue != 0) {
+        } else if broken && !isBroken || !peerClosed && events & EPOLLRDHUP.rawValue != 0 {
             peerClosed = true
+            isBroken = broken
             onPeerClosed?()
         }
     }

@@ -15,7 +15,7 @@ package enum BodyFraming: Sendable, Equatable {
 /// Whatever two implementations could read in two ways is refused, because the one in front of us may have read it
 /// the other way (request smuggling).
 struct ControlFields {
-    private var hostSeen = false
+    private var host: Range<Int>?
     private var contentLength: Int?
     private var chunked = false
     private var closes = false
@@ -38,7 +38,9 @@ struct ControlFields {
     /// Judges the head as a whole and writes what it means into `head`.
     func conclude(_ head: inout RequestHead) throws(HTTPError) -> BodyFraming {
         // RFC 9112 §3.2: a 1.1 request without Host is refused.
-        if !hostSeen && head.version == .http11 { throw .malformed("a Host header is required") }
+        if host == nil && head.version == .http11 { throw .malformed("a Host header is required") }
+        head.authorityRange = head.authorityRange ?? host
+        head.declaresBody = chunked || contentLength != nil
         // RFC 9112 §9.3: "close" wins; 1.1 persists by default, 1.0 only when asked to.
         head.keepAlive = !closes && (head.version == .http11 || persists)
         // RFC 9110 §10.1.1: an expectation in a 1.0 request is ignored.
@@ -55,9 +57,9 @@ struct ControlFields {
 
     private mutating func noteHost(_ input: borrowing Span<UInt8>, _ value: Range<Int>) throws(HTTPError) {
         // RFC 9112 §3.2: more than one Host line, or an invalid one, is 400.
-        if hostSeen { throw .malformed("more than one Host header") }
+        if host != nil { throw .malformed("more than one Host header") }
         guard input.isAuthority(value) else { throw .malformed("invalid Host header") }
-        hostSeen = true
+        host = value
     }
 
     private mutating func noteExpect(_ input: borrowing Span<UInt8>, _ value: Range<Int>) throws(HTTPError) {

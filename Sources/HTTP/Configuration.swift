@@ -8,12 +8,29 @@ package struct Configuration: Sendable {
     /// What a request head may hold.
     package var head = RequestParser.Limits()
     /// Connections open at the same time, over all loops; one more is told 503 and closed.
-    package var connectionLimit = 4096
+    package var connectionLimit = 16_384
+    /// Of these, connections of one client address (an IPv6 client is a /64); one more is told 503 and closed. Those of
+    /// ``proxies`` do not count, unless a PROXY header tells whose they are.
+    package var connectionLimitPerAddress = 16_384
+    /// Whose X-Forwarded-For, Forwarded and PROXY headers are believed.
+    package var proxies = TrustedProxies()
+    /// The hosts that requests may name, or nil for any; see ``HostNames``.
+    package var hosts: HostNames?
+    /// What browsers are told about pages of other origins.
+    package var crossOrigin = CrossOrigin()
+    /// Whether responses are compressed for clients that ask for it.
+    package var compresses = true
     /// Bytes of a body that the handler did not read and that are read and dropped to keep the connection; with
     /// more of them it is closed.
     package var unreadBodyLimit = 64 * 1024
     /// Bytes of a streamed response that are gathered before they are sent.
     package var outputBufferBytes = 64 * 1024
+    /// Bytes that the kernel may hold for a client without having sent them. More would only be memory: the kernel's
+    /// own bound is some megabytes for each connection.
+    package var unsentBytesLimit = 256 * 1024
+    /// Requests that are answered in a row, because the client has sent them ahead, before the other connections have
+    /// their turn. What is sent ahead of them waits in the kernel, but for one receive of 64 KiB.
+    package var pipelineBatch = 64
     /// Connections the kernel queues for us between two accepts.
     package var backlog = 1024
     /// The `Server` field; nil leaves it out.
@@ -23,11 +40,21 @@ package struct Configuration: Sendable {
     package var idleDeadline = Duration.seconds(75)
     /// From the first byte of a head to its last (408).
     package var headDeadline = Duration.seconds(10)
-    /// How long a body may be waited for, in sum; every 16 KiB that come add a second, up to the deadline again
-    /// (408). A sender of one byte every few seconds is cut off, a large upload over a slow line is not.
+    /// How long a body may be waited for (408): the longest pause, and with ``bodyBytesPerSecond`` the lowest rate; see
+    /// ``Pace``.
     package var bodyDeadline = Duration.seconds(30)
-    /// How long a client may take no byte of its response.
+    /// The rate that a body must keep up in the long run.
+    package var bodyBytesPerSecond = 4 * 1024
+    /// How long a client may take no byte of its response, as ``bodyDeadline`` for the other direction.
     package var writeDeadline = Duration.seconds(30)
+    /// The rate at which a response must be taken in the long run.
+    package var writeBytesPerSecond = 4 * 1024
+    /// How long a handler may go without having sent anything; then its client is told 503. It is noticed at most
+    /// ``Listener/sweepInterval`` later.
+    package var handlerDeadline = Duration.seconds(300)
+    /// How long a client that has closed its sending side, and has been sent nothing since, is taken for one that only
+    /// has no more requests (`nc -N`); then for one that has gone.
+    package var halfCloseDeadline = Duration.seconds(2)
     /// How long a refused client may go on sending before it is cut off: closing at once would destroy the answer
     /// on its way (RFC 9112 §9.6).
     package var lingerDeadline = Duration.seconds(2)
@@ -39,6 +66,8 @@ package struct Configuration: Sendable {
     /// Traps on settings that cannot work together.
     func validate() {
         precondition(connectionLimit > 0 && unreadBodyLimit >= 0 && backlog > 0 && retryAfterSeconds >= 0)
+        precondition(connectionLimitPerAddress > 0 && pipelineBatch > 0 && unsentBytesLimit >= 4096)
+        precondition(bodyBytesPerSecond > 0 && writeBytesPerSecond > 0, "a rate of nothing is no rate")
         precondition(outputBufferBytes >= 1024, "outputBufferBytes is too small to be worth a system call")
         precondition(serverName?.utf8.allSatisfy { (0x20...0x7e).contains($0) } ?? true, "serverName is not ASCII")
     }

@@ -8,7 +8,8 @@ import EventLoop
 final class Connection {
     let listener: Listener
     let socket: StreamSocket
-    let peer: SocketAddress
+    /// Who is at the other end of the socket, or whom a trusted proxy's PROXY header names.
+    private(set) var peer: SocketAddress
     var configuration: Configuration { listener.configuration }
     private(set) var parser: RequestParser
     private(set) lazy var body = RequestBody(self)
@@ -22,36 +23,93 @@ final class Connection {
     private var isCut = false
     private var needsLinger = false
     private var clientGoneAction: (() -> Void)?
+    /// When the handler that runs was called; distant while none runs.
+    private var handlerStart = MonotonicTime.distantFuture
+    /// The handler has had its time, and has been told so.
+    private var isExpired = false
+    /// Requests so far; tells a timer whether it still means the same one.
+    private var exchangeNumber = 0
 
     init(listener: Listener, descriptor: CInt, peer: SocketAddress) throws(SystemError) {
         self.listener = listener
         self.peer = peer
         parser = RequestParser(limits: listener.configuration.head)
-        socket = try StreamSocket(descriptor: descriptor, loop: listener.loop)
-        socket.onPeerClosed = { [unowned self] in reportClientGone() }
+        socket = try StreamSocket(
+            descriptor: descriptor, loop: listener.loop,
+            pace: Pace(
+                limit: listener.configuration.writeDeadline,
+                bytesPerSecond: listener.configuration.writeBytesPerSecond))
+        socket.onPeerClosed = { [unowned self] in peerHasClosed() }
     }
 
     /// Serves requests until the connection ends, and closes it.
     func run() async {
-        var served = 0
-        while let framing = await receiveHead(), await serve(framing) {
-            served += 1
-            // Requests sent ahead are served without waiting: leave room for the other connections.
-            if served % 64 == 0 { await listener.letOthersRun() }
+        defer { socket.close() }
+        var counts = true
+        if configuration.proxies.contains(peer) {
+            counts = false
+            if configuration.proxies.sendsProxyHeader {
+                guard let header = await receiveProxyHeader() else { return }
+                if let client = header.client {
+                    peer = client
+                    counts = true
+                }
+            }
         }
-        if needsLinger && !isCut { await linger() }
-        socket.close()
+        if !counts { return await serveAll() }
+        guard listener.openConnections.admit(peer) else {
+            return await tellRefusal("too many connections from this address")
+        }
+        await serveAll()
+        listener.openConnections.leave(peer)
     }
 
     /// Answers 503 without looking at the request, and closes.
     func refuse() async {
+        await tellRefusal("too many connections")
+        socket.close()
+    }
+
+    private func serveAll() async {
+        while let framing = await receiveHead(), await serve(framing) {
+            exchangeNumber += 1
+            // Requests sent ahead are served without waiting: leave room for the other connections.
+            if exchangeNumber % configuration.pipelineBatch == 0 { await listener.letOthersRun() }
+        }
+        if needsLinger && !isCut { await linger() }
+    }
+
+    private func tellRefusal(_ why: String) async {
         // Wait for the request: an answer before it could be taken for one to nothing.
         _ = await socket.receive(into: listener.scratch, until: .now() + configuration.lingerDeadline)
         await answerRefusal(
-            HTTPError(.serviceUnavailable, code: "too_many_connections", message: "too many connections"),
+            HTTPError(.serviceUnavailable, code: "too_many_connections", message: why),
             ["Retry-After": "\(configuration.retryAfterSeconds)"])
         await linger()
-        socket.close()
+    }
+
+    /// The PROXY header, looked at in the kernel's buffer and then taken out of it to its last byte: what follows may be
+    /// the beginning of another protocol (TLS). Nil if there is none, which ends the connection without a word: the
+    /// header's sender speaks no HTTP.
+    private func receiveProxyHeader() async -> (length: Int, client: SocketAddress?)? {
+        let deadline = MonotonicTime.now() + configuration.headDeadline
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: listener.scratch[..<ProxyHeader.lengthLimit])
+        var seen = 0
+        while case .bytes(let count) = await socket.peek(into: buffer, beyond: seen, until: deadline) {
+            switch ProxyHeader.parse(Array(buffer[..<count])[...]) {
+            case .header(let length, let client):
+                socket.skip(length, with: listener.scratch)
+                return (length, client)
+            case .needMore where count < buffer.count: seen = count
+            case .needMore, .malformed:
+                listener.observer?.requestRefused(
+                    Refusal(
+                        peer: peer,
+                        error: HTTPError(.badRequest, code: "invalid_proxy_header", message: "not a PROXY header")))
+                return nil
+            }
+        }
+        return nil
     }
 
     // MARK: For shutdown
@@ -69,6 +127,20 @@ final class Connection {
     /// Whether the response under way may leave the connection open.
     var mayPersist: Bool {
         parser.head.keepAlive && !listener.isDraining && body.isDrainable(within: configuration.unreadBodyLimit)
+    }
+
+    /// Has the handler's time ended by now? Then its client is as good as gone for it: it is told, and when it returns,
+    /// 503 is the answer. A handler that does not listen loses its connection a little later.
+    func expireHandler(at now: MonotonicTime) {
+        guard handlerStart != .distantFuture, !response.hasSent else { return }
+        let deadline = handlerStart + configuration.handlerDeadline
+        if now < deadline { return }
+        if isExpired {
+            if now >= deadline + configuration.lingerDeadline { cut() }
+            return
+        }
+        isExpired = true
+        reportClientGone()
     }
 
     // MARK: Head
@@ -138,16 +210,27 @@ final class Connection {
     private func serve(_ framing: BodyFraming) async -> Bool {
         let start = MonotonicTime.now()
         body.begin(framing, expectsContinue: parser.head.expectsContinue)
+        socket.pace.restart()
         response.begin()
+        if let hosts = configuration.hosts, let authority = parser.head.authority, !hosts.accepts(authority) {
+            await answerRefusal(HostNames.misdirected)
+            return false
+        }
         let request = Request(self, id: listener.nextRequestID(), received: start)
         var failure: (any Error)?
+        handlerStart = start
         do {
-            try await listener.handler.handle(request, response)
-            try await response.end()
+            if let preflight = configuration.crossOrigin.preflight(parser.head) {
+                try await response.respond(.noContent, preflight)
+            } else {
+                try await listener.handler.handle(request, response)
+                try await response.end()
+            }
         } catch {
             failure = error
             await answerFailure(error)
         }
+        handlerStart = .distantFuture
         clientGoneAction = nil
         observe(request, failure)
         if isCut { return false }
@@ -165,12 +248,21 @@ final class Connection {
     /// of the body, so that the client sees a failure and not an end.
     private func answerFailure(_ error: any Error) async {
         let known = error as? HTTPError
-        if isCut || known?.isConnectionLost == true || response.hasSent || response.isComplete { return }
-        let answer = known ?? HTTPError(.internalServerError, code: "internal", message: "internal error")
+        if isCut || known?.isConnectionLost == true && !isExpired || response.hasSent || response.isComplete { return }
+        let answer =
+            isExpired
+            ? Self.handlerTimeout
+            : known ?? HTTPError(.internalServerError, code: "internal", message: "internal error")
         response.restart()
-        try? await response.respond(
-            answer.status.because(answer.message), Self.errorHeaders, answer.jsonBody)
+        if isExpired { response.closesConnection = true }
+        var headers = Self.errorHeaders
+        if answer.status.code == 503 { headers.add("Retry-After", "\(configuration.retryAfterSeconds)") }
+        try? await response.respond(answer.status.because(answer.message), headers, answer.jsonBody)
     }
+
+    private static let handlerTimeout = HTTPError(
+        .serviceUnavailable, code: "handler_timeout", message: "the server took too long",
+        hint: "Try again later, or ask for less.")
 
     private func observe(_ request: Request, _ error: (any Error)?) {
         guard let observer = listener.observer else { return }
@@ -181,7 +273,7 @@ final class Connection {
             Exchange(
                 id: request.id, method: request.head.method, route: response.route,
                 status: (outcome == .abandoned ? lost : response.status ?? lost).code,
-                bodyBytes: response.bodyBytesSent, duration: .now() - request.received, peer: peer,
+                bodyBytes: response.bodyBytesSent, duration: .now() - request.received, peer: request.peer,
                 outcome: outcome, error: error))
     }
 
@@ -202,7 +294,7 @@ final class Connection {
             date: listener.dateLine(), headers)
         bytes.endHead(.length(body.count))
         bytes.append(contentsOf: body)
-        try? await socket.send(bytes, patience: configuration.lingerDeadline)
+        try? await socket.send(bytes, deadline: .now() + configuration.lingerDeadline)
     }
 
     /// Reads on for a while what the client still sends: closing a socket with unread bytes resets the connection,
@@ -221,7 +313,22 @@ final class Connection {
 
     func whenClientGone(_ action: @escaping () -> Void) {
         clientGoneAction = action
-        if isCut || socket.peerClosed { reportClientGone() }
+        if isCut || isExpired { reportClientGone() } else if socket.peerClosed { peerHasClosed() }
+    }
+
+    /// The client has closed its sending side, or the connection is broken.
+    ///
+    /// Whether the client still reads cannot be told before something is sent to it: to a client that has gone, the
+    /// first bytes bring a reset, which breaks the connection. So a client to whom nothing is sent for a while counts as
+    /// gone, and one who has been sent something since, without a reset, does not.
+    private func peerHasClosed() {
+        if socket.isBroken { return reportClientGone() }
+        guard clientGoneAction != nil else { return }
+        let (exchange, sent) = (exchangeNumber, response.bytesSent)
+        listener.loop.schedule(at: .now() + configuration.halfCloseDeadline) { [weak self] in
+            guard let self, exchange == exchangeNumber, sent == response.bytesSent else { return }
+            reportClientGone()
+        }
     }
 
     private func reportClientGone() {
@@ -255,7 +362,7 @@ final class Connection {
     /// `100 Continue`, unless the response has begun: then the client knows already (RFC 9110 §10.1.1).
     func sendContinue() async throws(HTTPError) {
         if response.hasSent { return }
-        try await socket.send(Self.continueLine, patience: configuration.writeDeadline)
+        try await socket.send(Self.continueLine)
     }
 
     private static let continueLine = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)

@@ -16,6 +16,17 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
     /// Adds a field after the others.
     package mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
 
+    /// Adds fields after the others.
+    mutating func add(_ others: Headers) { fields.append(contentsOf: others.fields) }
+
+    /// Makes a strong entity tag a weak one.
+    mutating func weakenETag() {
+        for index in fields.indices
+        where fields[index].name.lowercased() == "etag" && !fields[index].value.hasPrefix("W/") {
+            fields[index].value = "W/" + fields[index].value
+        }
+    }
+
     /// No fields.
     package static let none = Headers(dictionaryLiteral: ())
 

@@ -4,7 +4,6 @@
 import CLinux
 import EventLoop
 import Glibc
-import Synchronization
 
 /// Accepts connections on one loop and runs each as a child task there.
 final class Listener: @unchecked Sendable {
@@ -18,13 +17,15 @@ final class Listener: @unchecked Sendable {
     /// Where each receive of the loop's connections lands first; see ``StreamSocket/receive(into:until:)``.
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 * 1024, alignment: 16)
 
-    private let openConnections: OpenConnections
+    let openConnections: OpenConnections
     private var descriptor: CInt
     private var registration: Registration?
     private var connections: [ObjectIdentifier: Connection] = [:]
     /// Connection tasks that have not ended, those that only refuse included.
     private var live = 0
     private var date = DateLine()
+    /// For compressed bodies.
+    var encoders = EncoderPool()
     private var requestID: UInt64
     private let requestIDStep: UInt64
 
@@ -68,6 +69,7 @@ final class Listener: @unchecked Sendable {
         await withDiscardingTaskGroup { group in
             let cancellation = Waiter()
             group.addTask { await self.cutWhenCancelled(cancellation) }
+            scheduleSweep()
             await accept(&group)
             closeListening()
             await waitUntilEmpty()
@@ -157,6 +159,24 @@ final class Listener: @unchecked Sendable {
         if live == 0 { drainWaiter?.resume() }
     }
 
+    // MARK: Handlers that take too long
+
+    /// How often handlers are looked at: one timer for the loop instead of one for each request.
+    static let sweepInterval = Duration.milliseconds(500)
+
+    private func scheduleSweep() {
+        // Deadlines below a second are for tests.
+        let interval = min(Self.sweepInterval, configuration.handlerDeadline)
+        loop.schedule(at: .now() + interval) { [weak self] in self?.sweep() }
+    }
+
+    private func sweep() {
+        if hasEnded { return }
+        let now = loop.now
+        for connection in connections.values { connection.expireHandler(at: now) }
+        scheduleSweep()
+    }
+
     // MARK: Ending
 
     private func waitUntilEmpty() async {
@@ -206,32 +226,4 @@ final class Listener: @unchecked Sendable {
             loop.schedule(at: loop.now) { continuation.resume() }
         }
     }
-}
-
-/// The number of open connections over all loops, and the rule for one more.
-final class OpenConnections: Sendable {
-    enum Admission { case admitted, refused, full }
-
-    private let count = Atomic<Int>(0)
-    private let limit: Int
-    /// How many may be told why they are refused at the same time; beyond it they are closed without a word.
-    private let refusalRoom: Int
-
-    init(limit: Int) {
-        self.limit = limit
-        refusalRoom = 16 + limit / 16
-    }
-
-    var current: Int { count.load(ordering: .relaxed) }
-
-    /// Counts one more, unless it is `full`; each other answer must be followed by ``leave()``.
-    func admit() -> Admission {
-        let now = count.add(1, ordering: .relaxed).newValue
-        if now <= limit { return .admitted }
-        if now <= limit + refusalRoom { return .refused }
-        leave()
-        return .full
-    }
-
-    func leave() { count.subtract(1, ordering: .relaxed) }
 }

@@ -12,16 +12,17 @@ struct ListeningSocket: ~Copyable {
 
     /// - Parameter shared: the sockets of several loops listen at one address (SO_REUSEPORT), and the kernel
     ///   divides the connections among them.
-    init(_ address: SocketAddress, backlog: Int, shared: Bool) throws(SystemError) {
+    init(_ address: SocketAddress, backlog: Int, shared: Bool, unsentBytes: Int = 0) throws(SystemError) {
         let type = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         let descriptor = socket(address.family, type, 0)
         if descriptor < 0 { throw SystemError(call: "socket") }
         do throws(SystemError) {
             try Self.set(descriptor, SOL_SOCKET, SO_REUSEADDR)
             if shared { try Self.set(descriptor, SOL_SOCKET, SO_REUSEPORT) }
-            // Accepted sockets inherit both: one system call less for each connection.
+            // Accepted sockets inherit these: some system calls less for each connection.
             try Self.set(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY)
             try Self.set(descriptor, SOL_SOCKET, SO_KEEPALIVE)
+            if unsentBytes > 0 { try Self.set(descriptor, CInt(IPPROTO_TCP), TCP_NOTSENT_LOWAT, CInt(unsentBytes)) }
             if address.withSockaddr({ bind(descriptor, $0, $1) }) != 0 {
                 throw SystemError(call: "bind(\(address))")
             }
@@ -37,7 +38,9 @@ struct ListeningSocket: ~Copyable {
     deinit { _ = close(descriptor) }
 
     /// One socket for each of `count` loops, all at the same address.
-    static func make(_ count: Int, at address: SocketAddress, backlog: Int) throws(SystemError) -> [CInt] {
+    static func make(
+        _ count: Int, at address: SocketAddress, backlog: Int, unsentBytes: Int
+    ) throws(SystemError) -> [CInt] {
         var address = address
         if count > 1 {
             // SO_REUSEPORT would let a second server of the same user share the port in silence: try without it.
@@ -47,7 +50,8 @@ struct ListeningSocket: ~Copyable {
         var descriptors: [CInt] = []
         do throws(SystemError) {
             for _ in 0..<count {
-                let socket = try ListeningSocket(address, backlog: backlog, shared: count > 1)
+                let socket = try ListeningSocket(
+                    address, backlog: backlog, shared: count > 1, unsentBytes: unsentBytes)
                 address = socket.address
                 descriptors.append(socket.release())
             }
@@ -65,9 +69,11 @@ struct ListeningSocket: ~Copyable {
         return descriptor
     }
 
-    private static func set(_ descriptor: CInt, _ level: CInt, _ option: CInt) throws(SystemError) {
-        var on: CInt = 1
-        if setsockopt(descriptor, level, option, &on, socklen_t(MemoryLayout<CInt>.size)) != 0 {
+    private static func set(
+        _ descriptor: CInt, _ level: CInt, _ option: CInt, _ value: CInt = 1
+    ) throws(SystemError) {
+        var value = value
+        if setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<CInt>.size)) != 0 {
             throw SystemError(call: "setsockopt(\(level), \(option))")
         }
     }

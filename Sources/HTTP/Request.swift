@@ -18,7 +18,7 @@ package protocol Handler: Sendable {
 package struct Request {
     package let head: RequestHead
     package let body: RequestBody
-    /// The client's address.
+    /// The client's address: the peer's, or what trusted proxies say of it.
     package let peer: SocketAddress
     /// Unique in this process, and with time in its upper bits, so that it does not repeat after a restart.
     package let id: UInt64
@@ -31,18 +31,18 @@ package struct Request {
     init(_ connection: Connection, id: UInt64, received: MonotonicTime) {
         head = connection.parser.head
         body = connection.body
-        peer = connection.peer
+        peer = connection.configuration.proxies.client(of: connection.parser.head, from: connection.peer)
         loop = connection.listener.loop
         self.id = id
         self.received = received
         self.connection = connection
     }
 
-    /// Has `action` called on the loop, at most once, if the client closes its side of the connection, or the server
+    /// Has `action` called on the loop, at most once, if the client goes away, the handler's time is up, or the server
     /// is cut off by its shutdown deadline, while the handler runs; at once if that has happened. A later call
     /// replaces the action of an earlier one.
     ///
-    /// A client that closes only its sending side counts as gone, as it does for nginx and Go: the two cannot be
-    /// told apart before something is sent.
+    /// A client that closes only its sending side counts as gone after ``Configuration/halfCloseDeadline``, unless it
+    /// has been sent something since: the two cannot be told apart before.
     package func onClientGone(_ action: @escaping () -> Void) { connection.whenClientGone(action) }
 }

@@ -14,10 +14,13 @@ package final class RequestBody {
     private(set) var owesContinue = false
     /// Nothing more can be read: the framing was broken, or the time was up.
     private(set) var failure: HTTPError?
-    /// How long may still be waited; see ``Configuration/bodyDeadline``.
-    private var patience = Duration.zero
+    private var pace: Pace
 
-    init(_ connection: Connection) { self.connection = connection }
+    init(_ connection: Connection) {
+        self.connection = connection
+        pace = Pace(
+            limit: connection.configuration.bodyDeadline, bytesPerSecond: connection.configuration.bodyBytesPerSecond)
+    }
 
     func begin(_ framing: BodyFraming, expectsContinue: Bool) {
         self.framing = framing
@@ -31,7 +34,7 @@ package final class RequestBody {
             decoder = ChunkedDecoder()
             owesContinue = expectsContinue
         }
-        patience = connection.configuration.bodyDeadline
+        pace.restart()
     }
 
     /// The length the client has declared, in bytes; nil if the body is chunked.
@@ -135,12 +138,9 @@ package final class RequestBody {
             try await connection.sendContinue()
         }
         let start = MonotonicTime.now()
-        let received = await connection.receiveInput(until: start + patience)
+        let received = await connection.receiveInput(until: start + pace.left)
         switch received {
-        case .bytes(let count):
-            let earned = Duration.nanoseconds(count * 1_000_000_000 / (16 * 1024))
-            patience = min(patience - (.now() - start) + earned, connection.configuration.bodyDeadline)
-            if patience < .zero { patience = .zero }
+        case .bytes(let count): pace.note(waited: .now() - start, bytes: count)
         case .end: throw .clientGone
         case .timedOut:
             throw HTTPError(.requestTimeout, code: "request_timeout", message: "the request body came too slowly")

@@ -17,6 +17,8 @@ package struct RequestHead: Sendable {
     var targetRange = 0..<0
     var pathRange = 0..<0
     var queryRange: Range<Int>?
+    /// Of an absolute-form target, else of Host (RFC 9112 §3.2.2: the target goes before the field).
+    var authorityRange: Range<Int>?
 
     package internal(set) var method = Method.get
     package internal(set) var version = Version.http11
@@ -24,12 +26,17 @@ package struct RequestHead: Sendable {
     package internal(set) var keepAlive = true
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     package internal(set) var expectsContinue = false
+    /// Whether Content-Length or Transfer-Encoding says that a body, maybe an empty one, follows.
+    package internal(set) var declaresBody = false
 
     /// The method as it came, for ``Method/other``.
     package var methodToken: String { String(decoding: bytes[methodRange], as: UTF8.self) }
 
     /// The request target as it came.
     package var target: String { String(decoding: bytes[targetRange], as: UTF8.self) }
+
+    /// `host [ ":" port ]` that the request is meant for; nil in an HTTP/1.0 request that does not tell.
+    package var authority: ArraySlice<UInt8>? { authorityRange.map { bytes[$0] } }
 
     // MARK: Path and query
 
@@ -123,6 +130,7 @@ package struct RequestHead: Sendable {
         bytes.removeAll(keepingCapacity: true)
         fields.removeAll(keepingCapacity: true)
         queryRange = nil
+        authorityRange = nil
         keepAlive = true
         expectsContinue = false
     }

@@ -141,6 +141,12 @@ package struct RequestParser: Sendable {
 
     /// The four forms of RFC 9112 §3.2.
     private mutating func parseTarget(_ input: borrowing Span<UInt8>) throws(HTTPError) {
+        // RFC 9110 §9.1: 501 for a method that the server does not know, 405 (the handler's) for one it does.
+        if head.method == .other {
+            throw HTTPError(
+                .notImplemented, code: "unknown_method", message: "unknown method",
+                details: "Methods are in upper case.")
+        }
         if head.method == .connect {
             throw HTTPError(.notImplemented, code: "not_a_proxy", message: "CONNECT is not implemented")
         }
@@ -157,7 +163,7 @@ package struct RequestParser: Sendable {
     }
 
     /// Path and query of `http://host:port/path?query`. The Host field must be there all the same.
-    private func absoluteForm(_ input: borrowing Span<UInt8>) throws(HTTPError) -> Range<Int> {
+    private mutating func absoluteForm(_ input: borrowing Span<UInt8>) throws(HTTPError) -> Range<Int> {
         let target = head.targetRange
         var start = target.lowerBound
         for scheme in ["http://", "https://"] as [StaticString] {
@@ -173,6 +179,7 @@ package struct RequestParser: Sendable {
         var end = start
         while end < target.upperBound && input[end] != UInt8(ascii: "/") && input[end] != UInt8(ascii: "?") { end += 1 }
         guard input.isAuthority(start..<end) else { throw .malformed("invalid host in the request target") }
+        head.authorityRange = start..<end
         return end..<target.upperBound
     }
 

@@ -22,8 +22,10 @@ package final class ResponseWriter {
 
     /// The status, once ``respond(_:_:_:)`` or ``start(_:_:length:)`` was called.
     package private(set) var status: Status?
-    /// Bytes of body handed to the kernel, without chunk framing.
+    /// Bytes of body handed to the kernel, without chunk framing; compressed ones count as such.
     package private(set) var bodyBytesSent = 0
+    /// Bytes of this response handed to the kernel, with everything.
+    private(set) var bytesSent = 0
 
     private unowned let connection: Connection
     private var state = State.idle
@@ -35,6 +37,10 @@ package final class ResponseWriter {
     private var declaredLength: Int?
     private var lengthLeft = 0
     private(set) var keepAlive = false
+    /// How the body will be encoded, if it turns out to be worth it.
+    private var coding = ContentCoding.identity
+    /// At work since the first bytes of a compressed body.
+    private var encoder: GzipEncoder?
     /// Whether any byte of the response has left.
     private(set) var hasSent = false
 
@@ -46,6 +52,7 @@ package final class ResponseWriter {
         closesConnection = false
         status = nil
         bodyBytesSent = 0
+        bytesSent = 0
         state = .idle
         declaredLength = nil
         hasSent = false
@@ -63,7 +70,12 @@ package final class ResponseWriter {
 
     /// Sends the whole response, with its Content-Length, in one system call if the socket takes it.
     package func respond(_ status: Status, _ headers: Headers = .none, _ body: [UInt8] = []) async throws(HTTPError) {
-        try open(status, headers)
+        try open(status, headers, compressing: body.count >= ContentCoding.minimumBytes)
+        var body = body
+        if coding != .identity {
+            beginEncoding()
+            body = encode(body, last: true)
+        }
         head.endHead(status.isBodyless ? .bodyless : .length(body.count))
         let sendsBody = wantsBody && !status.isBodyless && !body.isEmpty
         // Below a few KiB, copying is cheaper than a second element for the kernel.
@@ -74,7 +86,7 @@ package final class ResponseWriter {
             try await emit(sendsBody ? body : [])
         }
         if sendsBody { bodyBytesSent = body.count }
-        state = .finished
+        finished()
     }
 
     /// Sends `text` as the body.
@@ -96,7 +108,7 @@ package final class ResponseWriter {
         lengthLeft = length ?? 0
         // A 1.0 client knows the end of a body of unknown length by the end of the connection alone.
         if length == nil && connection.parser.head.version == .http10 && !status.isBodyless { closesConnection = true }
-        try open(status, headers)
+        try open(status, headers, compressing: length == nil)
         headIsOpen = true
         state = .streaming
     }
@@ -144,7 +156,12 @@ package final class ResponseWriter {
         precondition(state == .streaming || state == .broken, "finish without start")
         let bytes = takeBuffer()
         try await emitBody(bytes, last: true)
+        finished()
+    }
+
+    private func finished() {
         state = .finished
+        releaseEncoder()
     }
 
     // MARK: For the connection
@@ -176,6 +193,8 @@ package final class ResponseWriter {
 
     private func discard() {
         headIsOpen = false
+        coding = .identity
+        releaseEncoder()
         head.removeAll(keepingCapacity: true)
         // A stream's buffer is not kept for the idle connection.
         if buffer.capacity > 0 { buffer = [] }
@@ -183,24 +202,62 @@ package final class ResponseWriter {
 
     // MARK: Bytes
 
-    private func open(_ status: Status, _ headers: Headers) throws(HTTPError) {
+    private func open(_ status: Status, _ headers: Headers, compressing: Bool) throws(HTTPError) {
         precondition(state == .idle, "a second response to one request")
         self.status = status
         keepAlive = connection.mayPersist && !closesConnection
+        var headers = headers
+        if compressing && !status.isBodyless { chooseCoding(&headers) }
+        let crossOrigin = connection.configuration.crossOrigin
+        if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
         head.beginHead(
             status, version: connection.parser.head.version, keepAlive: keepAlive,
             serverName: connection.configuration.serverName, date: connection.listener.dateLine(), headers)
     }
 
+    /// Decides on compression, and says in `headers` that it depends on the request.
+    private func chooseCoding(_ headers: inout Headers) {
+        guard connection.configuration.compresses, ContentCoding.isWorthwhile(headers) else { return }
+        headers.add("Vary", "Accept-Encoding")
+        coding = ContentCoding.chosen(for: connection.parser.head)
+        // The compressed bytes are others: a strong tag would promise that they are the same (RFC 9110 §8.8.3.3).
+        if coding != .identity { headers.weakenETag() }
+    }
+
+    private func beginEncoding() {
+        encoder = connection.listener.encoders.take()
+        head.append("Content-Encoding: ")
+        head.append(coding.name)
+        head.append("\r\n")
+    }
+
+    private func encode(_ bytes: [UInt8], last: Bool) -> [UInt8] {
+        guard let encoder else { return bytes }
+        encoder.encode(bytes, last: last)
+        return encoder.output
+    }
+
+    private func releaseEncoder() {
+        guard let encoder else { return }
+        connection.listener.encoders.giveBack(encoder)
+        self.encoder = nil
+    }
+
     /// Sends the open head, if it is, and `bytes` in the body's framing.
     private func emitBody(_ bytes: [UInt8], last: Bool) async throws(HTTPError) {
+        var body = bytes
         if headIsOpen {
             headIsOpen = false
-            framing = chooseFraming(bytes.count, last: last)
+            if coding != .identity && wantsBody && !(last && bytes.count < ContentCoding.minimumBytes) {
+                beginEncoding()
+            }
+            if encoder != nil { body = encode(bytes, last: last) }
+            framing = chooseFraming(body.count, last: last)
             head.endHead(framing)
+        } else if encoder != nil && (last || !bytes.isEmpty) {
+            body = encode(bytes, last: last)
         }
         var tail: StaticString = ""
-        var body = bytes
         if !wantsBody || framing == .bodyless {
             body = []
         } else if framing == .chunked {
@@ -236,13 +293,12 @@ package final class ResponseWriter {
         if head.isEmpty && body.isEmpty && tail.utf8CodeUnitCount == 0 { return }
         hasSent = true
         do {
-            try await connection.socket.send(
-                head, body, tail, patience: connection.configuration.writeDeadline,
-                deadline: deadline)
+            try await connection.socket.send(head, body, tail, deadline: deadline)
         } catch {
             state = .broken
             throw error
         }
+        bytesSent += head.count + body.count + tail.utf8CodeUnitCount
         head.removeAll(keepingCapacity: true)
     }
 

@@ -27,9 +27,11 @@ package final class Server: Sendable {
     ) throws(SystemError) {
         precondition(!loops.isEmpty, "a server needs a loop")
         configuration.validate()
-        let open = OpenConnections(limit: configuration.connectionLimit)
+        let open = OpenConnections(
+            limit: configuration.connectionLimit, perAddress: configuration.connectionLimitPerAddress)
         let descriptors = try ListeningSocket.make(
-            loops.count, at: configuration.address, backlog: configuration.backlog)
+            loops.count, at: configuration.address, backlog: configuration.backlog,
+            unsentBytes: configuration.unsentBytesLimit)
         var listeners: [Listener] = []
         for (index, (loop, descriptor)) in zip(loops, descriptors).enumerated() {
             listeners.append(

@@ -52,6 +52,57 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
         self.port = port
     }
 
+    /// Takes a numeric address and nothing else, IPv6 without brackets; port 0.
+    init?(numeric text: [UInt8]) {
+        guard !text.isEmpty, text.count < Int(INET6_ADDRSTRLEN), !text.contains(0) else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let isIPv6 = text.contains(Byte.colon)
+        let valid = text.withUnsafeBytes { text in
+            withUnsafeTemporaryAllocation(of: CChar.self, capacity: text.count + 1) { string in
+                for (index, byte) in text.enumerated() { string[index] = CChar(bitPattern: byte) }
+                string[text.count] = 0
+                return inet_pton(isIPv6 ? AF_INET6 : AF_INET, string.baseAddress!, &bytes) == 1
+            }
+        }
+        guard valid else { return nil }
+        self.init(bytes: bytes[..<(isIPv6 ? 16 : 4)], port: 0)
+    }
+
+    /// Takes an address in network order, 4 bytes or 16; nil for other counts. A mapped IPv4 address becomes IPv4.
+    init?(bytes: ArraySlice<UInt8>, port: UInt16) {
+        let mapped: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        switch bytes.count {
+        case 4: host = .v4(UInt32(truncatingIfNeeded: word(bytes)).bigEndian)
+        case 16 where bytes.starts(with: mapped):
+            host = .v4(UInt32(truncatingIfNeeded: word(bytes.suffix(4))).bigEndian)
+        case 16: host = .v6(word(bytes.prefix(8)).bigEndian, word(bytes.suffix(8)).bigEndian, scope: 0)
+        default: return nil
+        }
+        self.port = port
+    }
+
+    /// The address in network order: 4 bytes, also of a mapped IPv4 address, or 16.
+    var bytes: [UInt8] {
+        func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value) { Array($0) } }
+        switch host {
+        case .v4(let bits): return bytes(bits)
+        case .v6(0, let low, _) where low.bigEndian >> 32 == 0xffff: return Array(bytes(low)[4...])
+        case .v6(let high, let low, _): return bytes(high) + bytes(low)
+        }
+    }
+
+    /// What stands for one client when connections are counted: the address, or the /64 of an IPv6 address, which is
+    /// what a single customer has.
+    var client: SocketAddress {
+        var client = self
+        client.port = 0
+        if case .v6(let high, let low, let scope) = host, low.bigEndian >> 32 != 0xffff || high != 0 {
+            client.host = .v6(high, 0, scope: scope)
+        }
+        return client
+    }
+
     /// What a system call has written; nil for other families.
     init?(_ address: UnsafeRawPointer, family: CInt) {
         switch family {

@@ -24,11 +24,14 @@ final class StreamSocket {
     /// receive waits first and one `recv` per request that would only say EAGAIN is saved.
     private var drained = false
     private var cancelled = false
+    /// How slowly the peer may take what is sent.
+    var pace: Pace
 
     /// Takes over `descriptor`, which it closes in any case.
-    init(descriptor: CInt, loop: EventLoop) throws(SystemError) {
+    init(descriptor: CInt, loop: EventLoop, pace: Pace) throws(SystemError) {
         self.descriptor = descriptor
         self.loop = loop
+        self.pace = pace
         do {
             registration = try loop.register(descriptor, mode: .edge)
         } catch {
@@ -40,7 +43,10 @@ final class StreamSocket {
     /// Whether the peer has closed its sending side or the connection is broken.
     var peerClosed: Bool { registration.peerClosed }
 
-    /// Called once when ``peerClosed`` becomes true.
+    /// Whether the connection is broken, so that nothing arrives any more.
+    var isBroken: Bool { registration.isBroken }
+
+    /// Called when ``peerClosed`` becomes true, and when ``isBroken`` does.
     var onPeerClosed: (() -> Void)? {
         get { registration.onPeerClosed }
         set { registration.onPeerClosed = newValue }
@@ -92,31 +98,57 @@ final class StreamSocket {
         }
     }
 
-    /// Sends everything, in order. Suspends while the peer is slow, for `patience` at most without any progress, and
-    /// never past `deadline`.
+    /// As ``receive(into:until:)``, but what is received stays in the kernel's buffer; returns when it holds more than
+    /// `seen` bytes.
+    func peek(into buffer: UnsafeMutableRawBufferPointer, beyond seen: Int, until deadline: MonotonicTime) async
+        -> Received
+    {
+        while true {
+            if cancelled { return .cancelled }
+            let count = retryingInterrupted { recv(descriptor, buffer.baseAddress, buffer.count, CInt(MSG_PEEK)) }
+            if count > seen { return .bytes(count) }
+            if count == 0 || count < 0 && errno != EAGAIN || registration.peerClosed { return .end }
+            switch await registration.readable(until: deadline) {
+            case .ready: break
+            case .timedOut: return .timedOut
+            case .cancelled: return .cancelled
+            }
+        }
+    }
+
+    /// Takes `count` bytes that ``peek(into:beyond:until:)`` has shown out of the kernel's buffer.
+    func skip(_ count: Int, with buffer: UnsafeMutableRawBufferPointer) {
+        _ = retryingInterrupted { recv(descriptor, buffer.baseAddress, min(count, buffer.count), 0) }
+    }
+
+    /// Sends everything, in order. Suspends while the peer is slow, for what ``pace`` allows, and never past `deadline`.
     ///
     /// The first attempt is made in the caller's own frame: nearly every response goes out whole, and then no async
     /// call is made for it.
     @inline(__always)
     func send(
-        _ first: [UInt8], _ second: [UInt8] = [], _ third: StaticString = "", patience: Duration,
+        _ first: [UInt8], _ second: [UInt8] = [], _ third: StaticString = "",
         deadline: MonotonicTime = .distantFuture
     ) async throws(HTTPError) {
         let total = first.count + second.count + third.utf8CodeUnitCount
         let sent = try attempt(first, second, third, skipping: 0)
-        if sent < total { try await sendRest(first, second, third, from: sent, of: total, patience, deadline) }
+        if sent < total { try await sendRest(first, second, third, from: sent, of: total, deadline) }
     }
 
     private func sendRest(
         _ first: [UInt8], _ second: [UInt8], _ third: StaticString, from start: Int, of total: Int,
-        _ patience: Duration, _ deadline: MonotonicTime
+        _ deadline: MonotonicTime
     ) async throws(HTTPError) {
         var sent = start
         while sent < total {
-            switch await registration.writable(until: min(deadline, .now() + patience)) {
+            let begun = MonotonicTime.now()
+            switch await registration.writable(until: min(deadline, begun + pace.left)) {
             case .ready:
-                if deadline != .distantFuture && .now() > deadline { throw .writeTimedOut }
-                sent += try attempt(first, second, third, skipping: sent)
+                let now = MonotonicTime.now()
+                if deadline != .distantFuture && now > deadline { throw .writeTimedOut }
+                let count = try attempt(first, second, third, skipping: sent)
+                pace.note(waited: now - begun, bytes: count)
+                sent += count
             case .timedOut: throw .writeTimedOut
             case .cancelled: throw .shutDown
             }

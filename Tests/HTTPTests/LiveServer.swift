@@ -106,6 +106,12 @@ final class Client {
         }
     }
 
+    /// Makes the end of this client a reset.
+    func resetOnClose() {
+        var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+    }
+
     func endSending() { _ = shutdown(descriptor, CInt(SHUT_WR)) }
 
     /// More bytes; false at the end of the stream, be it orderly or a reset.

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which compression a client takes (RFC 9110 §12.5.3), and what is worth compressing. Pure.
+
+/// How a body is encoded on its way.
+enum ContentCoding: Equatable, CaseIterable {
+    case identity, gzip
+
+    /// Its name in Content-Encoding.
+    var name: StaticString {
+        switch self {
+        case .identity: "identity"
+        case .gzip: "gzip"
+        }
+    }
+
+    /// The coding for a response to `head`: of those that the client takes, the one it likes best, gzip before identity
+    /// where it has no preference. Identity also if it takes nothing that we have: a reply that a client may be able to
+    /// read is better than 406, which it would have to read, too.
+    static func chosen(for head: RequestHead) -> ContentCoding {
+        var weights: [ContentCoding: Int] = [:]
+        var other: Int?
+        var isGiven = false
+        for value in head.values(of: "accept-encoding") {
+            for element in value.split(separator: ",") {
+                isGiven = true
+                let parts = element.split(separator: ";", maxSplits: 1, omittingEmptySubsequences: false)
+                let name = parts[0].filter { $0 != " " && $0 != "\t" }.lowercased()
+                let weight = parts.count == 1 ? 1000 : Self.weight(parts[1])
+                switch name {
+                case "gzip", "x-gzip": weights[.gzip] = weight
+                case "identity": weights[.identity] = weight
+                case "*": other = weight
+                default: continue
+                }
+            }
+        }
+        // Without the field anything may be sent; most clients that leave it out cannot decode anything.
+        if !isGiven { return .identity }
+        let gzip = weights[.gzip] ?? other ?? 0
+        // Identity is acceptable unless it is refused, by itself or by "*;q=0".
+        let identity = weights[.identity] ?? (other == 0 ? 0 : nil)
+        return gzip > 0 && gzip >= identity ?? 0 ? .gzip : .identity
+    }
+
+    /// `q=0.5` in thousandths (RFC 9110 §12.4.2); 0 for what is none.
+    private static func weight(_ parameter: Substring) -> Int {
+        let text = parameter.filter { $0 != " " && $0 != "\t" }.lowercased()
+        guard text.hasPrefix("q=") else { return 0 }
+        let digits = Array(text.utf8.dropFirst(2))
+        guard let first = digits.first, first == 0x30 || first == 0x31, digits.count <= 5 else { return 0 }
+        guard digits.count == 1 || digits[1] == UInt8(ascii: "."), digits.dropFirst(2).allSatisfy(Byte.isDigit) else {
+            return 0
+        }
+        var weight = Int(first - 0x30)
+        for index in 2..<5 { weight = weight * 10 + (index < digits.count ? Int(digits[index] - 0x30) : 0) }
+        return min(weight, 1000)
+    }
+
+    /// Bytes from which compressing is worth its head and its time: less fits one packet as it is.
+    static let minimumBytes = 1024
+
+    /// Whether a response with these fields gets smaller by compression, and may be compressed.
+    static func isWorthwhile(_ headers: Headers) -> Bool {
+        var isText = false
+        for (name, value) in headers.fields {
+            switch name.lowercased() {
+            case "content-type": isText = isCompressible(value)
+            // Encoded already, or a part of a representation whose bytes are counted as they are.
+            case "content-encoding", "content-range": return false
+            case "cache-control": if value.lowercased().contains("no-transform") { return false }
+            default: continue
+            }
+        }
+        return isText
+    }
+
+    private static func isCompressible(_ type: String) -> Bool {
+        let name = type.prefix { $0 != ";" && $0 != " " }.lowercased()
+        // Events of a stream are small, and each connection would hold a compressor's memory for hours.
+        if name == "text/event-stream" { return false }
+        if name.hasPrefix("text/") || name.hasSuffix("+json") || name.hasSuffix("+xml") { return true }
+        return [
+            "application/json", "application/x-ndjson", "application/javascript", "application/xml", "application/yaml",
+            "application/wasm",
+        ].contains(name)
+    }
+}

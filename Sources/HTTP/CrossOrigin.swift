@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which web pages may read our answers: CORS (Fetch Standard, section "CORS protocol"). Pure.
+
+/// The origins whose pages browsers may let read responses.
+package struct CrossOrigin: Sendable, Equatable {
+    /// Who is allowed.
+    package enum Origins: Sendable, Equatable {
+        /// Nobody but pages of our own.
+        case none
+        /// Everybody; requests with cookies or client certificates excepted, which browsers then refuse.
+        case any
+        /// These, as browsers spell them: `https://app.example`, `http://localhost:3000`.
+        case listed(Set<String>)
+    }
+
+    package var origins = Origins.none
+    /// How long browsers may remember a preflight's answer.
+    package var maxAgeSeconds = 600
+
+    package init(_ origins: Origins = .none) { self.origins = origins }
+
+    /// Response fields of ours that scripts may read.
+    static let exposed = "X-Query-Id, ETag, Retry-After, Content-Range"
+    static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+    /// What is added to every response.
+    func fields(for head: RequestHead) -> Headers {
+        var headers = Headers.none
+        switch origins {
+        case .none: return headers
+        case .any: headers.add("Access-Control-Allow-Origin", "*")
+        case .listed(let allowed):
+            // Caches must know that the answer depends on who asks, also when nobody did.
+            headers.add("Vary", "Origin")
+            guard let origin = head["origin"], allowed.contains(origin) else { return headers }
+            headers.add("Access-Control-Allow-Origin", origin)
+        }
+        headers.add("Access-Control-Expose-Headers", Self.exposed)
+        return headers
+    }
+
+    /// The answer to a preflight, without ``fields(for:)``; nil if the request is none that is allowed, and goes on to
+    /// the handler as any OPTIONS does.
+    func preflight(_ head: RequestHead) -> Headers? {
+        guard head.method == .options, let origin = head["origin"], head["access-control-request-method"] != nil else {
+            return nil
+        }
+        switch origins {
+        case .none: return nil
+        case .any: break
+        case .listed(let allowed): if !allowed.contains(origin) { return nil }
+        }
+        var headers: Headers = [
+            "Access-Control-Allow-Methods": Self.methods, "Access-Control-Max-Age": "\(maxAgeSeconds)",
+            "Vary": "Access-Control-Request-Headers",
+        ]
+        // Which of them mean something is the handler's affair; that they may be sent is ours.
+        if let requested = head["access-control-request-headers"] {
+            headers.add("Access-Control-Allow-Headers", requested)
+        }
+        return headers
+    }
+}
