@@ -32,6 +32,8 @@ let package = Package(
         .target(name: "Records", dependencies: ["Market"], swiftSettings: strict),
         // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: strict),
+        // Counters, gauges, histograms, and their text for Prometheus.
+        .target(name: "Metrics", swiftSettings: strict),
         // HTTP/1.1 as values (parser, writer) and the raw-socket server.
         .target(name: "HTTP", dependencies: ["EventLoop", "CLinux", "CZlib"], swiftSettings: strict),
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
@@ -60,26 +62,28 @@ let package = Package(
         .target(
             name: "Ingest",
             dependencies: [
-                "Market", "Records", "EventLog", "CZlib", .product(name: "Logging", package: "swift-log"),
+                "Market", "Metrics", "Records", "EventLog", "CZlib", .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // Records → validated → bars → Postgres, with the offsets in the same transaction.
         .target(
             name: "Processor",
             dependencies: [
-                "Market", "Records", "EventLog", "EventLoop", "Postgres",
+                "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // HTTP → SQL → JSON, CSV, …: SQL, REST, Grafana.
         .target(
             name: "QueryServer",
-            dependencies: ["Market", "HTTP", "EventLoop", "Postgres", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "Market", "Metrics", "HTTP", "EventLoop", "Postgres", .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict),
         // The `tapedeck` command: settings, wiring, subcommands; no logic.
         .executableTarget(
             name: "Tapedeck",
             dependencies: [
-                "Market", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor", "QueryServer",
-                "CCurl", "CLinux",
+                "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+                "QueryServer", "CCurl", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -96,6 +100,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         // Pure tests mirror the sources.
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "MetricsTests", dependencies: ["Metrics"], swiftSettings: strict),
         .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "EventLogTests", dependencies: ["EventLog", "TestSupport"], swiftSettings: strict),
@@ -111,7 +116,9 @@ let package = Package(
         .testTarget(
             name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux", "CZlib", "TestSupport"],
             swiftSettings: strict),
-        .testTarget(name: "TapedeckTests", dependencies: ["Tapedeck"], swiftSettings: strict),
+        .testTarget(
+            name: "TapedeckTests", dependencies: ["Tapedeck", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Tests against a PostgreSQL of their own.
         .testTarget(

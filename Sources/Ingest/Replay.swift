@@ -85,6 +85,7 @@ package struct Replay: Sendable {
     private let run: Int64
     private let log: any EventLog
     private let logger: Logger
+    private let metrics: IngestMetrics?
     private let now: @Sendable () -> Timestamp
     package let progress: IngestProgress
 
@@ -93,9 +94,11 @@ package struct Replay: Sendable {
     ///   - now: the clock that stamps arrivals.
     package init(
         _ settings: Settings, run: Int64, log: any EventLog, logger: Logger,
-        progress: IngestProgress = IngestProgress(), now: @escaping @Sendable () -> Timestamp
+        progress: IngestProgress = IngestProgress(), metrics: IngestMetrics? = nil,
+        now: @escaping @Sendable () -> Timestamp
     ) {
         self.settings = settings
+        self.metrics = metrics
         self.run = run
         self.log = log
         self.logger = logger
@@ -111,7 +114,7 @@ package struct Replay: Sendable {
     package func play() async throws -> Int64 {
         defer { progress.finish() }
         let tape = try Tape(path: settings.path, run: run, options: .init(symbol: settings.symbol))
-        let stager = try await Stager(log: log, logger: logger)
+        let stager = try await Stager(log: log, logger: logger, metrics: metrics)
         // A file that has changed is another tape; what of it is in the store already is not added again.
         let source =
             settings.resumes ? tape.version.map { "replay:\(settings.path)#\($0)#\(settings.symbol ?? "")" } : nil

@@ -3,6 +3,7 @@
 package import EventLog
 package import Logging
 package import Market
+import Metrics
 package import Records
 
 /// The topics of trades.
@@ -25,14 +26,18 @@ package final class Stager {
     private let log: any EventLog
     private let partitions: Int
     private let logger: Logger
+    private let metrics: IngestMetrics?
     private var append = Append()
     /// Records gathered and not yet appended.
     package private(set) var count = 0
     private var byteCount = 0
 
-    package init(log: any EventLog, logger: Logger) async throws(EventLogError) {
+    package init(
+        log: any EventLog, logger: Logger, metrics: IngestMetrics? = nil
+    ) async throws(EventLogError) {
         self.log = log
         self.logger = logger
+        self.metrics = metrics
         partitions = try await log.partitionCount(of: TradeTopics.staging)
     }
 
@@ -58,6 +63,7 @@ package final class Stager {
     package func flush(position: (source: String, position: Int64)? = nil) async throws(EventLogError) {
         if count == 0 { return }
         append.sourcePosition = position
+        let start = ContinuousClock.now
         var pause = Duration.milliseconds(50)
         while true {
             do throws(EventLogError) {
@@ -65,10 +71,14 @@ package final class Stager {
                 break
             } catch  where error.isRetriable && !Task.isCancelled {
                 logger.warning("append to the log failed, trying again", metadata: ["error": "\(error)"])
+                metrics?.retries.add()
                 try? await Task.sleep(for: pause)
                 pause = min(pause * 2, .seconds(5))
             }
         }
+        metrics?.records.add(count)
+        metrics?.batch.observe(count)
+        metrics?.appendSeconds.observe(ContinuousClock.now - start)
         append = Append()
         count = 0
         byteCount = 0

@@ -75,6 +75,8 @@ package final class ConnectionPool {
         package var timeouts = 0
         /// Idle connections that turned out to be dead.
         package var foundDead = 0
+
+        package init() {}
     }
 
     package let connectionSettings: ConnectionSettings

@@ -4,6 +4,7 @@ package import EventLog
 package import EventLoop
 package import Logging
 package import Market
+package import Metrics
 package import Postgres
 import Records
 import Synchronization
@@ -86,23 +87,26 @@ package struct Processor: Sendable {
     /// How long to wait for records before looking whether to stop.
     private static let wait = Duration.milliseconds(250)
 
-    private let configuration: Configuration
-    private let log: any EventLog
-    private let store: ConnectionSettings
-    private let loop: EventLoop
-    private let logger: Logger
+    let configuration: Configuration
+    let log: any EventLog
+    let store: ConnectionSettings
+    let loop: EventLoop
+    let logger: Logger
     private let now: @Sendable () -> Timestamp
     package let progress: ProcessorProgress
+    package let metrics: ProcessorMetrics
     /// Called at each step; for tests.
     var atStep: (@Sendable (ProcessingStep) throws -> Void)?
 
     /// - Parameters:
     ///   - store: the writer's database.
     ///   - loop: the event loop that the tasks run on.
+    ///   - metrics: where it counts what it does.
     ///   - now: the clock that times in the future are judged by.
     package init(
         _ configuration: Configuration, log: any EventLog, store: ConnectionSettings, loop: EventLoop,
-        logger: Logger, progress: ProcessorProgress = ProcessorProgress(), now: @escaping @Sendable () -> Timestamp
+        logger: Logger, progress: ProcessorProgress = ProcessorProgress(),
+        metrics: MetricsRegistry = MetricsRegistry(), now: @escaping @Sendable () -> Timestamp
     ) {
         self.configuration = configuration
         self.log = log
@@ -110,6 +114,7 @@ package struct Processor: Sendable {
         self.loop = loop
         self.logger = logger
         self.progress = progress
+        self.metrics = ProcessorMetrics(metrics)
         self.now = now
     }
 
@@ -120,7 +125,8 @@ package struct Processor: Sendable {
         // Children inherit no preference from the caller's actor, only from the task; so it is stated.
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: loop) { try await self.retrying("validation") { try await validate() } }
-            group.addTask(executorPreference: loop) { try await self.retrying("the store") { try await sink() } }
+            group.addTask(executorPreference: loop) { try await self.retrying("store") { try await sink() } }
+            group.addTask(executorPreference: loop) { await observe() }
             try await group.next()
             group.cancelAll()
             try await group.waitForAll()
@@ -137,6 +143,7 @@ package struct Processor: Sendable {
             } catch {
                 if Task.isCancelled { return }
                 guard Self.mayPass(error) else { throw error }
+                metrics.retries[what].add()
                 // What ran for a while has recovered in between.
                 if MonotonicTime.now() - start > .seconds(30) { pause = .milliseconds(100) }
                 logger.warning("\(what) failed, trying again", metadata: ["error": "\(error)", "pause": "\(pause)"])
@@ -184,8 +191,10 @@ package struct Processor: Sendable {
                 var offsets: [TopicPartition: Int64] = [:]
                 var count = 0
                 let now = now()
+                let start = MonotonicTime.now()
+                var rejected = 0
                 for batch in batches {
-                    _ = validator.sort(batch, into: &append, now: now)
+                    rejected += validator.sort(batch, into: &append, now: now).rejected
                     offsets[batch.partition] = batch.nextOffset
                     count += batch.records.count
                 }
@@ -194,6 +203,8 @@ package struct Processor: Sendable {
                 try await log.append(append)
                 try atStep?(.forwarded)
                 progress.validated(count)
+                metrics.validated(
+                    valid: count - rejected, rejected: rejected, configuration.topics, in: .now() - start)
             }
         }
         await consumer.close()
@@ -233,12 +244,23 @@ package struct Processor: Sendable {
         return stored
     }
 
+    private func connectSink() async throws -> PostgresConnection {
+        do {
+            let connection = try await PostgresConnection.connect(store, on: loop)
+            metrics.storeIsUp.set(1)
+            return connection
+        } catch {
+            metrics.storeIsUp.set(0)
+            throw error
+        }
+    }
+
     private func sink() async throws {
-        let connection = try await PostgresConnection.connect(store, on: loop)
+        let connection = try await connectSink()
         defer { connection.close() }
         let sink = TradeSink(
             connection: connection, topics: configuration.topics, logID: log.identity, owner: configuration.owner,
-            now: now, atStep: atStep)
+            metrics: metrics, now: now, atStep: atStep)
         let consumer = try await log.consumer(
             group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
         while !Task.isCancelled {

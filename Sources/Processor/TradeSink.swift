@@ -4,6 +4,7 @@ import EventLog
 import EventLoop
 import Logging
 import Market
+import Metrics
 import Postgres
 import Records
 
@@ -19,6 +20,10 @@ final class TradeSink {
         var alreadyThere = 0
         var rejected = 0
         var barsTouched = 0
+        /// Of those, the ones that are new.
+        var barsMade = 0
+        /// The rejected ones by reason.
+        var rejects: [String: Int] = [:]
     }
 
     /// What stops a transaction for good.
@@ -33,6 +38,7 @@ final class TradeSink {
     private let topics: TopicRoles
     private let logID: String
     private let owner: String
+    private let metrics: ProcessorMetrics?
     private let now: () -> Timestamp
     private let atStep: ((ProcessingStep) throws -> Void)?
 
@@ -50,13 +56,14 @@ final class TradeSink {
     /// - Parameter atStep: called at each step; throwing there is as if the process had died there.
     init(
         connection: PostgresConnection, topics: TopicRoles, logID: String, owner: String,
-        now: @escaping () -> Timestamp,
+        metrics: ProcessorMetrics? = nil, now: @escaping () -> Timestamp,
         atStep: ((ProcessingStep) throws -> Void)? = nil
     ) {
         self.connection = connection
         self.topics = topics
         self.logID = logID
         self.owner = owner
+        self.metrics = metrics
         self.now = now
         self.atStep = atStep
     }
@@ -104,6 +111,14 @@ final class TradeSink {
     /// Commits what was read of the log. On any error nothing of it is in the store, and the sink may be asked again
     /// with the same batches if the connection is still open.
     func commit(_ batches: [FetchedBatch]) async throws -> Outcome {
+        let start = MonotonicTime.now()
+        let outcome = try await attemptTwice(batches)
+        metrics?.committed(
+            outcome, topics, records: batches.reduce(0) { $0 + $1.records.count }, in: .now() - start)
+        return outcome
+    }
+
+    private func attemptTwice(_ batches: [FetchedBatch]) async throws -> Outcome {
         do {
             return try await attempt(batches, mayRepeat: expectsRepeats)
         } catch let error as PostgresError where error.isUniqueViolation {
@@ -117,13 +132,13 @@ final class TradeSink {
     private func attempt(_ batches: [FetchedBatch], mayRepeat: Bool) async throws -> Outcome {
         do {
             let content = decode(batches)
-            try await ensurePartitions(content.trades.days)
+            try await timed("partitions") { try await ensurePartitions(content.trades.days) }
             try await connection.query("BEGIN")
             try atStep?(.began)
             try await advance(batches)
             try atStep?(.advanced)
             let transaction = try await write(content, mayRepeat: mayRepeat)
-            try await connection.query("COMMIT")
+            try await timed("commit") { _ = try await connection.query("COMMIT") }
             remember(transaction, batches)
             try atStep?(.committed)
             return transaction.outcome
@@ -220,23 +235,33 @@ final class TradeSink {
         }
         counts.count(accepted: trades, names)
         if !trades.isEmpty {
-            try await copy(trades)
+            try await timed("trades") { try await copy(trades) }
             try atStep?(.tradesWritten)
             let deltas = BarDeltas(trades, sourceKeys: names.sourceKeys, symbolCount: names.symbols.count)
             counts.count(bars: deltas.count, of: trades)
-            transaction.plan = try await writeBars(deltas)
+            transaction.plan = try await timed("bars") { try await writeBars(deltas) }
             try atStep?(.barsWritten)
-            transaction.latest = try await writeLatest(trades)
+            transaction.latest = try await timed("latest") { try await writeLatest(trades) }
             try atStep?(.latestWritten)
         }
         if !content.rejected.isEmpty {
             try await keep(content.rejected, &counts)
             try atStep?(.rejectedWritten)
         }
-        try await write(counts, trades)
+        try await timed("counts") { try await write(counts, trades) }
         try atStep?(.counted)
         transaction.outcome = counts.outcome
+        transaction.outcome.barsMade = transaction.plan.new.count
         return transaction
+    }
+
+    /// Does a step, and notes how long it took.
+    private func timed<T>(_ step: String, _ body: () async throws -> T) async throws -> T {
+        guard let metrics else { return try await body() }
+        let start = MonotonicTime.now()
+        let value = try await body()
+        metrics.stepSeconds[step].observe(.now() - start)
+        return value
     }
 
     private func remember(_ transaction: Transaction, _ batches: [FetchedBatch]) {
@@ -570,6 +595,7 @@ private struct RunCounts {
             outcome.accepted += run.accepted
             outcome.alreadyThere += run.alreadyThere
             outcome.rejected += run.rejected.values.reduce(0, +)
+            outcome.rejects.merge(run.rejected, uniquingKeysWith: +)
         }
         return outcome
     }

@@ -3,6 +3,7 @@
 
 package import EventLoop
 package import HTTP
+package import Metrics
 package import Postgres
 
 extension QueryServer {
@@ -22,6 +23,8 @@ extension QueryServer {
         package var reader: ConnectionSettings
         /// What `/version` says.
         package var version: String
+        /// Where requests and pools are counted, and what `/metrics` shows.
+        package var metrics = MetricsRegistry()
         package var loops = Loops.count(1)
 
         /// Most connections of one loop for SQL of users.

@@ -5,6 +5,8 @@
 import EventLoop
 package import HTTP
 package import Logging
+import Metrics
+import Postgres
 import Synchronization
 
 /// Answers HTTP requests with what PostgreSQL holds: SQL, REST, Grafana. Read-only.
@@ -42,14 +44,14 @@ package final class QueryServer: Sendable {
         }
         let queries = RunningQueries()
         var handlers: [QueryHandler] = []
-        let server = try Server(
-            configuration.http, loops: loops, observer: RequestLog(logger: logger)
-        ) { loop in
+        let observer = ServerObservers(all: [RequestLog(logger: logger), RequestMetrics(configuration.metrics)])
+        let server = try Server(configuration.http, loops: loops, observer: observer) { loop in
             let gate = Gate(configuration, admission: admission, running: queries, slot: handlers.count, on: loop)
             let handler = QueryHandler(configuration, gate, logger: logger)
             handlers.append(handler)
             return handler
         }
+        countPools(admission)
         state.withLock { state in
             precondition(state.server == nil, "a server is started once")
             state.server = server
@@ -76,6 +78,27 @@ package final class QueryServer: Sendable {
         }
         if case .count = configuration.loops {
             for handler in stopping.handlers { handler.loop.stop() }
+        }
+    }
+
+    /// Before each scrape, asks the pools of each loop, on the loop, what they have done, and the door and the server
+    /// who is there.
+    private func countPools(_ admission: Admission) {
+        let pools = PoolMetrics(configuration.metrics)
+        let connections = configuration.metrics.gauge("tapedeck_http_connections", "Connections of clients open now.")
+        configuration.metrics.beforeScrape { [weak self] in
+            guard let (handlers, server) = self?.state.withLock({ ($0.handlers, $0.server) }) else { return }
+            connections.set(server?.connectionCount ?? 0)
+            var sum = (sql: ConnectionPool.Statistics(), rest: ConnectionPool.Statistics())
+            for handler in handlers {
+                let asking = Task(executorPreference: handler.loop) { handler.gate.statistics }
+                let statistics = await asking.value
+                sum.sql += statistics.sql
+                sum.rest += statistics.rest
+            }
+            pools.show(sum.sql, as: "sql")
+            pools.show(sum.rest, as: "rest")
+            for lane in Admission.Lane.allCases { pools.show(admission.statistics(lane), of: "\(lane)") }
         }
     }
 

@@ -6,6 +6,7 @@ import EventLoop
 import Ingest
 import Logging
 import Market
+import Metrics
 import Postgres
 import Processor
 import QueryServer
@@ -25,7 +26,10 @@ struct IngestCommand: AsyncParsableCommand {
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
         let (log, _) = try Runtime.openLog(settings, folder: folder)
         try await log.createTopics(Runtime.topicSettings(settings))
-        try await untilStopped { try await Sources(sources, log: log, logger: logger).run() }
+        let metrics = MetricsRegistry()
+        let listener = try MetricsListener.start(settings, metrics, logger: logger) { true }
+        try await untilStopped { try await Sources(sources, log: log, logger: logger, metrics: metrics).run() }
+        await listener?.stop()
         await log.close()
     }
 }
@@ -42,12 +46,16 @@ struct ProcessCommand: AsyncParsableCommand {
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
         let runtime = try await Runtime.open(settings, logger: Runtime.logger(settings), folder: folder)
         let processor = try runtime.processor()
+        let listener = try MetricsListener.start(settings, runtime.metrics, logger: runtime.logger) {
+            processor.metrics.isStoreUp
+        }
         try await untilStopped {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask(executorPreference: runtime.loop) { try await processor.run() }
                 try await group.waitForAll()
             }
         }
+        await listener?.stop()
         await runtime.close()
     }
 }
@@ -157,13 +165,15 @@ func untilStopped(_ body: @escaping @Sendable () async throws -> Void) async thr
 struct Sources: Sendable {
     let replays: [(path: String, replay: Replay)]
 
-    init(_ specs: [SourceSpec], log: any EventLog, logger: Logger) {
+    init(_ specs: [SourceSpec], log: any EventLog, logger: Logger, metrics: MetricsRegistry) {
         let firstRun = wallClock().microseconds
+        let counted = IngestMetrics(metrics)
         replays = specs.enumerated().map { index, spec in
             switch spec {
             case .replay(let settings):
                 let replay = Replay(
-                    settings, run: firstRun + Int64(index), log: log, logger: logger, now: wallClock)
+                    settings, run: firstRun + Int64(index), log: log, logger: logger, metrics: counted,
+                    now: wallClock)
                 return (settings.path, replay)
             }
         }

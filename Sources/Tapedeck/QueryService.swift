@@ -4,6 +4,7 @@ import EventLoop
 import Glibc
 import HTTP
 import Logging
+import Metrics
 import Postgres
 import QueryServer
 
@@ -16,7 +17,11 @@ struct QueryService: Sendable {
     /// Most connections to PostgreSQL of one query server: what the server's own limit leaves room for.
     private static let connectionLimit = 64
 
-    static func start(_ settings: Settings, readerURL: String, logger: Logger) async throws -> QueryService {
+    /// - Parameter metrics: what `/metrics` shows, of the other roles in this process too.
+    static func start(
+        _ settings: Settings, readerURL: String, logger: Logger, metrics: MetricsRegistry = MetricsRegistry()
+    ) async throws -> QueryService {
+        metrics.addProcessMetrics(version: Tapedeck.version)
         let reader = try ConnectionSettings(
             readerURL, applicationName: "tapedeck serve",
             sessionParameters: ["TimeZone": "UTC", "DateStyle": "ISO", "default_transaction_read_only": "on"])
@@ -24,6 +29,7 @@ struct QueryService: Sendable {
             listen: try SocketAddress(settings.string(.listen)), reader: reader, version: Tapedeck.version)
         let loops = settings.integer(.loops) ?? min(8, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         configuration.loops = .count(loops)
+        configuration.metrics = metrics
         let share = max(1, connectionLimit / (2 * loops))
         let connections = min(settings.integer(.poolSize) ?? 8, share)
         configuration.sqlConnectionsPerLoop = connections

@@ -6,6 +6,7 @@ import Glibc
 import Ingest
 import Logging
 import Market
+import Metrics
 import Postgres
 import Processor
 import QueryServer
@@ -25,6 +26,8 @@ final class Runtime: Sendable {
     /// The URIs that other programs are told.
     let advertised: (writer: String, reader: String)
     let postgres: PrivatePostgres?
+    /// What this process counts.
+    let metrics = MetricsRegistry()
     /// The loop of connections and processing; made first, stopped last.
     let loop: EventLoop
 
@@ -48,7 +51,11 @@ final class Runtime: Sendable {
 
     /// A logger to standard error at the level of the settings.
     static func logger(_ settings: Settings) -> Logger {
-        LoggingSystem.bootstrap { label in StreamLogHandler.standardError(label: label) }
+        if settings.string(.logFormat) == "json" {
+            LoggingSystem.bootstrap { JSONLogHandler(label: $0) }
+        } else {
+            LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        }
         var logger = Logger(label: "tapedeck")
         logger.logLevel = Logger.Level(rawValue: settings.string(.logLevel)) ?? .notice
         return logger
@@ -132,7 +139,8 @@ final class Runtime: Sendable {
         let store = try ConnectionSettings(
             writerURL, applicationName: "tapedeck process", operationTimeout: .seconds(120),
             sessionParameters: Processor.sessionParameters)
-        return Processor(configuration, log: log, store: store, loop: loop, logger: logger, now: wallClock)
+        return Processor(
+            configuration, log: log, store: store, loop: loop, logger: logger, metrics: metrics, now: wallClock)
     }
 
     /// Closes the log and stops the private PostgreSQL.

@@ -101,9 +101,19 @@ struct Setting: Sendable {
         kind: .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), default: "notice",
         summary: "The least severe messages that are written to standard error.")
 
+    static let logFormat = Setting(
+        name: "log-format", environment: "TAPEDECK_LOG_FORMAT", kind: .choice(["text", "json"]), default: "text",
+        summary: "How messages are written: lines for people, or one JSON object a line for a collector.")
+    static let metricsListen = Setting(
+        name: "metrics-listen", environment: "TAPEDECK_METRICS_LISTEN", kind: .address, default: nil,
+        summary:
+            "Where ingest and process serve /metrics, /live and /ready; not at all unless given. The query server always does."
+    )
+
     static let all = [
         dataDir, listen, databaseURL, readerURL, eventLog, postgresPort, partitions, retention, rejectedRetention,
         longestLead, loops, poolSize, queryTimeout, logLevel,
+        logFormat, metricsListen,
     ]
 
     // MARK: Values

@@ -156,6 +156,8 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.poolSize.name), help: Setting.poolSize.help) var poolSize: String?
     @Option(name: .customLong(Setting.queryTimeout.name), help: Setting.queryTimeout.help) var queryTimeout: String?
     @Option(name: .customLong(Setting.logLevel.name), help: Setting.logLevel.help) var logLevel: String?
+    @Option(name: .customLong(Setting.logFormat.name), help: Setting.logFormat.help) var logFormat: String?
+    @Option(name: .customLong(Setting.metricsListen.name), help: Setting.metricsListen.help) var metricsListen: String?
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -164,6 +166,7 @@ struct SettingFlags: ParsableArguments {
             (.eventLog, eventLog), (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
             (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
+            (.logFormat, logFormat), (.metricsListen, metricsListen),
         ]
     }
 

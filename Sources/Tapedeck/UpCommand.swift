@@ -100,13 +100,13 @@ struct UpCommand: AsyncParsableCommand {
         _ runtime: Runtime, _ folder: DataFolder, _ specs: [SourceSpec], _ stop: StopSignal
     ) async throws {
         let service = try await QueryService.start(
-            runtime.settings, readerURL: runtime.readerURL, logger: runtime.logger)
+            runtime.settings, readerURL: runtime.readerURL, logger: runtime.logger, metrics: runtime.metrics)
         try folder.writeConnections(
             databaseURL: runtime.advertised.writer, readerURL: runtime.advertised.reader, eventLog: runtime.logURL,
             listen: service.address)
         Self.greet(service.address, folder, runtime)
         let processor = try runtime.processor()
-        let sources = Sources(specs, log: runtime.log, logger: runtime.logger)
+        let sources = Sources(specs, log: runtime.log, logger: runtime.logger, metrics: runtime.metrics)
 
         let processing = Task(executorPreference: runtime.loop) { try await processor.run() }
         let ingesting = Task { try await sources.run() }

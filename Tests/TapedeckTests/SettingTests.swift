@@ -158,6 +158,11 @@ struct SettingValueTests {
         ),
         ("query-timeout", "2d", "TAPEDECK_QUERY_TIMEOUT (--query-timeout): '2d' is out of range; allowed: 10ms to 1d"),
         (
+            "metrics-listen", "9100",
+            "TAPEDECK_METRICS_LISTEN (--metrics-listen): '9100' is not an address; allowed: HOST:PORT"
+        ),
+        ("log-format", "xml", "TAPEDECK_LOG_FORMAT (--log-format): 'xml' is not known; allowed: text, json"),
+        (
             "log-level", "loud",
             "TAPEDECK_LOG_LEVEL (--log-level): 'loud' is not known; "
                 + "allowed: trace, debug, info, notice, warning, error, critical"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import Logging
 import Testing
 
 @testable import Tapedeck
@@ -135,5 +136,21 @@ struct DataFolderTests {
         #expect(attributes[.posixPermissions] as? Int == 0o600)
         folder.removeConnections()
         #expect(folder.readConnections() == nil)
+    }
+}
+
+struct JSONLogTests {
+    @Test func `a message is one object, whatever it holds`() {
+        var handler = JSONLogHandler(label: "tapedeck")
+        handler[metadataKey: "role"] = "process"
+        let line = handler.line(
+            .warning, "a \"quoted\"\nline", ["error": "back\\slash", "role": "ingest"], at: "2026-01-02T03:04:05Z")
+        #expect(
+            line
+                == #"{"ts":"2026-01-02T03:04:05Z","level":"warning","logger":"tapedeck","message":"a \"quoted\"\nline","#
+                + #""fields":{"error":"back\\slash","role":"ingest"}}"#)
+        #expect(
+            JSONLogHandler(label: "x").line(.info, "y", nil, at: "t")
+                == #"{"ts":"t","level":"info","logger":"x","message":"y"}"#)
     }
 }

@@ -87,6 +87,11 @@ final class Gate {
         }
     }
 
+    /// What the pools do and have done: that of SQL of users, and that of our own statements.
+    var statistics: (sql: ConnectionPool.Statistics, rest: ConnectionPool.Statistics) {
+        (sqlPool.statistics, restPool.statistics)
+    }
+
     /// Whether the database answers, asked beside everybody's places.
     func ping(deadline: MonotonicTime) async throws {
         try await restPool.withConnection(deadline: deadline) { connection in

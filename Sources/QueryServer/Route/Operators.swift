@@ -3,6 +3,7 @@
 
 import EventLoop
 import HTTP
+import Metrics
 import Postgres
 
 extension QueryHandler {
@@ -21,6 +22,10 @@ extension QueryHandler {
             try await respond(
                 response, "{\"status\":\"\(word)\",\"database\":\"\(database)\",\"version\":\(versionText)}\n",
                 failure == nil ? .ok : .serviceUnavailable)
+        case .metrics:
+            try await response.respond(
+                .ok, ["Content-Type": Exposition.contentType, "Cache-Control": "no-store"],
+                await configuration.metrics.scrape())
         case .version: try await respond(response, "{\"name\":\"tapedeck\",\"version\":\(versionText)}\n")
         case .index: try await respond(response, index)
         default: try await respond(response, "{\"status\":\"ok\"}\n")

@@ -55,7 +55,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
 
     private func answer(_ route: Route, _ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
         switch route {
-        case .index, .live, .ready, .health, .version: try await answerOperator(route, request, response)
+        case .index, .live, .ready, .health, .metrics, .version: try await answerOperator(route, request, response)
         case .sql:
             let query = try await SQLRequest(request, configuration)
             logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])

@@ -5,7 +5,7 @@ import HTTP
 
 /// A resource: where it is, and what may be done with it.
 enum Route: CaseIterable, Sendable {
-    case index, live, ready, health, version
+    case index, live, ready, health, metrics, version
     case sql, queries, query
     case bars, trades, latest, symbols
     case candles
@@ -17,6 +17,7 @@ enum Route: CaseIterable, Sendable {
         case .live: "/live"
         case .ready: "/ready"
         case .health: "/health"
+        case .metrics: "/metrics"
         case .version: "/version"
         case .sql: "/api/v1/sql"
         case .queries: "/api/v1/queries"
@@ -36,6 +37,7 @@ enum Route: CaseIterable, Sendable {
         case .live: "200 while the process serves."
         case .ready: "200 while the database answers, else 503."
         case .health: "The state of the server and of the database."
+        case .metrics: "Counts, gauges and latencies, as Prometheus reads them."
         case .version: "The version of the server."
         case .sql: "Runs one read-only SQL statement: ?query=, or POST it."
         case .queries: "The queries that wait or run now."

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package import Metrics
+
+/// What a processor counts. Counted after what it counts is durable, so a crash may lose counts but never invents any.
+package struct ProcessorMetrics: Sendable {
+    /// Records by the topic they were read from and what became of them.
+    let records: Family<Counter>
+    let rejects: Family<Counter>
+    let validationBatch: Histogram
+    let validationSeconds: Histogram
+    let sinkBatch: Histogram
+    let commitSeconds: Histogram
+    let stepSeconds: Family<Histogram>
+    let bars: Family<Counter>
+    let retries: Family<Counter>
+    let storeIsUp: Gauge
+    let lag: Gauge
+    let sourceLastEvent: Family<Gauge>
+    let sourceLastIngested: Family<Gauge>
+    let sourceEvents: Family<Counter>
+
+    /// Whether the sink's last contact with the store went well.
+    package var isStoreUp: Bool { storeIsUp.value == 1 }
+
+    package init(_ registry: MetricsRegistry) {
+        records = registry.counters(
+            "tapedeck_records_total",
+            "Records of the log processed, by topic and outcome: valid, rejected (by validation); stored, already_there, kept (by the sink).",
+            labels: ["topic", "outcome"])
+        rejects = registry.counters(
+            "tapedeck_rejected_records_total", "Records kept as rejected, by reason code.", labels: ["reason"])
+        validationBatch = registry.histogram(
+            "tapedeck_validation_batch_records", "Records validated in one append.", .sizes(to: 1 << 20))
+        validationSeconds = registry.histogram(
+            "tapedeck_validation_batch_seconds", "Time to validate a batch and append what it became.",
+            .durations(from: .microseconds(100), to: .seconds(60)))
+        sinkBatch = registry.histogram(
+            "tapedeck_sink_batch_records", "Records taken into the store by one transaction.", .sizes(to: 1 << 20))
+        commitSeconds = registry.histogram(
+            "tapedeck_sink_transaction_seconds", "Time of a transaction of the sink, from decoding to COMMIT.",
+            .durations(from: .milliseconds(1), to: .seconds(300)))
+        stepSeconds = registry.histograms(
+            "tapedeck_sink_step_seconds",
+            "Time of the steps of the sink's transactions: partitions, trades, bars, latest, counts, commit.",
+            .durations(from: .microseconds(100), to: .seconds(300)), labels: ["step"])
+        bars = registry.counters(
+            "tapedeck_bars_written_total", "Bars written, by whether they were new or changed.", labels: ["kind"])
+        retries = registry.counters(
+            "tapedeck_retries_total", "Attempts repeated after a failure that may pass, by stage: validation, store.",
+            labels: ["stage"])
+        storeIsUp = registry.gauge(
+            "tapedeck_store_up", "1 while the sink's last contact with PostgreSQL went well, else 0.")
+        lag = registry.gauge(
+            "tapedeck_lag_records", "Records of the log that the store does not have yet, staged ones included.")
+        sourceLastEvent = registry.gauges(
+            "tapedeck_source_last_event_timestamp_seconds", "Newest event time stored from a source.",
+            labels: ["source"])
+        sourceLastIngested = registry.gauges(
+            "tapedeck_source_last_ingested_timestamp_seconds",
+            "When the newest event stored from a source arrived: time() minus it is the source's silence.",
+            labels: ["source"])
+        sourceEvents = registry.counters(
+            "tapedeck_source_events_total", "Events stored from a source since the database was made.",
+            labels: ["source"])
+        for stage in ["validation", "store"] { _ = retries[stage] }
+    }
+
+    func committed(_ outcome: TradeSink.Outcome, _ topics: TopicRoles, records count: Int, in time: Duration) {
+        records[topics.valid, "stored"].add(outcome.accepted)
+        records[topics.valid, "already_there"].add(outcome.alreadyThere)
+        records[topics.rejected, "kept"].add(outcome.rejected)
+        for (reason, count) in outcome.rejects { rejects[reason].add(count) }
+        bars["new"].add(outcome.barsMade)
+        bars["changed"].add(outcome.barsTouched - outcome.barsMade)
+        sinkBatch.observe(count)
+        commitSeconds.observe(time)
+        storeIsUp.set(1)
+    }
+
+    func validated(valid: Int, rejected: Int, _ topics: TopicRoles, in time: Duration) {
+        records[topics.staging, "valid"].add(valid)
+        records[topics.staging, "rejected"].add(rejected)
+        validationBatch.observe(valid + rejected)
+        validationSeconds.observe(time)
+    }
+}
