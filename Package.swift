@@ -30,6 +30,8 @@ let package = Package(
         .target(name: "Market", swiftSettings: strict),
         // What the values in the log are: Avro encodings of the schemas in `schemas/`.
         .target(name: "Records", dependencies: ["Market"], swiftSettings: strict),
+        // The SQL of Trino and Presto, translated for PostgreSQL. No I/O.
+        .target(name: "TrinoSQL", swiftSettings: strict),
         // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: strict),
         // Counters, gauges, histograms, and their text for Prometheus.
@@ -102,6 +104,7 @@ let package = Package(
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics"], swiftSettings: strict),
         .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
+        .testTarget(name: "TrinoSQLTests", dependencies: ["TrinoSQL", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "EventLogTests", dependencies: ["EventLog", "TestSupport"], swiftSettings: strict),
         .testTarget(

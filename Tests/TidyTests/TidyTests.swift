@@ -61,6 +61,7 @@ struct ImportTests {
     static let allowed: [String: Set<String>] = [
         "Market": [],
         "Records": ["Market"],
+        "TrinoSQL": ["FoundationEssentials"],
         "EventLoop": system.union(["CLinux"]),
         "Metrics": system,
         "HTTP": system.union(["EventLoop", "CLinux", "CZlib"]),

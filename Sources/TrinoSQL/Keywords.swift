@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Words that mean something, in lower case.
+enum Keywords {
+    /// What cannot be a name in Trino unless it is quoted (its grammar's reserved words).
+    static let reserved: Set<String> = [
+        "alter", "and", "as", "between", "by", "case", "cast", "constraint", "create", "cross", "cube",
+        "current_catalog", "current_date", "current_path", "current_role", "current_schema", "current_time",
+        "current_timestamp", "current_user", "deallocate", "delete", "describe", "distinct", "drop", "else", "end",
+        "escape", "except", "execute", "exists", "extract", "false", "for", "from", "full", "group", "grouping",
+        "having", "in", "inner", "insert", "intersect", "into", "is", "join", "left", "like", "localtime",
+        "localtimestamp", "natural", "normalize", "not", "null", "on", "or", "order", "outer", "prepare", "recursive",
+        "right", "rollup", "select", "skip", "table", "then", "trim", "true", "uescape", "union", "using", "values",
+        "when", "where", "with",
+    ]
+
+    /// Reserved words behind which an operand, a table or a name must stand.
+    static let beforeOperand: Set<String> = [
+        "and", "as", "between", "by", "case", "cross", "distinct", "else", "escape", "except", "exists", "from", "full",
+        "group", "having", "in", "inner", "intersect", "into", "is", "join", "left", "like", "natural", "not", "on",
+        "or", "order", "outer", "recursive", "right", "select", "then", "uescape", "union", "using", "values", "when",
+        "where", "with",
+    ]
+
+    /// Words that are names where a value is expected, and stand before a value elsewhere.
+    static let infix: Set<String> = ["limit", "offset", "ilike", "similar", "zone", "rows", "range", "groups"]
+
+    /// What a query begins with.
+    static let queryStarts: Set<String> = ["select", "values", "with", "table"]
+
+    /// Names in Trino that PostgreSQL 15 wants quoted.
+    static let reservedByPostgres: Set<String> = [
+        "all", "analyse", "analyze", "any", "array", "asc", "asymmetric", "authorization", "binary", "both", "check",
+        "collate", "collation", "column", "concurrently", "default", "deferrable", "desc", "do", "fetch", "foreign",
+        "freeze", "grant", "ilike", "initially", "isnull", "lateral", "leading", "limit", "notnull", "offset", "only",
+        "overlaps", "placing", "primary", "references", "returning", "session_user", "similar", "some", "symmetric",
+        "tablesample", "to", "trailing", "unique", "user", "variadic", "verbose", "window",
+    ]
+
+    /// What may follow a table without being its alias, beside the reserved words.
+    static let notAlias: Set<String> = ["limit", "offset", "fetch", "window", "tablesample", "match_recognize"]
+}

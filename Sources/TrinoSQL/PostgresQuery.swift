@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A statement for PostgreSQL, and how what PostgreSQL answers relates to what the user typed.
+package struct PostgresQuery: Sendable, Equatable {
+    /// One statement, without parameters.
+    package let text: String
+    /// What the sent statement must be run with: `SET LOCAL` these, in order, before it.
+    package let settings: [Setting]
+    /// What the columns are called, where that is not what PostgreSQL calls them.
+    let outputNames: [OutputName]
+    /// What the user typed, with places for arguments as they are.
+    let source: StatementSource
+    private let rendered: SourceMappedText
+
+    /// A setting of PostgreSQL for one statement.
+    package struct Setting: Sendable, Equatable {
+        package var name: String
+        package var value: String
+    }
+
+    init(_ rendered: SourceMappedText, source: StatementSource, names: [OutputName], settings: [Setting]) {
+        self.rendered = rendered
+        self.source = source
+        self.settings = settings
+        outputNames = names
+        text = String(decoding: rendered.bytes, as: UTF8.self)
+    }
+
+    /// The names of the columns, from those that PostgreSQL gives them.
+    ///
+    /// Trino keeps the case in which a name was written, and calls what has no name `_col0`, `_col1`, … by its place.
+    package func columnNames(_ names: [String]) -> [String] {
+        OutputName.names(outputNames, names)
+    }
+
+    /// The place in what the user typed of a position in ``text`` (in characters, from 1).
+    package func location(ofPosition position: Int) -> TrinoLocation {
+        source.location(ofByte: sourceByte(ofPosition: position))
+    }
+
+    /// The same query, explained.
+    func explained(by form: ExplainForm) -> PostgresQuery {
+        var rendered = SourceMappedText(capacity: text.utf8.count + form.prefix.utf8.count)
+        rendered.write(form.prefix + text, for: 0)
+        return PostgresQuery(rendered, source: source, names: [], settings: settings)
+    }
+
+    /// The byte of the statement with its arguments from which the character at `position` came.
+    func sourceByte(ofPosition position: Int) -> Int {
+        rendered.source(ofByte: rendered.byte(ofCharacter: position))
+    }
+}
+
+/// How a column of the result is called.
+enum OutputName: Sendable, Equatable {
+    /// As PostgreSQL calls it.
+    case asIs
+    /// As it was written.
+    case named(String)
+    /// It has no name.
+    case anonymous
+    /// Any number of columns, which keep their names.
+    case star
+
+    static func names(_ outputs: [OutputName], _ names: [String]) -> [String] {
+        let stars = outputs.count { $0 == .star }
+        let starred = names.count - (outputs.count - stars)
+        // With several stars nobody knows where one ends; what stands before the first and after the last is certain.
+        guard stars <= 1 || starred >= 0, stars > 0 || starred == 0 else { return names }
+        var result = names
+        var index = 0
+        func take(_ output: OutputName, _ index: Int) {
+            switch output {
+            case .named(let name): result[index] = name
+            case .anonymous: result[index] = "_col\(index)"
+            case .asIs, .star: break
+            }
+        }
+        for output in outputs {
+            if output == .star { break }
+            take(output, index)
+            index += 1
+        }
+        guard stars > 0 else { return result }
+        index = names.count
+        for output in outputs.reversed() {
+            if output == .star { break }
+            index -= 1
+            take(output, index)
+        }
+        return result
+    }
+}
+
+/// A statement as the user typed it, and as it is with the arguments of EXECUTE in their places.
+struct StatementSource: Sendable, Equatable {
+    /// As it was typed.
+    let typed: [UInt8]
+    /// With arguments; the same when there are none.
+    let bytes: [UInt8]
+    private let substituted: SourceMappedText?
+
+    init(_ typed: [UInt8]) {
+        self.typed = typed
+        bytes = typed
+        substituted = nil
+    }
+
+    init(_ typed: [UInt8], substituted: SourceMappedText) {
+        self.typed = typed
+        bytes = substituted.bytes
+        self.substituted = substituted
+    }
+
+    /// The place in what was typed of a byte of ``bytes``.
+    func location(ofByte offset: Int) -> TrinoLocation {
+        TrinoLocation(ofByte: substituted?.source(ofByte: offset) ?? offset, in: typed)
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Rules {
+    static let calls: [RewriteRule] =
+        aggregates + [
+            RewriteRule(
+                "functions PostgreSQL lacks", "they are in the schema trino, whatever the search path",
+                words: FunctionNames.missing.sorted()
+            ) { outline, index, context in
+                guard outline.isCall(index) else { return nil }
+                let name = outline.text(index)
+                if context.isTried, FunctionNames.tried.contains(name) {
+                    return Rewrite(to: index + 1, [.text("trino_dialect.try_\(name)")])
+                }
+                return Rewrite(to: index + 1, [.text("trino.\(name)")])
+            },
+            RewriteRule(
+                "functions that differ",
+                "PostgreSQL has one of this name that does something else, or gives another type",
+                words: FunctionNames.different.sorted()
+            ) { outline, index, _ in
+                guard outline.isCall(index) else { return nil }
+                return Rewrite(to: index + 1, [.text("trino_dialect.\(outline.text(index))")])
+            },
+            RewriteRule(
+                "functions with another name", "PostgreSQL has the same under another name",
+                words: FunctionNames.renamed.keys.sorted()
+            ) { outline, index, _ in
+                guard outline.isCall(index), let name = FunctionNames.renamed[outline.text(index)] else { return nil }
+                return Rewrite(to: index + 1, [.text(name)])
+            },
+        ]
+
+    private static let aggregates: [RewriteRule] = [
+        RewriteRule("count_if", "PostgreSQL counts what is not NULL", words: ["count_if"]) { outline, index, _ in
+            guard outline.isCall(index), outline.items(in: index + 1).count == 1 else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(
+                to: close + 1, [.text("count(CASE WHEN "), .source(index + 2..<close), .text(" THEN 1 END)")])
+        },
+        RewriteRule(
+            "approx_distinct", "PostgreSQL counts exactly, which is an approximation, too", words: ["approx_distinct"]
+        ) { outline, index, _ in
+            guard outline.isCall(index), let value = outline.items(in: index + 1).first,
+                outline.text(outline.partners[index + 1] + 1) != "over"
+            else { return nil }
+            return Rewrite(
+                to: outline.partners[index + 1] + 1, [.text("count(DISTINCT "), .source(value), .text(")")])
+        },
+        RewriteRule(
+            "approx_percentile", "PostgreSQL's own is exact, and written WITHIN GROUP", words: ["approx_percentile"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            let close = outline.partners[index + 1]
+            // With weights there are three or four.
+            guard arguments.count == 2, outline.text(close + 1) != "over" else { return nil }
+            return Rewrite(
+                to: close + 1,
+                [
+                    .text("percentile_disc("), .source(arguments[1]), .text(") WITHIN GROUP (ORDER BY "),
+                    .source(arguments[0]), .text(")"),
+                ])
+        },
+        RewriteRule(
+            "max_by", "the value of the greatest key, of the smallest, or of several", words: ["max_by", "min_by"]
+        ) { outline, index, _ in extremeBy(outline, index) },
+        RewriteRule(
+            "max of several", "PostgreSQL's max and min have one argument", words: ["max", "min"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            let close = outline.partners[index + 1]
+            guard arguments.count == 2, outline.text(close + 1) != "over" else { return nil }
+            let order = outline.text(index) == "max" ? " DESC" : ""
+            return Rewrite(
+                to: close + 1,
+                [
+                    .text("(array_agg("), .source(arguments[0]), .text(" ORDER BY "), .source(arguments[0]),
+                    .text("\(order)) FILTER (WHERE "), .source(arguments[0]), .text(" IS NOT NULL))[1:"),
+                    .source(arguments[1]), .text("]"),
+                ])
+        },
+    ]
+
+    /// `max_by(x, y)` and `max_by(x, y, n)`, with their FILTER: rows whose key is NULL do not count.
+    private static func extremeBy(_ outline: Outline, _ index: Int) -> Rewrite? {
+        guard outline.isCall(index) else { return nil }
+        let arguments = outline.items(in: index + 1)
+        var end = outline.partners[index + 1] + 1
+        guard arguments.count == 2 || arguments.count == 3, outline.text(end) != "over" else { return nil }
+        let order = outline.text(index) == "max_by" ? " DESC" : ""
+        var pieces: [Rewrite.Piece] = [
+            .text("(array_agg("), .source(arguments[0]), .text(" ORDER BY "), .source(arguments[1]),
+            .text("\(order)) FILTER (WHERE ("), .source(arguments[1]), .text(") IS NOT NULL"),
+        ]
+        if outline.text(end) == "filter", outline.text(end + 1) == "(", outline.text(end + 2) == "where" {
+            let close = outline.partners[end + 1]
+            pieces += [.text(" AND ("), .source(end + 3..<close), .text(")")]
+            end = close + 1
+        }
+        pieces.append(.text("))["))
+        if arguments.count == 3 { pieces += [.text("1:"), .source(arguments[2])] } else { pieces.append(.text("1")) }
+        return Rewrite(to: end, pieces + [.text("]")])
+    }
+}
+
+/// Which functions are where. A function that is in none of these lists is PostgreSQL's own.
+enum FunctionNames {
+    /// In the schema `trino`, which is on the search path of everybody: PostgreSQL has none of these names.
+    static let missing: Set<String> = [
+        "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct", "array_except",
+        "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
+        "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
+        "bitwise_xor", "codepoint", "contains", "count_if", "current_timezone", "date_add", "date_diff", "date_format",
+        "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dow", "doy", "e", "element_at", "flatten",
+        "format_datetime", "format_number", "from_base", "from_base64", "from_hex", "from_iso8601_date",
+        "from_iso8601_timestamp", "from_iso8601_timestamp_nanos", "from_unixtime", "from_unixtime_nanos", "from_utf8",
+        "geometric_mean", "hamming_distance", "histogram", "hour", "human_readable_seconds", "infinity", "is_finite",
+        "is_infinite", "is_json_scalar", "is_nan", "json_array_contains", "json_array_get", "json_exists",
+        "json_extract", "json_extract_scalar", "json_format", "json_parse", "json_query", "json_size", "json_value",
+        "kurtosis", "last_day_of_month", "levenshtein_distance", "log2", "map", "map_agg", "map_concat", "map_entries",
+        "map_filter_keys", "map_from_entries", "map_keys", "map_values", "max_by", "millisecond", "min_by", "minute",
+        "month", "multimap_agg", "nan", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
+        "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "skewness", "slice", "split",
+        "split_to_map", "timezone_hour", "timezone_minute", "to_base", "to_base64", "to_iso8601", "to_milliseconds",
+        "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
+        "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week", "week_of_year",
+        "with_timezone", "year", "year_of_week", "yow", "zip_arrays",
+    ]
+
+    /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.
+    static let different: Set<String> = [
+        "array_agg", "array_position", "array_remove", "avg", "cardinality", "ceil", "ceiling", "concat", "corr",
+        "date",
+        "date_trunc", "greatest", "least", "length", "log", "md5", "mod", "random", "regexp_count", "regexp_replace",
+        "repeat", "replace", "reverse", "round", "sha256", "sha512", "split_part", "stddev", "stddev_pop",
+        "stddev_samp", "strpos", "substr", "substring", "sum", "to_hex", "var_pop", "var_samp", "variance",
+    ]
+
+    /// PostgreSQL's own, under another name.
+    static let renamed: [String: String] = [
+        "pow": "power", "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or",
+        "json_array_length":
+            "trino.json_array_length", "now": "now", "trim_array": "trim_array",
+    ]
+
+    /// Functions that have a form that gives NULL for what it cannot read.
+    static let tried: Set<String> = [
+        "date_parse", "parse_datetime", "from_iso8601_date", "from_iso8601_timestamp", "json_parse",
+    ]
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Rules {
+    static let expressions: [RewriteRule] = [
+        RewriteRule("if", "PostgreSQL has CASE alone", words: ["if"]) {
+            outline, index, context throws(TrinoSyntaxError) in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count == 2 || arguments.count == 3 else {
+                throw context.error(
+                    .invalidFunctionArgument, "Invalid number of arguments for 'if' function", at: index, outline)
+            }
+            var pieces: [Rewrite.Piece] = [
+                .text("(CASE WHEN "), .source(arguments[0]), .text(" THEN "), .source(arguments[1]),
+            ]
+            if arguments.count == 3 { pieces += [.text(" ELSE "), .source(arguments[2])] }
+            return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(" END)")])
+        },
+        RewriteRule("try", "PostgreSQL cannot catch errors of an expression", words: ["try"]) { outline, index, _ in
+            guard outline.isCall(index), outline.partners[index + 1] > index + 2 else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(to: close + 1, [.text("("), .tried(index + 2..<close), .text(")")])
+        },
+        RewriteRule(
+            "division in try", "inside TRY a division by zero is NULL", on: [.text("/"), .text("%")]
+        ) { outline, index, context in
+            guard context.isTried, !outline.isOperand[index] else { return nil }
+            let end = outline.endOfPrimary(index + 1)
+            guard end <= outline.tokens.count else { return nil }
+            return Rewrite(
+                to: end, [.token(index), .text(" NULLIF("), .source(index + 1..<end), .text(", 0)")])
+        },
+        RewriteRule(
+            "extract", "PostgreSQL's EXTRACT gives a numeric, and counts days of the week from Sunday",
+            words: ["extract"]
+        ) { outline, index, _ in
+            guard outline.isCall(index), let function = extractFunctions[outline.text(index + 2)],
+                outline.text(index + 3) == "from"
+            else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(to: close + 1, [.text("trino.\(function)("), .source(index + 4..<close), .text(")")])
+        },
+        RewriteRule(
+            "row", "PostgreSQL's ROW has no type that a client could be told", words: ["row"]
+        ) { outline, index, _ in
+            guard outline.isCall(index), outline.clauses[index] != .values else { return nil }
+            return Rewrite(to: index + 1, [.text("jsonb_build_array")])
+        },
+        RewriteRule(
+            "lambda", "PostgreSQL would read -> as an operator of JSON", on: [.text("->")]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            throw context.error(.notSupported, "lambda expressions are not supported", at: index, outline)
+        },
+        RewriteRule(
+            "listagg", "PostgreSQL calls it string_agg, and orders inside its brackets", words: ["listagg"]
+        ) { outline, index, _ in listagg(outline, index) },
+        RewriteRule(
+            "json functions of the standard", "PostgreSQL 15 has none of JSON_VALUE, JSON_QUERY, JSON_EXISTS",
+            words: ["json_value", "json_query", "json_exists"]
+        ) { outline, index, _ in standardJSON(outline, index) },
+        RewriteRule(
+            "grouping", "both count alike, PostgreSQL in an integer", words: ["grouping"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(to: close + 1, [.token(index), .source(index + 1..<close + 1), .text("::bigint")])
+        },
+    ]
+
+    private static let extractFunctions = [
+        "year": "year", "quarter": "quarter", "month": "month", "week": "week", "day": "day", "day_of_month": "day",
+        "day_of_week": "day_of_week", "dow": "day_of_week", "day_of_year": "day_of_year", "doy": "day_of_year",
+        "year_of_week": "year_of_week", "yow": "year_of_week", "hour": "hour", "minute": "minute", "second": "second",
+        "timezone_hour": "timezone_hour", "timezone_minute": "timezone_minute",
+    ]
+
+    /// `LISTAGG(x, ',') WITHIN GROUP (ORDER BY y)`
+    private static func listagg(_ outline: Outline, _ index: Int) -> Rewrite? {
+        guard outline.isCall(index) else { return nil }
+        let close = outline.partners[index + 1]
+        guard outline.text(close + 1) == "within", outline.text(close + 2) == "group", outline.text(close + 3) == "("
+        else { return nil }
+        let order = close + 3
+        var arguments = outline.items(in: index + 1)
+        // ON OVERFLOW …: nothing overflows here.
+        if let last = arguments.last, let overflow = outline.first(of: ["on"], in: last) {
+            arguments[arguments.count - 1] = last.lowerBound..<overflow
+        }
+        guard let value = arguments.first else { return nil }
+        var pieces: [Rewrite.Piece] = [.text("string_agg("), .source(value)]
+        pieces += arguments.count > 1 ? [.text(", "), .source(arguments[1])] : [.text(", ''")]
+        pieces += [.text(" "), .source(order + 1..<outline.partners[order]), .text(")")]
+        return Rewrite(to: outline.partners[order] + 1, pieces)
+    }
+
+    /// `JSON_VALUE(x, 'lax $.a')` without further clauses.
+    private static func standardJSON(_ outline: Outline, _ index: Int) -> Rewrite? {
+        guard outline.isCall(index) else { return nil }
+        let arguments = outline.items(in: index + 1)
+        guard arguments.count == 2, arguments[1].count == 1, outline.kind(arguments[1].lowerBound) == .string else {
+            return nil
+        }
+        return Rewrite(
+            to: outline.partners[index + 1] + 1,
+            [
+                .text("trino.\(outline.text(index))("), .source(arguments[0]), .text(", "), .source(arguments[1]),
+                .text(")"),
+            ])
+    }
+}

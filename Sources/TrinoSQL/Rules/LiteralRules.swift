@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+extension Rules {
+    static let literals: [RewriteRule] = [
+        RewriteRule(
+            "bytes", "X'…' is a string of bits in PostgreSQL", on: [.kind(.binary)]
+        ) { outline, index, _ in
+            let digits = outline.source[outline.tokens[index].range].dropFirst(2).dropLast().filter { $0 != 0x20 }
+            return Rewrite(to: index + 1, [.text("'\\x\(String(decoding: digits, as: UTF8.self))'::bytea")])
+        },
+        RewriteRule(
+            "double", "a number with an exponent is a numeric in PostgreSQL", on: [.kind(.double)]
+        ) { outline, index, _ in
+            Rewrite(to: index + 1, [.text(plain(outline.sourceText(index)) + "::double precision")])
+        },
+        RewriteRule(
+            "digits", "PostgreSQL 15 knows no 0x, 0o, 0b and no _ in numbers",
+            on: [.kind(.integer), .kind(.decimal)]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            let text = outline.sourceText(index)
+            guard text.contains("_") || text.utf8.dropFirst().first.map({ $0 > UInt8(ascii: "9") }) ?? false else {
+                return nil
+            }
+            let digits = plain(text).lowercased()
+            let radixes: [(prefix: String, radix: Int)] = [("0x", 16), ("0o", 8), ("0b", 2)]
+            guard let radix = radixes.first(where: { digits.hasPrefix($0.prefix) }) else {
+                return Rewrite(to: index + 1, [.text(digits)])
+            }
+            guard let value = Int64(digits.dropFirst(2), radix: radix.radix) else {
+                throw context.error(.invalidLiteral, "Invalid numeric literal: \(text)", at: index, outline)
+            }
+            return Rewrite(to: index + 1, [.text(String(value))])
+        },
+        RewriteRule(
+            "timestamp with zone", "PostgreSQL drops the zone of TIMESTAMP '… Zone', and reads UTC+05:30 as POSIX does",
+            words: ["timestamp"]
+        ) { outline, index, _ in
+            guard outline.isOperand[index], outline.kind(index + 1) == .string else { return nil }
+            guard let zoned = ZonedTimestamp(outline.value(index + 1)) else { return nil }
+            return Rewrite(to: index + 2, [.text("TIMESTAMP WITH TIME ZONE \(quoted(zoned.text))")])
+        },
+        RewriteRule(
+            "typed literal", "types have other names in PostgreSQL",
+            words: ["double", "real", "tinyint", "varbinary", "json", "ipaddress", "char", "varchar"]
+        ) { outline, index, _ in
+            guard outline.isOperand[index], outline.text(index - 1) != "." else { return nil }
+            let isDoublePrecision = outline.text(index) == "double" && outline.text(index + 1) == "precision"
+            let string = isDoublePrecision ? index + 2 : index + 1
+            guard outline.kind(string) == .string, let type = TrinoType.named(outline.text(index)) else { return nil }
+            return Rewrite(to: string + 1, [.text("CAST("), .token(string), .text(" AS \(type))")])
+        },
+        RewriteRule(
+            "decimal literal", "keeps its scale without a change, but not the blanks", words: ["decimal"]
+        ) { outline, index, _ in
+            guard outline.isOperand[index], outline.kind(index + 1) == .string else { return nil }
+            return Rewrite(to: index + 2, [.text("CAST("), .token(index + 1), .text(" AS numeric)")])
+        },
+        RewriteRule(
+            "signed interval", "PostgreSQL has no INTERVAL - '1' DAY", words: ["interval"]
+        ) { outline, index, _ in
+            guard outline.isOperand[index], ["+", "-"].contains(outline.text(index + 1)),
+                outline.kind(index + 2) == .string
+            else { return nil }
+            let sign = outline.text(index + 1) == "-" ? "-" : ""
+            return Rewrite(to: index + 3, [.text("INTERVAL \(quoted(sign + outline.value(index + 2)))")])
+        },
+    ]
+
+    /// A number without its `_`.
+    private static func plain(_ number: String) -> String { number.filter { $0 != "_" } }
+}
+
+/// `2024-01-02 03:04:05 Europe/Paris`: a text of a TIMESTAMP that names a zone.
+struct ZonedTimestamp: Equatable {
+    /// As PostgreSQL reads it: the sign of an offset is that of ISO 8601 (east is plus).
+    let text: String
+
+    /// Nil for a text without a zone.
+    init?(_ text: String) {
+        let trimmed = text.drop { $0 == " " }
+        guard let blank = trimmed.firstIndex(where: { $0 == " " || $0 == "T" }) else { return nil }
+        let date = trimmed[..<blank]
+        let rest = trimmed[trimmed.index(after: blank)...]
+        // What follows the time: a zone may stand behind a blank, or an offset right behind the digits.
+        let time = rest.prefix { $0.isNumber || $0 == ":" || $0 == "." }
+        let behind = rest.dropFirst(time.count)
+        let zone = behind.filter { $0 != " " }
+        guard !zone.isEmpty else { return nil }
+        // A date and a zone, without a time of day.
+        if time.isEmpty {
+            self.text = "\(date) 00:00:00\(Self.offset(String(zone)))"
+            return
+        }
+        // PostgreSQL wants minutes in a time.
+        let clock = time.contains(":") ? String(time) : "\(time):00"
+        self.text = "\(date) \(clock)\(Self.offset(String(zone)))"
+    }
+
+    /// `UTC+05:30`, `GMT-3`, `+05:30` as `+05:30`; names with a blank before them.
+    static func offset(_ zone: String) -> String {
+        let upper = zone.uppercased()
+        for prefix in ["UTC", "GMT", "UT"] where upper.hasPrefix(prefix) {
+            let rest = zone.dropFirst(prefix.count)
+            if rest.first == "+" || rest.first == "-" { return String(rest) }
+        }
+        return zone.first == "+" || zone.first == "-" ? zone : " \(zone)"
+    }
+}
