@@ -1,9 +1,10 @@
 # make run     installs what is missing, builds, and starts everything on the embedded default
 # make test    installs, builds and runs every test
 # make bench   runs the benchmarks
+# make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end bench deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end bench bench-http deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -43,6 +44,13 @@ test-end-to-end: build deps-test
 
 bench: build
 	swift run -c release bench $(ARGS)
+
+# The peers are a package of their own, for they need SwiftNIO.
+bench-http: deps
+	@deploy/install-packages nginx-light wrk util-linux python3
+	swift build -c release --product bench
+	swift build -c release --package-path Benchmarks/http/peers
+	python3 Benchmarks/http/run.py $(ARGS)
 
 format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift

@@ -93,7 +93,7 @@ let package = Package(
         .executableTarget(
             name: "bench",
             dependencies: [
-                "Market", "Records", "EventLoop", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+                "Market", "Records", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),

@@ -210,6 +210,8 @@ struct FileTests {
             + SourceFile.all(in: "Benchmarks", ["swift"]) + SourceFile.all(in: "sql", ["swift", "sql"])
         #expect(files.count > 100)
         for file in files {
+            // A manifest's first line is the version of the tools it is for.
+            if file.path.hasSuffix("/Package.swift") { continue }
             let first = file.lines.first ?? ""
             let mark = file.path.hasSuffix(".sql") ? "--" : "//"
             if first != "\(mark) \(Self.licence)" { Issue.record("\(file.path) begins with '\(first)'") }
