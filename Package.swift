@@ -24,6 +24,7 @@ let package = Package(
         .systemLibrary(name: "CLinux"),  // epoll, eventfd, accept4, what Glibc's module leaves out
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The words of the domain: symbols, trades, bars, timeframes, time. No I/O.
@@ -42,10 +43,15 @@ let package = Package(
         .target(
             name: "Postgres",
             dependencies: ["CLibPQ", "EventLoop", "CLinux"], swiftSettings: strict),
-        // Topics, partitions, offsets, groups: one protocol; today's engine is SQLite.
+        // Topics, partitions, offsets, groups: one protocol, and SQLite as the engine of one machine.
         .target(
             name: "EventLog",
             dependencies: [.product(name: "GRDB", package: "GRDB.swift"), "CZlib"], swiftSettings: strict),
+        // The same log on Kafka, through librdkafka.
+        .target(
+            name: "Kafka",
+            dependencies: ["EventLog", "CKafka", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict),
         // The SQL of `sql/` as data, embedded in the binary.
         .target(
             name: "Schema", path: "sql",
@@ -84,7 +90,8 @@ let package = Package(
         .executableTarget(
             name: "Tapedeck",
             dependencies: [
-                "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+                "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",
+                "Processor",
                 "QueryServer", "CCurl", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -98,6 +105,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),
 
+        // librdkafka's mock cluster as a program: what tests have for a Kafka.
+        .executableTarget(
+            name: "mock-kafka", dependencies: ["CKafka"], path: "Tests/mock-kafka", swiftSettings: strict),
         // What tests of several targets share.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         // Pure tests mirror the sources.
@@ -106,7 +116,11 @@ let package = Package(
         .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TrinoSQLTests", dependencies: ["TrinoSQL", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
-        .testTarget(name: "EventLogTests", dependencies: ["EventLog", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "EventLogTests",
+            dependencies: [
+                "EventLog", "Kafka", "TestSupport", "mock-kafka", .product(name: "Logging", package: "swift-log"),
+            ], swiftSettings: strict),
         .testTarget(
             name: "IngestTests",
             dependencies: [

@@ -2,7 +2,8 @@
 
 /// A durable log: topics cut into partitions, each an append-only sequence of records numbered from 0.
 ///
-/// One protocol, several engines: SQLite on one machine (``SQLiteEventLog``), Kafka on many. What both promise:
+/// One protocol, two engines: SQLite on one machine (``SQLiteEventLog``), Kafka on many (`KafkaEventLog`). What both
+/// promise, and the same tests ask of both:
 /// an append that returned survives a crash; the records of a partition are read in the order of their offsets;
 /// a consumer of a group is told which partitions are its own and decides where to start in each, because the offsets
 /// of what reached the store live in the store.
@@ -21,7 +22,8 @@ package protocol EventLog: Sendable {
     /// Appends batches and, in the same transaction where the engine has one, moves the group's offsets past what was
     /// consumed to make them and notes how far a source has been read. When it returns, all of it is durable.
     ///
-    /// Without transactions the offsets move last, so that a crash repeats records rather than losing them.
+    /// Without transactions the offsets move last, so that a crash, or a failure, may repeat records and loses none: who
+    /// reads them must know a record that it has seen.
     func append(_ append: Append) async throws(EventLogError)
 
     /// The offset from which `group` goes on in a partition: 0 if it never committed one.
@@ -41,6 +43,9 @@ package protocol EventLog: Sendable {
     /// in neither. Returns how many records went.
     @discardableResult
     func enforceRetention(stored: [TopicPartition: Int64]) async throws(EventLogError) -> Int
+
+    /// What has been appended since the log was opened.
+    var statistics: LogStatistics { get }
 
     /// Closes the log; calls under way finish first.
     func close() async

@@ -121,7 +121,8 @@ package struct RecordBatch: Sendable, Equatable {
     }
 }
 
-/// Records read from a partition: `records[i]` stands at `baseOffset + i`.
+/// Records read from a partition: `records[i]` stands at `baseOffset + i`. Without records it only says that nothing
+/// stands before `baseOffset` any more: a log may use offsets for marks of its own.
 package struct FetchedBatch: Sendable {
     package var partition: TopicPartition
     package var baseOffset: Int64

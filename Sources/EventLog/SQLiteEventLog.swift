@@ -19,7 +19,10 @@ package final class SQLiteEventLog: EventLog {
     package let identity: String
     private let directory: String
     private let database: DatabasePool
+    private let counters = LogCounters()
     let signal = AppendSignal()
+
+    package var statistics: LogStatistics { counters.snapshot }
 
     /// Opens or creates the log in `directory`.
     package init(directory: String) throws(EventLogError) {
@@ -33,13 +36,28 @@ package final class SQLiteEventLog: EventLog {
             try database.execute(sql: "PRAGMA synchronous = FULL")
         }
         do {
-            database = try DatabasePool(path: directory + "/log.sqlite", configuration: configuration)
+            database = try Self.openDatabase(directory + "/log.sqlite", configuration)
             identity = try database.write { database in
                 try Self.createTables(database)
                 return try Self.identity(database)
             }
         } catch {
             throw EventLogError(.unavailable, "cannot open \(directory)/log.sqlite: \(error)")
+        }
+    }
+
+    /// Opens the database. To make it a WAL database takes a lock that SQLite does not wait for; several processes that
+    /// open a new folder at once take turns.
+    private static func openDatabase(_ path: String, _ configuration: Configuration) throws -> DatabasePool {
+        let deadline = ContinuousClock.now + .seconds(busyTimeout)
+        while true {
+            do {
+                return try DatabasePool(path: path, configuration: configuration)
+            } catch let error as DatabaseError
+                where error.resultCode == .SQLITE_BUSY && ContinuousClock.now < deadline
+            {
+                usleep(10_000)
+            }
         }
     }
 
@@ -106,6 +124,20 @@ package final class SQLiteEventLog: EventLog {
     // MARK: Writing
 
     package func append(_ append: Append) async throws(EventLogError) {
+        let start = ContinuousClock.now
+        do throws(EventLogError) {
+            try await write(append)
+        } catch {
+            counters.failed()
+            throw error
+        }
+        counters.delivered(
+            records: append.batches.values.reduce(0) { $0 + $1.count },
+            bytes: append.batches.values.reduce(0) { $0 + $1.bytes.count }, in: ContinuousClock.now - start)
+        signal.send()
+    }
+
+    private func write(_ append: Append) async throws(EventLogError) {
         try await write { database in
             for (partition, batch) in append.batches where !batch.isEmpty {
                 try Self.append(batch, to: partition, database)
@@ -124,7 +156,6 @@ package final class SQLiteEventLog: EventLog {
                 ).execute(arguments: [source, position])
             }
         }
-        signal.send()
     }
 
     private static func append(_ batch: RecordBatch, to partition: TopicPartition, _ database: Database) throws {

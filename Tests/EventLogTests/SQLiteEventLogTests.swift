@@ -37,12 +37,6 @@ final class TemporaryFolder: Sendable {
     }
 }
 
-private func append(_ batches: [TopicPartition: [Record]]) -> Append {
-    var append = Append()
-    append.batches = batches.mapValues { RecordBatch($0) }
-    return append
-}
-
 private let week = Duration.seconds(7 * 86_400)
 private let p0 = TopicPartition("trades", 0)
 private let p1 = TopicPartition("trades", 1)
@@ -75,61 +69,7 @@ private func readAll(
     return all
 }
 
-private func numbered(_ range: Range<Int>, _ prefix: String = "v") -> [Record] {
-    range.map { Record("k\($0)", "\(prefix)\($0)") }
-}
-
 struct SQLiteEventLogTests {
-    // MARK: Topics
-
-    @Test func `topics are created once and keep their partitions`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        #expect(try await log.partitionCount(of: "trades") == 2)
-        try await log.append(append([p1: numbered(0..<3)]))
-        try await log.createTopics([
-            TopicSettings(name: "trades", partitions: 9, retention: week),
-            TopicSettings(name: "rejected", partitions: 1, retention: week),
-        ])
-        #expect(try await log.partitionCount(of: "trades") == 2)
-        #expect(try await log.partitionCount(of: "rejected") == 1)
-        #expect(try await log.endOffsets(of: "trades") == [0, 3])
-        #expect(try await log.endOffsets(of: "rejected") == [0])
-        await log.close()
-    }
-
-    @Test func `a topic that does not exist is named in the error, whatever is asked of it`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        let missing = TopicPartition("quotes", 0)
-        let calls: [(String, () async throws -> Void)] = [
-            ("count", { _ = try await log.partitionCount(of: "quotes") }),
-            ("append", { try await log.append(append([missing: numbered(0..<1)])) }),
-            ("committed", { _ = try await log.committedOffset(group: "g", partition: missing) }),
-            ("ends", { _ = try await log.endOffsets(of: "quotes") }),
-            ("consumer", { _ = try await log.consumer(group: "g", topics: ["trades", "quotes"]) }),
-        ]
-        for (name, call) in calls {
-            let error = await #expect(throws: EventLogError.self, "\(name)") { try await call() }
-            #expect(error?.code == .unknownTopic, "\(name)")
-            #expect(error?.isRetriable == false, "\(name)")
-            #expect(error?.description == "event log: there is no topic quotes: create it first", "\(name)")
-        }
-        await log.close()
-    }
-
-    @Test(arguments: [Int32(-1), 2, .max])
-    func `a partition that a topic does not have is refused`(number: Int32) async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        let error = await #expect(throws: EventLogError.self) {
-            try await log.append(append([TopicPartition("trades", number): numbered(0..<1)]))
-        }
-        #expect(error?.code == .unknownTopic)
-        #expect(error?.message == "topic trades has no partition \(number)")
-        await log.close()
-    }
-
     // MARK: Appending
 
     @Test func `appends number the records of each partition from zero, without gaps`() async throws {
@@ -164,76 +104,6 @@ struct SQLiteEventLogTests {
         #expect(try await readAll(log, p0).isEmpty)
         #expect(try await log.committedOffset(group: "g", partition: p0) == 0)
         #expect(try await log.sourcePosition("s") == nil)
-        await log.close()
-    }
-
-    @Test func `an append of a cancelled task reaches the log`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        let task = Task {
-            withUnsafeCurrentTask { $0?.cancel() }
-            #expect(Task.isCancelled)
-            try await log.append(append([p0: numbered(0..<3)]))
-        }
-        try await task.value
-        #expect(try await readAll(log, p0).map(\.record) == numbered(0..<3))
-        await log.close()
-    }
-
-    @Test func `records of any bytes come back as they were`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        var random = SeededRandom()
-        var expected: [Record] = []
-        for _ in 0..<20 {
-            let records = (0..<Int.random(in: 1...30, using: &random)).map { _ in
-                Record(
-                    key: (0..<Int.random(in: 0...12, using: &random)).map { _ in
-                        UInt8.random(in: 0...255, using: &random)
-                    },
-                    value: (0..<Int.random(in: 0...300, using: &random)).map { _ in
-                        UInt8.random(in: 0...255, using: &random)
-                    })
-            }
-            expected += records
-            try await log.append(append([p0: records]))
-        }
-        #expect(try await readAll(log, p0).map(\.record) == expected, "seed \(random.seed)")
-        await log.close()
-    }
-
-    // MARK: Offsets and positions
-
-    @Test func `a group's offsets move with the append that was made from what it consumed`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        #expect(try await log.committedOffset(group: "g", partition: p0) == 0)
-        var made = append([p1: numbered(0..<2)])
-        made.consumed = ("g", [p0: 5, p1: 1])
-        try await log.append(made)
-        #expect(try await log.committedOffset(group: "g", partition: p0) == 5)
-        #expect(try await log.committedOffset(group: "g", partition: p1) == 1)
-        #expect(try await log.committedOffset(group: "h", partition: p0) == 0)
-        // Without records, too; and back, as a reader that starts over asks.
-        var only = Append()
-        only.consumed = ("g", [p0: 3])
-        try await log.append(only)
-        #expect(try await log.committedOffset(group: "g", partition: p0) == 3)
-        #expect(try await log.committedOffset(group: "g", partition: p1) == 1)
-        await log.close()
-    }
-
-    @Test func `a source's position is the last one appended`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        #expect(try await log.sourcePosition("replay:a.csv") == nil)
-        for position in [Int64(3), 9, 4, 0] {
-            var played = append([p0: numbered(0..<1)])
-            played.sourcePosition = ("replay:a.csv", position)
-            try await log.append(played)
-            #expect(try await log.sourcePosition("replay:a.csv") == position)
-        }
-        #expect(try await log.sourcePosition("replay:b.csv") == nil)
         await log.close()
     }
 
@@ -501,17 +371,6 @@ struct SQLiteEventLogTests {
             _ = try SQLiteEventLog(directory: folder.path + "/no/such")
         }
         #expect(missing?.code == .unavailable)
-    }
-
-    @Test func `a closed log says so`() async throws {
-        let folder = try TemporaryFolder()
-        let log = try await openLog(folder)
-        await log.close()
-        let write = await #expect(throws: EventLogError.self) { try await log.append(append([p0: numbered(0..<1)])) }
-        #expect(write?.code == .closed)
-        let read = await #expect(throws: EventLogError.self) { _ = try await log.endOffsets(of: "trades") }
-        #expect(read?.code == .closed)
-        #expect(read?.isRetriable == false)
     }
 
     // MARK: Retention

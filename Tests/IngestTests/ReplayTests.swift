@@ -304,6 +304,7 @@ struct StandardInputTests {
 /// A log whose appends fail as often as they are told to, and are counted.
 private final class FailingLog: EventLog {
     let identity = "failing"
+    let statistics = LogStatistics()
     let failures: Mutex<[EventLogError]>
     let appended = Mutex<[Append]>([])
 

@@ -67,6 +67,7 @@ struct ImportTests {
         "HTTP": system.union(["EventLoop", "CLinux", "CZlib"]),
         "Postgres": system.union(["CLibPQ", "EventLoop", "CLinux"]),
         "EventLog": system.union(["GRDB", "CZlib", "Foundation"]),
+        "Kafka": system.union(["EventLog", "CKafka", "Dispatch", "Logging"]),
         "Store": system.union(["Postgres", "EventLoop", "Schema", "CLinux", "Logging"]),
         "Ingest": system.union(["Market", "Metrics", "Records", "EventLog", "CZlib", "Logging"]),
         "Processor": system.union(["Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging"]),
@@ -74,7 +75,7 @@ struct ImportTests {
             "Market", "Metrics", "HTTP", "EventLoop", "Postgres", "FoundationEssentials", "Logging",
         ]),
         "Tapedeck": system.union([
-            "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+            "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest", "Processor",
             "QueryServer", "CCurl",
             "CLinux", "ArgumentParser", "Logging",
         ]),
