@@ -31,6 +31,12 @@ package struct KafkaLocation: Sendable {
         "transactional.id": "it is made by the process",
     ]
 
+    /// Names of values that must not stand in an address, which everybody sees in a process's title.
+    private static func isSecret(_ name: String) -> Bool {
+        name.contains("password") || name.contains("secret") || name.hasSuffix(".pem")
+            || name == "sasl.oauthbearer.config"
+    }
+
     /// - Parameters:
     ///   - url: the address.
     ///   - file: the text of a properties file: `NAME=VALUE` lines, `#` comments.
@@ -52,7 +58,11 @@ package struct KafkaLocation: Sendable {
             guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
                 throw Refusal(description: "the Kafka log's '\(pair.prefix { $0 != "=" })' is not NAME=VALUE")
             }
-            properties[Self.percentDecoded(pair[..<equals])] = Self.percentDecoded(pair[pair.index(after: equals)...])
+            let name = Self.percentDecoded(pair[..<equals])
+            if Self.isSecret(name) {
+                throw Refusal(description: "the Kafka property \(name) belongs in the file of TAPEDECK_KAFKA_CONFIG")
+            }
+            properties[name] = Self.percentDecoded(pair[pair.index(after: equals)...])
         }
         for name in properties.keys.sorted() {
             if let reason = Self.reserved[name] {

@@ -178,6 +178,21 @@ package struct Processor: Sendable {
                 valid: topics.valid, validPartitions: try await log.partitionCount(of: topics.valid),
                 rejected: topics.rejected, rejectedPartitions: try await log.partitionCount(of: topics.rejected)))
         let consumer = try await log.consumer(group: Self.validatorGroup, topics: [topics.staging])
+        try await closing(consumer) { try await validate(consumer, validator) }
+    }
+
+    /// Leaves the group however `body` ends, so that others may take over at once.
+    private func closing(_ consumer: any EventLogConsumer, _ body: () async throws -> Void) async throws {
+        do {
+            try await body()
+        } catch {
+            await consumer.close()
+            throw error
+        }
+        await consumer.close()
+    }
+
+    private func validate(_ consumer: any EventLogConsumer, _ validator: TradeValidator) async throws {
         while !Task.isCancelled {
             switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
             case .assigned(let partitions):
@@ -207,7 +222,6 @@ package struct Processor: Sendable {
                     valid: count - rejected, rejected: rejected, configuration.topics, in: .now() - start)
             }
         }
-        await consumer.close()
     }
 
     // MARK: The store
@@ -263,6 +277,10 @@ package struct Processor: Sendable {
             metrics: metrics, now: now, atStep: atStep)
         let consumer = try await log.consumer(
             group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
+        try await closing(consumer) { try await run(sink, consumer) }
+    }
+
+    private func run(_ sink: TradeSink, _ consumer: any EventLogConsumer) async throws {
         while !Task.isCancelled {
             switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
             case .assigned(let partitions):
@@ -272,6 +290,5 @@ package struct Processor: Sendable {
             case .records(let batches): progress.committed(try await sink.commit(batches))
             }
         }
-        await consumer.close()
     }
 }

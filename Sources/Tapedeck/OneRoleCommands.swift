@@ -24,7 +24,7 @@ struct IngestCommand: AsyncParsableCommand {
         let sources = try specs.map { try SourceSpec($0) }
         let logger = Runtime.logger(settings)
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
-        let (log, _) = try Runtime.openLog(settings, folder: folder)
+        let (log, _) = try await Runtime.openLog(settings, folder: folder, logger: logger)
         try await log.createTopics(Runtime.topicSettings(settings))
         let metrics = MetricsRegistry()
         let listener = try MetricsListener.start(settings, metrics, logger: logger) { true }
@@ -103,7 +103,7 @@ struct TopicsCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try flags.resolve()
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
-        let (log, _) = try Runtime.openLog(settings, folder: folder)
+        let (log, _) = try await Runtime.openLog(settings, folder: folder, logger: Runtime.logger(settings))
         let topics = Runtime.topicSettings(settings)
         try await log.createTopics(topics)
         for topic in topics {

@@ -4,6 +4,7 @@ import EventLog
 import EventLoop
 import Glibc
 import Ingest
+import Kafka
 import Logging
 import Market
 import Metrics
@@ -89,7 +90,7 @@ final class Runtime: Sendable {
                 throw SettingsError(message: "TAPEDECK_DATABASE_URL (--database-url) is not set")
             }
             if postgres == nil { try await migrate(writer, on: loop) }
-            let (log, logURL) = try openLog(settings, folder: folder)
+            let (log, logURL) = try await openLog(settings, folder: folder, logger: logger)
             try await log.createTopics(topicSettings(settings))
             let advertised = postgres.map { ($0.writerURL, $0.readerURL) }
             let reader = settings.text(.readerURL) ?? postgres?.localReaderURL ?? ""
@@ -115,9 +116,18 @@ final class Runtime: Sendable {
         return try await task.value
     }
 
-    static func openLog(_ settings: Settings, folder: String?) throws -> (any EventLog, String) {
+    /// Opens the log; waits up to half a minute for a Kafka to answer.
+    static func openLog(
+        _ settings: Settings, folder: String?, logger: Logger
+    ) async throws -> (any EventLog, String) {
         let url = settings.text(.eventLog) ?? folder.map { "sqlite:\($0)/log" }
         guard let url else { throw SettingsError(message: "TAPEDECK_EVENT_LOG (--event-log) is not set") }
+        if url.hasPrefix("kafka://") {
+            let file = try settings.text(.kafkaConfig).map { try TextFile.read($0) }
+            let location = try KafkaLocation(url, file: file)
+            let configuration = KafkaEventLog.Configuration(location, replication: settings.integer(.replication))
+            return (try await KafkaEventLog.open(configuration, logger: logger), url)
+        }
         let directory = try DataFolder(String(url.dropFirst(7)))
         return (try SQLiteEventLog(directory: directory.path), "sqlite:\(directory.path)")
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Kafka
 
 /// One setting of the program: a row of the table that flags, environment, help and documentation are made from.
 struct Setting: Sendable {
@@ -16,7 +17,7 @@ struct Setting: Sendable {
         case choice([String])
         /// A libpq URI; secret, because it may hold a password.
         case databaseURL
-        /// `sqlite:FOLDER`.
+        /// `sqlite:FOLDER` or `kafka://HOST:PORT,…`.
         case eventLog
 
         var description: String {
@@ -29,7 +30,7 @@ struct Setting: Sendable {
                 "\(Setting.text(of: range.lowerBound)) to \(Setting.text(of: range.upperBound))"
             case .choice(let values): values.joined(separator: ", ")
             case .databaseURL: "postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
-            case .eventLog: "sqlite:FOLDER"
+            case .eventLog: "sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
             }
         }
     }
@@ -67,7 +68,14 @@ struct Setting: Sendable {
         summary: "The database that queries go to, as role tapedeck_reader; a replica, for instance.")
     static let eventLog = Setting(
         name: "event-log", environment: "TAPEDECK_EVENT_LOG", kind: .eventLog, default: nil,
-        summary: "The log; without it SQLite in the data folder.")
+        summary:
+            "The log; without it SQLite in the data folder. Properties are librdkafka's, as in compression.type=zstd.")
+    static let kafkaConfig = Setting(
+        name: "kafka-config", environment: "TAPEDECK_KAFKA_CONFIG", kind: .text, default: nil,
+        summary: "A file of NAME=VALUE lines with more of librdkafka's properties; passwords and keys belong here.")
+    static let replication = Setting(
+        name: "replication", environment: "TAPEDECK_REPLICATION", kind: .integer(1...100), default: nil,
+        summary: "Replicas of a Kafka topic when it is created; unless given, what the brokers are set to.")
     static let postgresPort = Setting(
         name: "postgres-port", environment: "TAPEDECK_POSTGRES_PORT", kind: .integer(0...65535), default: "0",
         summary: "The loopback port of the private PostgreSQL; 0 is the one it had last time, 15432, or a free one.")
@@ -111,7 +119,8 @@ struct Setting: Sendable {
     )
 
     static let all = [
-        dataDir, listen, databaseURL, readerURL, eventLog, postgresPort, partitions, retention, rejectedRetention,
+        dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,
+        retention, rejectedRetention,
         longestLead, loops, poolSize, queryTimeout, logLevel,
         logFormat, metricsListen,
     ]
@@ -138,6 +147,15 @@ struct Setting: Sendable {
             let isURI = value.hasPrefix("postgresql://") || value.hasPrefix("postgres://")
             return isURI ? nil : refuse("is not a PostgreSQL URI")
         case .eventLog:
+            if value.hasPrefix("kafka://") {
+                do throws(KafkaLocation.Refusal) {
+                    _ = try KafkaLocation(value)
+                    return nil
+                } catch {
+                    // It may hold what should not be shown: said without the value.
+                    return "\(environment) (--\(name)): \(error.description)"
+                }
+            }
             return value.hasPrefix("sqlite:") && value.utf8.count > 7 ? nil : refuse("is not a log")
         }
     }

@@ -21,6 +21,14 @@ struct Settings: Sendable {
             if let complaint = setting.complaint(about: value) { throw SettingsError(message: complaint) }
             values[setting.name] = value
         }
+        if values[Setting.eventLog.name] == nil, let broker = environment["KAFKA_SERVER"] ?? file["KAFKA_SERVER"] {
+            let port = environment["KAFKA_PORT"] ?? file["KAFKA_PORT"] ?? "9092"
+            let url = broker.contains(":") ? "kafka://\(broker)" : "kafka://\(broker):\(port)"
+            if let complaint = Setting.eventLog.complaint(about: url) {
+                throw SettingsError(message: "KAFKA_SERVER, KAFKA_PORT: \(complaint)")
+            }
+            values[Setting.eventLog.name] = url
+        }
     }
 
     // MARK: Typed values
@@ -146,6 +154,8 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.databaseURL.name), help: Setting.databaseURL.help) var databaseURL: String?
     @Option(name: .customLong(Setting.readerURL.name), help: Setting.readerURL.help) var readerURL: String?
     @Option(name: .customLong(Setting.eventLog.name), help: Setting.eventLog.help) var eventLog: String?
+    @Option(name: .customLong(Setting.kafkaConfig.name), help: Setting.kafkaConfig.help) var kafkaConfig: String?
+    @Option(name: .customLong(Setting.replication.name), help: Setting.replication.help) var replication: String?
     @Option(name: .customLong(Setting.postgresPort.name), help: Setting.postgresPort.help) var postgresPort: String?
     @Option(name: .customLong(Setting.partitions.name), help: Setting.partitions.help) var partitions: String?
     @Option(name: .customLong(Setting.retention.name), help: Setting.retention.help) var retention: String?
@@ -163,7 +173,8 @@ struct SettingFlags: ParsableArguments {
     var given: [(Setting, String?)] {
         [
             (.dataDir, dataDir), (.listen, listen), (.databaseURL, databaseURL), (.readerURL, readerURL),
-            (.eventLog, eventLog), (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
+            (.eventLog, eventLog), (.kafkaConfig, kafkaConfig), (.replication, replication),
+            (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
             (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
             (.logFormat, logFormat), (.metricsListen, metricsListen),

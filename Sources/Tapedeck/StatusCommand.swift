@@ -26,7 +26,7 @@ struct StatusCommand: AsyncParsableCommand {
                 flags: flags.given, environment: Settings.processEnvironment.merging(connections) { _, new in new })
             folder = home
         }
-        let (log, _) = try Runtime.openLog(settings, folder: folder?.path)
+        let (log, _) = try await Runtime.openLog(settings, folder: folder?.path, logger: Runtime.logger(settings))
         let url = settings.string(.databaseURL)
         let loop = try EventLoop(name: "status")
         loop.start()

@@ -72,6 +72,7 @@ struct SettingValueTests {
         ("data-dir", "."), ("data-dir", "/var/lib/tape deck"), ("listen", "127.0.0.1:0"), ("listen", "localhost:65535"),
         ("listen", "[::1]:8080"), ("database-url", "postgresql://u:p@h/d"), ("database-url", "postgres:///d"),
         ("reader-url", "postgresql://a,b:5433/d?target_session_attrs=any"), ("event-log", "sqlite:x"),
+        ("event-log", "kafka://a:9092,[::1]:9093?compression.type=zstd&group.instance.id=a%20b"),
         ("postgres-port", "0"), ("postgres-port", "65535"), ("partitions", "1"),
         ("partitions", "1024"), ("retention", "60s"), ("retention", "3650d"), ("retention", "1m"),
         ("rejected-retention", "60000ms"), ("longest-lead", "0s"), ("longest-lead", "365d"), ("longest-lead", "1ms"),
@@ -110,15 +111,26 @@ struct SettingValueTests {
         ),
         (
             "event-log", "sqlite:",
-            "TAPEDECK_EVENT_LOG (--event-log): 'sqlite:' is not a log; allowed: sqlite:FOLDER"
+            "TAPEDECK_EVENT_LOG (--event-log): 'sqlite:' is not a log; "
+                + "allowed: sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
         ),
         (
-            "event-log", "kafka://a:9092",
-            "TAPEDECK_EVENT_LOG (--event-log): 'kafka://a:9092' is not a log; allowed: sqlite:FOLDER"
+            "event-log", "kafka://a",
+            "TAPEDECK_EVENT_LOG (--event-log): the Kafka log names no broker; allowed: kafka://HOST:PORT[,HOST:PORT…]"
+        ),
+        (
+            "event-log", "kafka://a:9092?sasl.password=geheim",
+            "TAPEDECK_EVENT_LOG (--event-log): the Kafka property sasl.password belongs in the file of TAPEDECK_KAFKA_CONFIG"
+        ),
+        (
+            "event-log", "kafka://a:9092?acks=0",
+            "TAPEDECK_EVENT_LOG (--event-log): the Kafka property acks is not yours to set: a record is acknowledged by all "
+                + "replicas in sync"
         ),
         (
             "event-log", "redis://x",
-            "TAPEDECK_EVENT_LOG (--event-log): 'redis://x' is not a log; allowed: sqlite:FOLDER"
+            "TAPEDECK_EVENT_LOG (--event-log): 'redis://x' is not a log; "
+                + "allowed: sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
         ),
         (
             "postgres-port", "65536",
@@ -182,6 +194,19 @@ struct SettingValueTests {
     @Test func `every setting but those that take any text has a value that is refused`() {
         let covered = Set(Self.bad.map(\.0))
         #expect(covered == Set(Setting.all.map(\.name)).subtracting(["rejected-retention"]))
+    }
+
+    @Test func `a broker named as other programs name it is the log, unless a log is named`() throws {
+        let broker = ["KAFKA_SERVER": "broker", "KAFKA_PORT": "29092"]
+        #expect(try settings(environment: broker).get().text(.eventLog) == "kafka://broker:29092")
+        #expect(try settings(environment: ["KAFKA_SERVER": "b"]).get().text(.eventLog) == "kafka://b:9092")
+        #expect(try settings(dotEnv: "KAFKA_SERVER=b:1\n").get().text(.eventLog) == "kafka://b:1")
+        let both = broker.merging(["TAPEDECK_EVENT_LOG": "sqlite:x"]) { $1 }
+        #expect(try settings(environment: both).get().text(.eventLog) == "sqlite:x")
+        #expect(
+            message(settings(environment: ["KAFKA_SERVER": "b", "KAFKA_PORT": "x"]))
+                == "KAFKA_SERVER, KAFKA_PORT: TAPEDECK_EVENT_LOG (--event-log): the Kafka log names no broker; "
+                + "allowed: kafka://HOST:PORT[,HOST:PORT…]")
     }
 
     @Test func `a secret is in no message`() {
