@@ -58,6 +58,7 @@ let package = Package(
             resources: [
                 .embedInCode("0001_roles_and_schemas.sql"), .embedInCode("0002_trades_and_bars.sql"),
                 .embedInCode("0003_reference_and_ops.sql"), .embedInCode("0004_functions.sql"),
+                .embedInCode("0005_indicators.sql"),
             ], swiftSettings: strict),
         // The PostgreSQL we keep: the private server (initdb, start, stop) and the migrations.
         .target(

@@ -19,5 +19,6 @@ package struct Migration: Sendable {
         Migration(2, "trades_and_bars", PackageResources._002_trades_and_bars_sql),
         Migration(3, "reference_and_ops", PackageResources._003_reference_and_ops_sql),
         Migration(4, "functions", PackageResources._004_functions_sql),
+        Migration(5, "indicators", PackageResources._005_indicators_sql),
     ]
 }

@@ -7,12 +7,12 @@ import Market
 
 /// The resources that are lists of rows.
 enum MarketResource: String, Sendable {
-    case bars, trades, latest, symbols
+    case bars, indicators, trades, latest, symbols
 
     /// The parameters it knows.
     var names: [String] {
         switch self {
-        case .bars:
+        case .bars, .indicators:
             ["symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time"]
         case .trades: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
         case .latest: ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
@@ -68,7 +68,10 @@ struct MarketRequest {
 
     private static func scope(_ resource: MarketResource, _ timeframe: Timeframe, _ isDescending: Bool) -> String {
         let order = isDescending ? "desc" : "asc"
-        return resource == .bars ? "bars \(timeframe.name) \(order)" : "\(resource.rawValue) \(order)"
+        switch resource {
+        case .bars, .indicators: return "\(resource.rawValue) \(timeframe.name) \(order)"
+        default: return "\(resource.rawValue) \(order)"
+        }
     }
 
     /// Of `symbol` and `symbols`, which mean the same: one, or several between commas.

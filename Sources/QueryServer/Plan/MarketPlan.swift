@@ -6,7 +6,7 @@ import Postgres
 
 /// How one page of a resource is read.
 ///
-/// Bars and trades are read symbol by symbol, each with the same prepared statement: an index scan in the order of the
+/// Bars, indicators and trades are read symbol by symbol, each with the same prepared statement: an index scan in the order of the
 /// key that stops when the page is full. One statement for several symbols would have to sort all of their rows before
 /// the first one leaves.
 struct MarketPlan {
@@ -27,6 +27,9 @@ struct MarketPlan {
             return [column("symbol", .text), .init(name: "ts", form: time)]
                 + ["open", "high", "low", "close", "volume", "vwap"].map { column($0, .number) }
                 + [column("trade_count", .integer)]
+        case .indicators:
+            return [column("symbol", .text), .init(name: "ts", form: time)]
+                + Self.indicatorNames.map { column($0, .number) }
         case .trades:
             // A trade_id may be beyond 2^53, where JSON numbers lose digits in most readers.
             return [
@@ -47,7 +50,12 @@ struct MarketPlan {
     }
 
     /// Whether rows are read symbol by symbol.
-    var isPerSymbol: Bool { request.resource == .bars || request.resource == .trades }
+    var isPerSymbol: Bool {
+        switch request.resource {
+        case .bars, .indicators, .trades: true
+        default: false
+        }
+    }
 
     /// Symbols still to read, if the request names them: those from the page's own on.
     var namedSymbols: [String]? {
@@ -80,14 +88,17 @@ struct MarketPlan {
         let beyond = request.isDescending ? "<" : ">"
         var name = "\(request.resource.rawValue)_\(order)"
         if page != nil { name += "_page" }
-        if request.resource == .bars {
+        if request.resource != .trades {
             parameters.append(.text(request.timeframe.name, as: .text))
             if let page { parameters.append(.timestamp(page.ts.microseconds)) }
-            let sql = """
-                select symbol, ts, open, high, low, close, volume, vwap, trade_count from market.bars \
-                where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
+            let bars = """
+                from market.bars where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
                 \(page == nil ? "" : "and ts \(beyond) $6 ")order by ts \(order) limit $4
                 """
+            let sql =
+                request.resource == .bars
+                ? "select symbol, ts, open, high, low, close, volume, vwap, trade_count \(bars)"
+                : Self.indicators(ofBars: bars, order: order)
             return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
         }
         if let page {
@@ -103,6 +114,22 @@ struct MarketPlan {
             """
         return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
     }
+
+    /// The indicators of the page's bars: the function goes through each bar once, where the view `market.indicators`
+    /// would look back from each.
+    private static func indicators(ofBars bars: String, order: String) -> String {
+        """
+        select $1 as symbol, i.ts, \(indicatorNames.map { "i.\($0)" }.joined(separator: ", ")) \
+        from (select min(ts) as first, max(ts) + interval '1 microsecond' as after from (select ts \(bars)) as page) as span, \
+        tapedeck_sql.indicators($1, $5, span.first, span.after) as i order by i.ts \(order)
+        """
+    }
+
+    /// The columns of `market.indicators` after its key.
+    static let indicatorNames = [
+        "sma_20", "sma_50", "ema_12", "ema_26", "macd", "macd_signal", "rsi_14", "bollinger_upper", "bollinger_lower",
+        "volatility_20",
+    ]
 
     // MARK: All at once
 

@@ -64,6 +64,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .queries: try await answerQueries(request, response)
         case .query: try await cancelQuery(request, response)
         case .bars: try await answerMarket(.bars, request, response, id)
+        case .indicators: try await answerMarket(.indicators, request, response, id)
         case .trades: try await answerMarket(.trades, request, response, id)
         case .latest: try await answerMarket(.latest, request, response, id)
         case .symbols: try await answerMarket(.symbols, request, response, id)

@@ -7,7 +7,7 @@ import HTTP
 enum Route: CaseIterable, Sendable {
     case index, live, ready, health, metrics, version
     case sql, queries, query
-    case bars, trades, latest, symbols
+    case bars, indicators, trades, latest, symbols
     case candles
 
     /// The path, which is also the name under which requests are counted.
@@ -23,6 +23,7 @@ enum Route: CaseIterable, Sendable {
         case .queries: "/api/v1/queries"
         case .query: "/api/v1/queries/{id}"
         case .bars: "/api/v1/bars"
+        case .indicators: "/api/v1/indicators"
         case .trades: "/api/v1/trades"
         case .latest: "/api/v1/latest"
         case .symbols: "/api/v1/symbols"
@@ -43,6 +44,7 @@ enum Route: CaseIterable, Sendable {
         case .queries: "The queries that wait or run now."
         case .query: "Cancels a query."
         case .bars: "Price bars: symbol, timeframe, from, to."
+        case .indicators: "Technical indicators of bars: symbol, timeframe, from, to."
         case .trades: "Trades: symbol, from, to."
         case .latest: "The latest trade of each symbol."
         case .symbols: "Symbols that have traded or are known: search."
