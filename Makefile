@@ -19,9 +19,11 @@ PACKAGES_TEST := $(PACKAGES) python3 python3-pip python3-venv
 
 deps:
 	@deploy/install-packages $(PACKAGES)
+	@deploy/install-lexicon
 
 deps-test: .build-venv/installed
 	@deploy/install-packages $(PACKAGES_TEST)
+	@deploy/install-lexicon
 
 .build-venv/installed: Tests/EndToEnd/requirements.txt
 	@deploy/install-packages $(PACKAGES_TEST)

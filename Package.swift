@@ -31,6 +31,15 @@ let package = Package(
         .target(name: "Market", swiftSettings: strict),
         // What the values in the log are: Avro encodings of the schemas in `schemas/`.
         .target(name: "Records", dependencies: ["Market"], swiftSettings: strict),
+        // Texts → sentiment (VADER) and the instruments they speak of. No I/O.
+        .target(
+            name: "Sentiment",
+            resources: [
+                .embedInCode("Resources/finance.tsv"), .embedInCode("Resources/aliases.tsv"),
+                .embedInCode("Resources/stop_words.txt"),
+            ], swiftSettings: strict),
+        // Prices → a distribution of prices to come, by Monte Carlo. No I/O, no clock; seeds are arguments.
+        .target(name: "Forecast", swiftSettings: strict),
         // The SQL of Trino and Presto, translated for PostgreSQL. No I/O.
         .target(name: "TrinoSQL", swiftSettings: strict),
         // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
@@ -115,6 +124,10 @@ let package = Package(
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics"], swiftSettings: strict),
         .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "SentimentTests", dependencies: ["Sentiment", "TestSupport"], exclude: ["Fixtures"],
+            swiftSettings: strict),
+        .testTarget(name: "ForecastTests", dependencies: ["Forecast", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TrinoSQLTests", dependencies: ["TrinoSQL", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
         .testTarget(

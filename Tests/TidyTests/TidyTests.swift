@@ -61,6 +61,8 @@ struct ImportTests {
     static let allowed: [String: Set<String>] = [
         "Market": [],
         "Records": ["Market"],
+        "Sentiment": [],
+        "Forecast": ["Glibc", "Dispatch"],
         "TrinoSQL": ["FoundationEssentials"],
         "EventLoop": system.union(["CLinux"]),
         "Metrics": system,
