@@ -47,7 +47,9 @@ let package = Package(
         // Counters, gauges, histograms, and their text for Prometheus.
         .target(name: "Metrics", swiftSettings: strict),
         // HTTP/1.1 as values (parser, writer) and the raw-socket server.
-        .target(name: "HTTP", dependencies: ["EventLoop", "CLinux", "CZlib"], swiftSettings: strict),
+        .target(
+            name: "HTTP", dependencies: ["EventLoop", "CLinux", "CZlib"], exclude: ["README.md"],
+            swiftSettings: strict),
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
         .target(
             name: "Postgres",

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bodies in chunks (RFC 9112 §7.1) to bytes. A pure value.
 //
-//   chunked-body = *( size-in-hex [ ";" extensions ] CRLF data CRLF ) "0" [ extensions ] CRLF *( trailer CRLF ) CRLF
+//   chunked-body = *( size-in-hex extensions CRLF data CRLF ) 1*"0" extensions CRLF *( name ":" value CRLF ) CRLF
+//   extensions   = *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] )
 
 /// Takes the chunk framing off a body that comes in any pieces.
 ///
-/// Extensions and trailers are checked for forbidden bytes, bounded, and dropped.
+/// Extensions and trailers are held against their grammar, bounded, and dropped.
 package struct ChunkedDecoder: Sendable {
     private enum State: Equatable {
         case size(digits: Int)
-        case blankAfterSize, extensions, sizeLineFeed
+        /// After a blank that only a semicolon may follow.
+        case blank
+        case nameStart, name, blankAfterName, valueStart, value, quoted, escaped, afterQuoted
+        case sizeLineFeed
         case data, dataReturn, dataLineFeed
-        case trailerStart, trailer, trailerLineFeed, endLineFeed
+        case trailerStart, trailerName, trailerValue, trailerLineFeed, endLineFeed
         case done
     }
 
@@ -58,17 +62,8 @@ package struct ChunkedDecoder: Sendable {
     private mutating func step(_ byte: UInt8) throws(HTTPError) {
         switch state {
         case .size(let digits): try stepSize(byte, digits)
-        case .blankAfterSize:
-            // BWS before the semicolon is to be understood (RFC 9112 §7.1.1); alone at the line's end it is not.
-            try countExtension()
-            if byte == Byte.semicolon { state = .extensions } else if !Byte.isBlank(byte) { throw Self.invalidSize }
-        case .extensions:
-            if byte == Byte.carriageReturn {
-                state = .sizeLineFeed
-                return
-            }
-            try countExtension()
-            guard Byte.isFieldContent(byte) else { throw .malformed("control byte in a chunk extension") }
+        case .blank, .nameStart, .name, .blankAfterName, .valueStart, .value, .quoted, .escaped, .afterQuoted:
+            try stepExtension(byte)
         case .sizeLineFeed:
             try expectLineFeed(byte)
             state = remaining == 0 ? .trailerStart : .data
@@ -78,7 +73,7 @@ package struct ChunkedDecoder: Sendable {
         case .dataLineFeed:
             try expectLineFeed(byte)
             state = .size(digits: 0)
-        case .trailerStart, .trailer: try stepTrailer(byte)
+        case .trailerStart, .trailerName, .trailerValue: try stepTrailer(byte)
         case .trailerLineFeed:
             try expectLineFeed(byte)
             state = .trailerStart
@@ -99,14 +94,45 @@ package struct ChunkedDecoder: Sendable {
         guard digits > 0 else { throw Self.invalidSize }
         switch byte {
         case Byte.carriageReturn: state = .sizeLineFeed
-        case Byte.semicolon: state = .extensions
-        case Byte.space, Byte.tab: state = .blankAfterSize
+        case Byte.semicolon: state = .nameStart
+        case Byte.space, Byte.tab: state = .blank
         default: throw Self.invalidSize
         }
     }
 
+    /// RFC 9112 §7.1.1. What ends the line, or seems to, is nowhere part of an extension, quoted or not.
+    private mutating func stepExtension(_ byte: UInt8) throws(HTTPError) {
+        if byte == Byte.carriageReturn && (state == .name || state == .value || state == .afterQuoted) {
+            state = .sizeLineFeed
+            return
+        }
+        extensionBytes += 1
+        if extensionBytes > Self.extensionBytesLimit { throw .malformed("too many bytes of chunk extensions") }
+        let isToken = ByteSet.token.contains(byte)
+        switch state {
+        case .blank where Byte.isBlank(byte), .nameStart where Byte.isBlank(byte),
+            .blankAfterName where Byte.isBlank(byte),
+            .valueStart where Byte.isBlank(byte), .name where isToken, .value where isToken:
+            return
+        case .nameStart where isToken: state = .name
+        case .name where Byte.isBlank(byte): state = .blankAfterName
+        case .name where byte == UInt8(ascii: "="), .blankAfterName where byte == UInt8(ascii: "="): state = .valueStart
+        case .valueStart where byte == UInt8(ascii: "\""): state = .quoted
+        case .valueStart where isToken: state = .value
+        case .value where Byte.isBlank(byte), .afterQuoted where Byte.isBlank(byte): state = .blank
+        case .quoted where byte == UInt8(ascii: "\""): state = .afterQuoted
+        case .quoted where byte == UInt8(ascii: "\\"): state = .escaped
+        case .quoted where Byte.isFieldContent(byte), .escaped where Byte.isFieldContent(byte): state = .quoted
+        case .blank where byte == Byte.semicolon, .name where byte == Byte.semicolon,
+            .blankAfterName where byte == Byte.semicolon, .value where byte == Byte.semicolon,
+            .afterQuoted where byte == Byte.semicolon:
+            state = .nameStart
+        default: throw .malformed("invalid chunk extension")
+        }
+    }
+
     private mutating func stepTrailer(_ byte: UInt8) throws(HTTPError) {
-        if byte == Byte.carriageReturn {
+        if byte == Byte.carriageReturn && state != .trailerName {
             state = state == .trailerStart ? .endLineFeed : .trailerLineFeed
             return
         }
@@ -114,14 +140,13 @@ package struct ChunkedDecoder: Sendable {
         guard trailerBytes <= Self.trailerBytesLimit else {
             throw HTTPError(.headTooLarge, code: "head_too_large", message: "too many bytes of trailer fields")
         }
-        let valid = state == .trailerStart ? ByteSet.token.contains(byte) : Byte.isFieldContent(byte)
-        guard valid else { throw .malformed("invalid trailer field") }
-        state = .trailer
-    }
-
-    private mutating func countExtension() throws(HTTPError) {
-        extensionBytes += 1
-        if extensionBytes > Self.extensionBytesLimit { throw .malformed("too many bytes of chunk extensions") }
+        switch state {
+        case .trailerName where byte == Byte.colon: state = .trailerValue
+        case .trailerStart where ByteSet.token.contains(byte), .trailerName where ByteSet.token.contains(byte):
+            state = .trailerName
+        case .trailerValue where Byte.isFieldContent(byte): return
+        default: throw .malformed("invalid trailer field")
+        }
     }
 
     private func expectLineFeed(_ byte: UInt8) throws(HTTPError) {

@@ -27,6 +27,7 @@ package struct HostNames: Sendable, Equatable {
 
     /// 421: the request was meant for somebody else (RFC 9110 §15.5.20).
     static let misdirected = HTTPError(
-        Status(421), code: "unknown_host", message: "the Host header names a host that this server does not answer for",
+        .misdirectedRequest, code: "unknown_host",
+        message: "the Host header names a host that this server does not answer for",
         hint: "Ask for localhost, or name the host in TAPEDECK_ALLOWED_HOSTS.")
 }

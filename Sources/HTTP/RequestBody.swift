@@ -88,8 +88,14 @@ package final class RequestBody {
 
     /// The whole body.
     ///
-    /// - Throws: 413 if it has more than `limit` bytes, at once if the client declares so; and as ``read()``.
+    /// - Throws: 413 if it has more than `limit` bytes, at once if the client declares so; 415 if it is compressed; and
+    ///   as ``read()``.
     package func collect(upTo limit: Int) async throws(HTTPError) -> [UInt8] {
+        if let coding = connection.parser.head["content-encoding"], coding.lowercased() != "identity" {
+            throw HTTPError(
+                .unsupportedMediaType, code: "unsupported_content_encoding",
+                message: "compressed request bodies are not supported", hint: "Leave Content-Encoding out.")
+        }
         if let declaredLength, declaredLength > limit { throw Self.tooLarge(limit) }
         var body: [UInt8] = []
         while let bytes = try await read() {

@@ -13,6 +13,7 @@ struct QueryService: Sendable {
     private let server: QueryServer
     /// Where it listens, with the real port.
     let address: String
+    private let drainTimeout: Duration
 
     /// Most connections to PostgreSQL of one query server: what the server's own limit leaves room for.
     private static let connectionLimit = 64
@@ -27,6 +28,10 @@ struct QueryService: Sendable {
             sessionParameters: ["TimeZone": "UTC", "DateStyle": "ISO", "default_transaction_read_only": "on"])
         var configuration = QueryServer.Configuration(
             listen: try SocketAddress(settings.string(.listen)), reader: reader, version: Tapedeck.version)
+        configuration.http = try HTTP.Configuration(settings, logger: logger)
+        configuration.bodyLimit = settings.integer(.maxBodyBytes) ?? configuration.bodyLimit
+        // Whatever a query may take has its own deadline; what takes longer than any of them hangs.
+        configuration.http.handlerDeadline = settings.duration(.queryTimeout) + .seconds(30)
         let loops = settings.integer(.loops) ?? min(8, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         configuration.loops = .count(loops)
         configuration.metrics = metrics
@@ -43,9 +48,9 @@ struct QueryService: Sendable {
         configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
         let server = QueryServer(configuration, logger: logger)
         let address = try await server.start()
-        return QueryService(server: server, address: "\(address)")
+        return QueryService(server: server, address: "\(address)", drainTimeout: settings.duration(.drainTimeout))
     }
 
-    /// Stops accepting, lets requests under way finish for a second, and closes.
-    func stop() async { await server.shutdown(deadline: .seconds(1)) }
+    /// Stops accepting, lets requests under way finish for a while, and closes.
+    func stop() async { await server.shutdown(deadline: drainTimeout) }
 }

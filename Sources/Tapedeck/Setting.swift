@@ -15,6 +15,8 @@ struct Setting: Sendable {
         /// A number with a unit: ms, s, m, h, d.
         case duration(ClosedRange<Duration>)
         case choice([String])
+        /// Values between commas, what one is called, and whether it is one.
+        case list(of: String, @Sendable (Substring) -> Bool)
         /// A libpq URI; secret, because it may hold a password.
         case databaseURL
         /// `sqlite:FOLDER` or `kafka://HOST:PORT,…`.
@@ -29,6 +31,7 @@ struct Setting: Sendable {
             case .duration(let range):
                 "\(Setting.text(of: range.lowerBound)) to \(Setting.text(of: range.upperBound))"
             case .choice(let values): values.joined(separator: ", ")
+            case .list(let what, _): "\(what)[,\(what)…]"
             case .databaseURL: "postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
             case .eventLog: "sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
             }
@@ -118,7 +121,10 @@ struct Setting: Sendable {
             "Where ingest and process serve /metrics, /live and /ready; not at all unless given. The query server always does."
     )
 
-    static let all = [
+    /// Every setting.
+    static let all = common + server
+
+    private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,
         retention, rejectedRetention,
         longestLead, loops, poolSize, queryTimeout, logLevel,
@@ -143,6 +149,11 @@ struct Setting: Sendable {
             guard let duration = Self.duration(value) else { return refuse("is not a time such as 500ms, 60s, 3d") }
             return range.contains(duration) ? nil : refuse("is out of range")
         case .choice(let values): return values.contains(value) ? nil : refuse("is not known")
+        case .list(_, let isValid):
+            for element in Self.elements(value) where !isValid(element) {
+                return refuse(element.isEmpty ? "has an empty element" : "has the element '\(element)', which is none")
+            }
+            return nil
         case .databaseURL:
             let isURI = value.hasPrefix("postgresql://") || value.hasPrefix("postgres://")
             return isURI ? nil : refuse("is not a PostgreSQL URI")
@@ -157,6 +168,16 @@ struct Setting: Sendable {
                 }
             }
             return value.hasPrefix("sqlite:") && value.utf8.count > 7 ? nil : refuse("is not a log")
+        }
+    }
+
+    /// The elements of a list, without the blanks around them.
+    static func elements(_ text: String) -> [Substring] {
+        text.split(separator: ",", omittingEmptySubsequences: false).map { element in
+            var element = element
+            while element.first == " " { element.removeFirst() }
+            while element.last == " " { element.removeLast() }
+            return element
         }
     }
 

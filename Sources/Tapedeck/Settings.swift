@@ -44,6 +44,10 @@ struct Settings: Sendable {
         values[setting.name].flatMap { Setting.duration($0) } ?? .zero
     }
 
+    func list(_ setting: Setting) -> [String] {
+        values[setting.name].map { Setting.elements($0).map { String($0) } } ?? []
+    }
+
     func address(_ setting: Setting) throws(SettingsError) -> Address {
         guard let address = Address(string(setting)) else {
             throw SettingsError(message: "\(setting.environment) has no value")
@@ -168,6 +172,7 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.logLevel.name), help: Setting.logLevel.help) var logLevel: String?
     @Option(name: .customLong(Setting.logFormat.name), help: Setting.logFormat.help) var logFormat: String?
     @Option(name: .customLong(Setting.metricsListen.name), help: Setting.metricsListen.help) var metricsListen: String?
+    @OptionGroup var server: ServerSettingFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -178,7 +183,7 @@ struct SettingFlags: ParsableArguments {
             (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
             (.logFormat, logFormat), (.metricsListen, metricsListen),
-        ]
+        ] + server.given
     }
 
     /// The settings with everything that can give them, checked.

@@ -144,7 +144,7 @@ struct UpCommand: AsyncParsableCommand {
     /// and what is not yet done is done after the next start.
     private static func endAtTheLatest(_ runtime: Runtime, _ folder: DataFolder, status: CInt) {
         let connections = folder.connectionFile
-        Watchdog.start(after: .milliseconds(4300)) {
+        Watchdog.start(after: .milliseconds(3300) + runtime.settings.duration(.drainTimeout)) {
             runtime.logger.warning("stopping takes too long; what is under way will be done after the next start")
             unlink(connections)
             runtime.postgres?.stop(within: .milliseconds(300))

@@ -45,6 +45,17 @@ struct ChunkedDecoderTests {
         ("fffffffffffffffff\r\n", .refused(400)), ("0000000000000001\r\n", .refused(400)),
         ("0\r\n X: y\r\n\r\n", .refused(400)), ("0\r\nX: y\n\r\n", .refused(400)), ("0\r\n\rx", .refused(400)),
         ("0\r\nX: \0\r\n\r\n", .refused(400)), ("0\r\n: y\r\n\r\n", .refused(400)),
+        ("0\r\nX\r\n\r\n", .refused(400)), ("0\r\nX : y\r\n\r\n", .refused(400)),
+        ("0\r\nX: y\r\n z\r\n\r\n", .refused(400)), ("0\r\nX: y\rZ: w\r\n\r\n", .refused(400)),
+        ("0\r\nX:\r\n\r\n", .body("", used: 9, done: true)),
+        ("0;a;b=c ; d = \"e\\\"f;\" ;g\r\n\r\n", .body("", used: 28, done: true)),
+        ("1;\r\nx\r\n", .refused(400)), ("1;;a\r\nx\r\n", .refused(400)), ("1;a=\r\nx\r\n", .refused(400)),
+        ("1;=b\r\nx\r\n", .refused(400)), ("1;a b\r\nx\r\n", .refused(400)), ("1;a=\"b\r\nx\r\n", .refused(400)),
+        ("1;a=\"b\\\r\nx\r\n", .refused(400)), ("1;a=\"b\"c\r\nx\r\n", .refused(400)),
+        ("1;a=b=c\r\nx\r\n", .refused(400)), ("1;a=b \r\nx\r\n", .refused(400)), ("1;(\r\nx\r\n", .refused(400)),
+        ("1;a=\"\n\"\r\nx\r\n", .refused(400)), ("00000000000000000\r\n", .refused(400)),
+        ("1h\r\nx\r\n", .refused(400)),
+        ("1_0\r\nx\r\n", .refused(400)), ("1.0\r\nx\r\n", .refused(400)), ("\u{b}1\r\nx\r\n", .refused(400)),
     ]
 
     @Test(arguments: table)
@@ -69,13 +80,14 @@ struct ChunkedDecoderTests {
             let filler = { (count: Int) in String(repeating: "x", count: count) }
             let half = extensions / 2
             // The size and the semicolon are not counted, the bytes after it are.
-            return Array("1;\(filler(half))\r\na\r\n0;\(filler(extensions - half))\r\n\(filler(trailers))\r\n\r\n".utf8)
+            return Array(
+                "1;\(filler(half))\r\na\r\n0;\(filler(extensions - half))\r\nx:\(filler(trailers - 2))\r\n\r\n".utf8)
         }
         let (extensions, trailers) = (ChunkedDecoder.extensionBytesLimit, ChunkedDecoder.trailerBytesLimit)
         for (delta, fits) in [(-1, true), (0, true), (1, false)] {
-            let long = Self.decode(stream(extensions: extensions + delta, trailers: 1))
+            let long = Self.decode(stream(extensions: extensions + delta, trailers: 2))
             #expect((long == .refused(400)) == !fits)
-            let trailing = Self.decode(stream(extensions: 0, trailers: trailers + delta))
+            let trailing = Self.decode(stream(extensions: 2, trailers: trailers + delta))
             #expect((trailing == .refused(431)) == !fits)
         }
     }

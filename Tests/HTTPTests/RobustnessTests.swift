@@ -79,7 +79,7 @@ struct PaceTests {
         let written = Atomic<Int>(0)
         try await LiveServer.serving(configure: { $0.unsentBytesLimit = 64 * 1024 }) { _, response in
             try response.start(.ok)
-            for _ in 0..<2000 {
+            for _ in 0..<400 {
                 try await response.write([UInt8](repeating: 0x61, count: 10_000))
                 written.add(10_000, ordering: .relaxed)
             }
@@ -97,7 +97,7 @@ struct PaceTests {
             }
             // The limit, one buffer of 64 KiB on its way, and what the client's kernel holds.
             #expect(written.load(ordering: .relaxed) < 400_000)
-            #expect(try client.response()?.body.count == 20_000_000)
+            #expect(try client.response()?.body.count == 4_000_000)
         }
     }
 

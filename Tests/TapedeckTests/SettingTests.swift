@@ -78,6 +78,12 @@ struct SettingValueTests {
         ("rejected-retention", "60000ms"), ("longest-lead", "0s"), ("longest-lead", "365d"), ("longest-lead", "1ms"),
         ("loops", "1"), ("loops", "32"), ("pool-size", "1"), ("pool-size", "100"), ("query-timeout", "10ms"),
         ("query-timeout", "1d"), ("log-level", "trace"), ("log-level", "critical"),
+        ("max-connections", "1"), ("max-connections", "1000000"), ("max-connections-per-address", "1"),
+        ("max-head-bytes", "1024"), ("max-head-bytes", "1048576"), ("max-body-bytes", "67108864"),
+        ("idle-timeout", "100ms"), ("head-timeout", "600s"), ("transfer-timeout", "1h"), ("min-transfer-rate", "1"),
+        ("drain-timeout", "0s"), ("compression", "off"), ("allowed-hosts", "tape.example, [fd00::1],10.0.0.1"),
+        ("cors-origins", "*"), ("cors-origins", "https://app.example,http://localhost:3000"),
+        ("trusted-proxies", "10.0.0.0/8, ::1"), ("proxy-protocol", "on"),
     ]
 
     @Test(arguments: good)
@@ -174,6 +180,64 @@ struct SettingValueTests {
             "TAPEDECK_METRICS_LISTEN (--metrics-listen): '9100' is not an address; allowed: HOST:PORT"
         ),
         ("log-format", "xml", "TAPEDECK_LOG_FORMAT (--log-format): 'xml' is not known; allowed: text, json"),
+        (
+            "max-connections", "0",
+            "TAPEDECK_MAX_CONNECTIONS (--max-connections): '0' is out of range; allowed: 1 to 1000000"
+        ),
+        (
+            "max-connections-per-address", "all",
+            "TAPEDECK_MAX_CONNECTIONS_PER_ADDRESS (--max-connections-per-address): 'all' is not a whole number; "
+                + "allowed: 1 to 1000000"
+        ),
+        (
+            "max-head-bytes", "1023",
+            "TAPEDECK_MAX_HEAD_BYTES (--max-head-bytes): '1023' is out of range; allowed: 1024 to 1048576"
+        ),
+        (
+            "max-body-bytes", "67108865",
+            "TAPEDECK_MAX_BODY_BYTES (--max-body-bytes): '67108865' is out of range; allowed: 1024 to 67108864"
+        ),
+        (
+            "idle-timeout", "99ms",
+            "TAPEDECK_IDLE_TIMEOUT (--idle-timeout): '99ms' is out of range; allowed: 100ms to 1d"
+        ),
+        (
+            "head-timeout", "601s",
+            "TAPEDECK_HEAD_TIMEOUT (--head-timeout): '601s' is out of range; allowed: 100ms to 600s"
+        ),
+        (
+            "transfer-timeout", "2h",
+            "TAPEDECK_TRANSFER_TIMEOUT (--transfer-timeout): '2h' is out of range; allowed: 100ms to 3600s"
+        ),
+        (
+            "min-transfer-rate", "0",
+            "TAPEDECK_MIN_TRANSFER_RATE (--min-transfer-rate): '0' is out of range; allowed: 1 to 1048576"
+        ),
+        ("drain-timeout", "2h", "TAPEDECK_DRAIN_TIMEOUT (--drain-timeout): '2h' is out of range; allowed: 0s to 3600s"),
+        ("compression", "gzip", "TAPEDECK_COMPRESSION (--compression): 'gzip' is not known; allowed: on, off"),
+        (
+            "allowed-hosts", "tape.example:80",
+            "TAPEDECK_ALLOWED_HOSTS (--allowed-hosts): 'tape.example:80' has the element 'tape.example:80', which is none; "
+                + "allowed: HOST[,HOST…]"
+        ),
+        (
+            "allowed-hosts", "a,,b",
+            "TAPEDECK_ALLOWED_HOSTS (--allowed-hosts): 'a,,b' has an empty element; allowed: HOST[,HOST…]"
+        ),
+        (
+            "cors-origins", "https://app.example/",
+            "TAPEDECK_CORS_ORIGINS (--cors-origins): 'https://app.example/' has the element 'https://app.example/', which "
+                + "is none; allowed: ORIGIN[,ORIGIN…]"
+        ),
+        (
+            "trusted-proxies", "10.0.0.0/33",
+            "TAPEDECK_TRUSTED_PROXIES (--trusted-proxies): '10.0.0.0/33' has the element '10.0.0.0/33', which is none; "
+                + "allowed: ADDRESS[/BITS][,ADDRESS[/BITS]…]"
+        ),
+        (
+            "proxy-protocol", "v2",
+            "TAPEDECK_PROXY_PROTOCOL (--proxy-protocol): 'v2' is not known; allowed: on, off"
+        ),
         (
             "log-level", "loud",
             "TAPEDECK_LOG_LEVEL (--log-level): 'loud' is not known; "

@@ -27,6 +27,11 @@ struct SQLRequest {
         let reader = try ParameterReader(try request.head.query(), known: Self.names)
         var fields = try SQLFields(reader)
         if request.head.method == .post {
+            if !request.head.declaresBody && fields.query == nil {
+                throw QueryError(
+                    411, "length_required", "a POST without Content-Length or Transfer-Encoding has no body",
+                    hint: "Send the query as the body, with its length or in chunks.")
+            }
             try fields.read(
                 try await request.body.collect(upTo: configuration.bodyLimit), try Self.bodyKind(request.head))
         }
