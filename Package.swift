@@ -25,6 +25,7 @@ let package = Package(
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // The words of the domain: symbols, trades, bars, timeframes, time. No I/O.
@@ -46,9 +47,11 @@ let package = Package(
         .target(name: "EventLoop", dependencies: ["CLinux"], swiftSettings: strict),
         // Counters, gauges, histograms, and their text for Prometheus.
         .target(name: "Metrics", swiftSettings: strict),
-        // HTTP/1.1 as values (parser, writer) and the raw-socket server.
+        // TLS by OpenSSL: contexts of both sides, and steps on a socket that never block.
+        .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: strict),
+        // HTTP/1.1 as values (parser, writer) and the raw-socket server, plain or over TLS.
         .target(
-            name: "HTTP", dependencies: ["EventLoop", "CLinux", "CZlib"], exclude: ["README.md"],
+            name: "HTTP", dependencies: ["TLS", "EventLoop", "CLinux", "CZlib"], exclude: ["README.md"],
             swiftSettings: strict),
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
         .target(
@@ -102,7 +105,7 @@ let package = Package(
         .executableTarget(
             name: "Tapedeck",
             dependencies: [
-                "Market", "Metrics", "EventLoop", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",
+                "Market", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",
                 "Processor",
                 "QueryServer", "CCurl", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -124,6 +127,7 @@ let package = Package(
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         // Pure tests mirror the sources.
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
+        .testTarget(name: "TLSTests", dependencies: ["TLS", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics"], swiftSettings: strict),
         .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
         .testTarget(
@@ -147,7 +151,7 @@ let package = Package(
             name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPTests", dependencies: ["HTTP", "EventLoop", "CLinux", "CZlib", "TestSupport"],
+            name: "HTTPTests", dependencies: ["HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "TapedeckTests", dependencies: ["Tapedeck", .product(name: "Logging", package: "swift-log")],

@@ -16,6 +16,10 @@ static inline CURLcode tapedeck_curl_set_text(CURL *curl, CURLoption option, con
 static inline CURLcode tapedeck_curl_set_long(CURL *curl, CURLoption option, long value) {
     return curl_easy_setopt(curl, option, value);
 }
+/// `buffer` has CURL_ERROR_SIZE bytes and outlives the handle.
+static inline CURLcode tapedeck_curl_set_complaint(CURL *curl, char *buffer) {
+    return curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, buffer);
+}
 static inline CURLcode tapedeck_curl_set_list(CURL *curl, CURLoption option, struct curl_slist *value) {
     return curl_easy_setopt(curl, option, value);
 }

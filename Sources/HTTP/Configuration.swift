@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every limit and deadline of the server, in one place.
 
+package import TLS
+
 /// The settings of a ``Server``. Limits are inclusive: the limit itself is accepted.
 package struct Configuration: Sendable {
     /// Where to listen; port 0 is any free port.
     package var address: SocketAddress
+    /// Certificates and what else TLS needs; nil serves plain text.
+    package var tls: TLSServer?
     /// What a request head may hold.
     package var head = RequestParser.Limits()
     /// Connections open at the same time, over all loops; one more is told 503 and closed.
@@ -36,6 +40,8 @@ package struct Configuration: Sendable {
     /// The `Server` field; nil leaves it out.
     package var serverName: String? = "tapedeck"
 
+    /// From accepting a connection to the end of its TLS handshake.
+    package var handshakeDeadline = Duration.seconds(10)
     /// How long a connection may stay without a request.
     package var idleDeadline = Duration.seconds(75)
     /// From the first byte of a head to its last (408).

@@ -2,6 +2,7 @@
 // The life of one connection: head, handler, response, and again.
 
 import EventLoop
+import TLS
 
 /// One client's connection, from accept to close: one task on the listener's loop, one request at a time, so that
 /// pipelined requests are answered in order and a client that sends ahead is stopped by TCP.
@@ -23,6 +24,7 @@ final class Connection {
     private var isCut = false
     private var needsLinger = false
     private var clientGoneAction: (() -> Void)?
+    private var drainAction: (() -> Void)?
     /// When the handler that runs was called; distant while none runs.
     private var handlerStart = MonotonicTime.distantFuture
     /// The handler has had its time, and has been told so.
@@ -66,12 +68,18 @@ final class Connection {
 
     /// Answers 503 without looking at the request, and closes.
     func refuse() async {
+        defer { socket.close() }
+        if configuration.proxies.contains(peer) && configuration.proxies.sendsProxyHeader {
+            guard await receiveProxyHeader() != nil else { return }
+        }
         await tellRefusal("too many connections")
-        socket.close()
     }
 
     private func serveAll() async {
-        while let framing = await receiveHead(), await serve(framing) {
+        isIdle = true
+        let mayServe = await secure()
+        isIdle = false
+        while mayServe, let framing = await receiveHead(), await serve(framing) {
             exchangeNumber += 1
             // Requests sent ahead are served without waiting: leave room for the other connections.
             if exchangeNumber % configuration.pipelineBatch == 0 { await listener.letOthersRun() }
@@ -80,6 +88,7 @@ final class Connection {
     }
 
     private func tellRefusal(_ why: String) async {
+        guard await secure() else { return }
         // Wait for the request: an answer before it could be taken for one to nothing.
         _ = await socket.receive(into: listener.scratch, until: .now() + configuration.lingerDeadline)
         await answerRefusal(
@@ -112,10 +121,48 @@ final class Connection {
         return nil
     }
 
+    // MARK: TLS
+
+    /// Brings the TLS handshake to its end, if TLS is configured. Returns whether requests may follow. Who speaks plain
+    /// HTTP is told so, in plain HTTP.
+    private func secure() async -> Bool {
+        guard let server = configuration.tls else { return true }
+        do throws(TLSError) {
+            try await socket.secure(with: server, until: .now() + configuration.handshakeDeadline)
+            return true
+        } catch {
+            let refusal = HTTPError(
+                .badRequest, code: error.code.rawValue, message: error.message, hint: error.hint)
+            if error.code == .plainHTTP && !isCut {
+                await answerRefusal(refusal)
+            } else {
+                listener.observer?.requestRefused(Refusal(peer: peer, error: refusal))
+            }
+            return false
+        }
+    }
+
     // MARK: For shutdown
 
     /// Ends the connection if no request is under way.
-    func closeIfIdle() { if isIdle { cut() } }
+    func closeIfIdle() {
+        if isIdle { return cut() }
+        let action = drainAction
+        drainAction = nil
+        action?()
+    }
+
+    /// Has `action` called when the server begins to shut down; at once if it has begun.
+    func whenDraining(_ action: @escaping () -> Void) {
+        if listener.isDraining { return action() }
+        drainAction = action
+    }
+
+    /// What another protocol goes on with.
+    func upgraded() -> UpgradedConnection {
+        UpgradedConnection(
+            socket: socket, received: input.take(upTo: .max), loop: listener.loop, scratch: listener.scratch)
+    }
 
     /// Ends the connection, whatever is under way.
     func cut() {
@@ -232,13 +279,14 @@ final class Connection {
         }
         handlerStart = .distantFuture
         clientGoneAction = nil
+        drainAction = nil
         observe(request, failure)
-        if isCut { return false }
         guard response.isComplete else {
             // The end of the connection is the end of a 1.0 body: only a reset tells that it is not the real one.
             if response.endsWithConnection { socket.resetOnClose() }
             return false
         }
+        if isCut { return false }
         if response.keepAlive, await body.drain(upTo: configuration.unreadBodyLimit) { return true }
         needsLinger = !body.isAtEnd || body.failure != nil || hasInput
         return false

@@ -2,6 +2,7 @@
 // What a handler is, and what it is given.
 
 package import EventLoop
+package import TLS
 
 /// Answers requests.
 package protocol Handler: Sendable {
@@ -37,6 +38,17 @@ package struct Request {
         self.received = received
         self.connection = connection
     }
+
+    /// Whether the request came through TLS.
+    package var isSecure: Bool { connection.socket.tls != nil }
+
+    /// The certificate that the client has shown, and that one of the configured authorities has signed; nil if there is
+    /// none.
+    package var clientCertificate: Certificate? { connection.socket.tls?.peerCertificate }
+
+    /// Has `action` called on the loop, at most once, when the server begins to shut down while the handler runs: for
+    /// answers that would never end by themselves. A later call replaces the action of an earlier one.
+    package func onDrain(_ action: @escaping () -> Void) { connection.whenDraining(action) }
 
     /// Has `action` called on the loop, at most once, if the client goes away, the handler's time is up, or the server
     /// is cut off by its shutdown deadline, while the handler runs; at once if that has happened. A later call

@@ -60,6 +60,11 @@ extension [UInt8] {
         } else if version == .http10 {
             append("Connection: keep-alive\r\n")
         }
+        appendFields(headers)
+    }
+
+    /// The lines of those fields that are not the server's own business.
+    mutating func appendFields(_ headers: Headers) {
         for (name, value) in headers.fields where !Self.belongsToServer(name) {
             precondition(Self.isToken(name), "not a header name: \(name)")
             append(contentsOf: name.utf8)

@@ -164,6 +164,25 @@ package final class ResponseWriter {
         releaseEncoder()
     }
 
+    // MARK: Another protocol
+
+    /// Answers 101 and leaves the connection to the caller, who speaks another protocol on it from now on, until the
+    /// handler returns; then it is closed.
+    ///
+    /// - Parameter headers: those of the answer, `Upgrade` with them.
+    package func switchProtocols(_ headers: Headers) async throws(HTTPError) -> UpgradedConnection {
+        precondition(state == .idle, "a second response to one request")
+        precondition(connection.body.isAtEnd, "another protocol begins behind the body")
+        status = Status(101)
+        keepAlive = false
+        head.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
+        head.appendFields(headers)
+        head.append("\r\n")
+        try await emit([])
+        state = .finished
+        return connection.upgraded()
+    }
+
     // MARK: For the connection
 
     /// The handler has returned.

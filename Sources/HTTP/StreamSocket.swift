@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// One connected socket: receive and send with deadlines. TLS will stand at this same place.
+// One connected socket: receive and send with deadlines, in plain text or through TLS (``StreamSocket/secure(with:until:)``).
 
 import CLinux
-import EventLoop
+package import EventLoop
 import Glibc
+import TLS
 
 /// A connected, non-blocking socket that suspends its user while the kernel is not ready. Loop thread only.
-final class StreamSocket {
+package final class StreamSocket {
     /// What a receive came to.
-    enum Received: Equatable {
+    package enum Received: Equatable {
         case bytes(Int)
         /// The peer has closed its side, or the connection is broken.
         case end
@@ -17,13 +18,16 @@ final class StreamSocket {
         case cancelled
     }
 
-    private let descriptor: CInt
-    private let registration: Registration
+    let descriptor: CInt
+    let registration: Registration
     private let loop: EventLoop
+    /// What stands between our bytes and the socket's; nil for plain text.
+    var tls: TLSSession?
     /// The last receive emptied the kernel's buffer: what comes later is reported anew (edge mode), so the next
     /// receive waits first and one `recv` per request that would only say EAGAIN is saved.
     private var drained = false
-    private var cancelled = false
+    private(set) var cancelled = false
+    private var resets = false
     /// How slowly the peer may take what is sent.
     var pace: Pace
 
@@ -41,34 +45,43 @@ final class StreamSocket {
     }
 
     /// Whether the peer has closed its sending side or the connection is broken.
-    var peerClosed: Bool { registration.peerClosed }
+    package var peerClosed: Bool { registration.peerClosed }
 
     /// Whether the connection is broken, so that nothing arrives any more.
-    var isBroken: Bool { registration.isBroken }
+    package var isBroken: Bool { registration.isBroken }
 
     /// Called when ``peerClosed`` becomes true, and when ``isBroken`` does.
-    var onPeerClosed: (() -> Void)? {
+    package var onPeerClosed: (() -> Void)? {
         get { registration.onPeerClosed }
         set { registration.onPeerClosed = newValue }
     }
 
     /// Ends waits under way and later ones.
-    func cancel() {
+    package func cancel() {
         cancelled = true
         registration.cancelWaits()
     }
 
     /// Closes the socket; the last thing done with it.
-    func close() {
+    package func close() {
+        // A reset must not look like an orderly end.
+        if !resets { tls?.endSending() }
         registration.deregister()
         _ = Glibc.close(descriptor)
     }
 
     /// Tells the peer that nothing more will be sent.
-    func endSending() { _ = shutdown(descriptor, CInt(SHUT_WR)) }
+    package func endSending() {
+        tls?.endSending()
+        _ = shutdown(descriptor, CInt(SHUT_WR))
+    }
+
+    /// Gives the peer its whole patience again: another transfer begins.
+    package func restartPace() { pace.restart() }
 
     /// Makes the later ``close()`` a reset, which the peer cannot take for an orderly end; unsent bytes are lost.
     func resetOnClose() {
+        resets = true
         var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
         _ = setsockopt(
             descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
@@ -76,7 +89,8 @@ final class StreamSocket {
 
     /// Receives at least one byte into `buffer`, or says why not. The bytes are there when this returns and the task
     /// has not been suspended since, so `buffer` may be shared by all connections of the loop.
-    func receive(into buffer: UnsafeMutableRawBufferPointer, until deadline: MonotonicTime) async -> Received {
+    package func receive(into buffer: UnsafeMutableRawBufferPointer, until deadline: MonotonicTime) async -> Received {
+        if let tls { return await receive(tls, into: buffer, until: deadline) }
         // After a hang-up no further report will come: read on until the end shows.
         var mustWait = drained && !registration.peerClosed
         while true {
@@ -126,7 +140,7 @@ final class StreamSocket {
     /// The first attempt is made in the caller's own frame: nearly every response goes out whole, and then no async
     /// call is made for it.
     @inline(__always)
-    func send(
+    package func send(
         _ first: [UInt8], _ second: [UInt8] = [], _ third: StaticString = "",
         deadline: MonotonicTime = .distantFuture
     ) async throws(HTTPError) {
@@ -160,6 +174,7 @@ final class StreamSocket {
         _ first: [UInt8], _ second: [UInt8], _ third: StaticString, skipping sent: Int
     ) throws(HTTPError) -> Int {
         if cancelled { throw .shutDown }
+        if let tls { return try attempt(tls, first, second, third, skipping: sent) }
         let count = retryingInterrupted { transmit(first, second, third, skipping: sent) }
         if count >= 0 { return count }
         if errno != EAGAIN { throw .clientGone }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import EventLoop
-import Glibc
-import Synchronization
 
 extension PostgresConnection {
     /// Looks up host names on a thread of their own and passes the addresses on as `hostaddr`, because libpq's own
@@ -47,53 +45,14 @@ extension PostgresConnection {
     private static func lookUp(
         _ hosts: [String], on loop: EventLoop, deadline: MonotonicTime
     ) async throws(PostgresError) -> [[String]] {
-        let answer = Answer()
-        let accepted = BlockingCalls.nameLookups.submit {
-            answer.set(hosts.map { $0.isEmpty || $0.hasPrefix("/") || $0.hasPrefix("@") ? [""] : addresses(of: $0) })
+        let outcome = await HostLookup.addresses(of: hosts, on: loop, until: deadline) {
+            $0.isEmpty || $0.hasPrefix("/") || $0.hasPrefix("@")
         }
-        if !accepted { throw PostgresError(.overloaded, "too many name lookups are waiting") }
-        loop.schedule(at: deadline) { answer.waiter.resume() }
-        await withTaskCancellationHandler {
-            await withUnsafeContinuation { answer.waiter.arm($0) }
-        } onCancel: {
-            answer.waiter.resume()
+        switch outcome {
+        case .found(let addresses): return addresses
+        case .overloaded: throw PostgresError(.overloaded, "too many name lookups are waiting")
+        case .cancelled: throw PostgresError(.cancelled, "the task was cancelled while connecting")
+        case .timedOut: throw PostgresError(.timeout, "the lookup of the server's name took too long")
         }
-        if let addresses = answer.value { return addresses }
-        if Task.isCancelled { throw PostgresError(.cancelled, "the task was cancelled while connecting") }
-        throw PostgresError(.timeout, "the lookup of the server's name took too long")
-    }
-
-    /// What the lookup's thread hands to the loop.
-    private final class Answer: Sendable {
-        private let addresses = Mutex<[[String]]?>(nil)
-        let waiter = Waiter()
-
-        var value: [[String]]? { addresses.withLock(\.self) }
-
-        func set(_ value: [[String]]) {
-            addresses.withLock { $0 = value }
-            waiter.resume()
-        }
-    }
-
-    /// Blocks. The numeric addresses of `host`, in the order getaddrinfo prefers (RFC 6724).
-    private static func addresses(of host: String) -> [String] {
-        var hints = addrinfo()
-        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-        var list: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
-        defer { freeaddrinfo(list) }
-        var found: [String] = []
-        var entry = list
-        while let info = entry {
-            var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
-            let failed = getnameinfo(
-                info.pointee.ai_addr, info.pointee.ai_addrlen, &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST)
-            if failed == 0 {
-                found.append(String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
-            }
-            entry = info.pointee.ai_next
-        }
-        return found
     }
 }

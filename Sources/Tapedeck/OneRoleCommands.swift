@@ -3,6 +3,7 @@
 import ArgumentParser
 import EventLog
 import EventLoop
+import Glibc
 import Ingest
 import Logging
 import Market
@@ -65,14 +66,20 @@ struct ServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "serve", abstract: "Answer queries over HTTP.")
 
     @OptionGroup var flags: SettingFlags
+    @Flag(help: "Listen on an address that other machines can reach, although requests need no key.")
+    var insecure = false
 
     func run() async throws {
         let settings = try flags.resolve()
+        try QueryService.checkReach(settings, insecure: insecure)
         let logger = Runtime.logger(settings)
         let reader = try settings.requiring(.readerURL).string(.readerURL)
+        let stop = StopSignal()
         let service = try await QueryService.start(settings, readerURL: reader, logger: logger)
-        print("listening on http://\(service.address)")
-        await StopSignal().wait()
+        stop.onHangUp(service.onHangUp)
+        print("listening on \(service.scheme)://\(service.address)")
+        fflush(nil)
+        await stop.wait()
         await service.stop()
     }
 }

@@ -13,14 +13,18 @@ struct QueryCommand: AsyncParsableCommand {
 
     @OptionGroup var flags: SettingFlags
     @Option(help: "How to print the rows.") var format = Format.table
-    @Option(help: "The server's URL; else the one that runs on the data folder, else TAPEDECK_LISTEN.")
+    @Option(
+        help:
+            "The server's URL, http:// or https://; else the one that runs on the data folder, else TAPEDECK_LISTEN.")
     var server: String?
     @Argument(help: ArgumentHelp("The statement.", valueName: "sql")) var sql: String
 
     func run() async throws {
-        let base = try server ?? Self.address(flags)
+        let settings = try flags.resolve()
+        let base = try server ?? Self.address(settings, listen: flags.listen)
         let wire = format == .table ? "csv" : format.rawValue
-        var request = try HTTPRequest("\(base)/api/v1/sql?format=\(wire)", body: sql)
+        var request = try HTTPRequest(
+            "\(base)/api/v1/sql?format=\(wire)", body: sql, authorities: settings.text(.tlsCA))
         if format == .table {
             let text = try request.collect()
             print(TextTable(csv: text).text)
@@ -29,15 +33,15 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
-    private static func address(_ flags: SettingFlags) throws -> String {
-        let settings = try flags.resolve()
+    private static func address(_ settings: Settings, listen: String?) throws -> String {
+        let scheme = settings.text(.tlsCert) == nil ? "http" : "https"
         let file = settings.string(.dataDir) + "/connection.env"
-        if access(file, R_OK) == 0, flags.listen == nil,
+        if access(file, R_OK) == 0, listen == nil,
             let listen = try Settings.parseDotEnv(try TextFile.read(file))["TAPEDECK_LISTEN"]
         {
-            return "http://\(listen)"
+            return "\(scheme)://\(listen)"
         }
-        return "http://\(settings.string(.listen))"
+        return "\(scheme)://\(settings.string(.listen))"
     }
 }
 
@@ -45,6 +49,8 @@ struct QueryCommand: AsyncParsableCommand {
 private struct HTTPRequest: ~Copyable {
     private let handle: UnsafeMutableRawPointer
     private let headers: UnsafeMutablePointer<curl_slist>?
+    /// Where libcurl says what it met, for people; `CURL_ERROR_SIZE` bytes.
+    private let complaint: UnsafeMutablePointer<CChar>
 
     /// Where the reply goes. Errors are collected whatever was asked for.
     private final class Reply {
@@ -66,11 +72,19 @@ private struct HTTPRequest: ~Copyable {
         }
     }
 
-    init(_ url: String, body: String) throws {
+    init(_ url: String, body: String, authorities: String?) throws {
+        if let authorities, access(authorities, R_OK) != 0 {
+            throw ValidationError("\(authorities) cannot be read: \(String(cString: strerror(errno)))")
+        }
         guard let handle = curl_easy_init() else { throw ValidationError("libcurl cannot be started") }
         self.handle = handle
         headers = curl_slist_append(nil, "Content-Type: application/sql")
+        complaint = .allocate(capacity: Int(CURL_ERROR_SIZE))
+        complaint.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+        _ = tapedeck_curl_set_complaint(handle, complaint)
         _ = tapedeck_curl_set_text(handle, CURLOPT_URL, url)
+        // Certificates and their names are checked by default; this says by whose word.
+        if let authorities { _ = tapedeck_curl_set_text(handle, CURLOPT_CAINFO, authorities) }
         _ = tapedeck_curl_set_list(handle, CURLOPT_HTTPHEADER, headers)
         _ = tapedeck_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT, 10)
         _ = tapedeck_curl_set_long(handle, CURLOPT_NOSIGNAL, 1)
@@ -80,6 +94,7 @@ private struct HTTPRequest: ~Copyable {
     deinit {
         curl_slist_free_all(headers)
         curl_easy_cleanup(handle)
+        complaint.deallocate()
     }
 
     mutating func collect() throws -> String { String(decoding: try perform(streams: false), as: UTF8.self) }
@@ -96,7 +111,12 @@ private struct HTTPRequest: ~Copyable {
             }, Unmanaged.passUnretained(reply).toOpaque())
         let code = withExtendedLifetime(reply) { curl_easy_perform(handle) }
         if code != CURLE_OK {
-            throw QueryFailure(description: String(cString: curl_easy_strerror(code)))
+            let why = complaint[0] == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: complaint)
+            // OpenSSL's words for an authority that is not known; a name or a time that is wrong speaks for itself.
+            let isUnknown = why.contains("self-signed") || why.contains("self signed") || why.contains("issuer")
+            throw QueryFailure(
+                description: why
+                    + (isUnknown ? "\nhint: If you trust the server's authority, name its file with --tls-ca." : ""))
         }
         if tapedeck_curl_status(handle) != 200 {
             throw QueryFailure(errorBody: String(decoding: reply.bytes, as: UTF8.self))

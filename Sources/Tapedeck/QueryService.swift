@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
 import EventLoop
 import Glibc
 import HTTP
@@ -7,16 +8,33 @@ import Logging
 import Metrics
 import Postgres
 import QueryServer
+import TLS
 
 /// The query server as a command runs it.
 struct QueryService: Sendable {
     private let server: QueryServer
+    private let tls: TLSServer?
+    private let logger: Logger
     /// Where it listens, with the real port.
     let address: String
     private let drainTimeout: Duration
 
+    /// `https` with TLS.
+    var scheme: String { tls == nil ? "http" : "https" }
+
     /// Most connections to PostgreSQL of one query server: what the server's own limit leaves room for.
     private static let connectionLimit = 64
+
+    /// Refuses an address that other machines can reach while requests need no key. TLS does not change that: it hides
+    /// what is said, and lets everybody say it.
+    static func checkReach(_ settings: Settings, insecure: Bool) throws {
+        let address = try settings.address(.listen)
+        if !address.isLoopback && !insecure {
+            throw ValidationError(
+                "\(Setting.listen.environment) is \(address), which other machines can reach, and requests need no key; "
+                    + "listen on 127.0.0.1, or say --insecure")
+        }
+    }
 
     /// - Parameter metrics: what `/metrics` shows, of the other roles in this process too.
     static func start(
@@ -46,9 +64,42 @@ struct QueryService: Sendable {
         configuration.lookups.runningPerClient = connections * loops
         configuration.queryTimeoutDefault = settings.duration(.queryTimeout)
         configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
+        let tls = try TLSSettings.server(settings)
+        configuration.http.tls = tls
         let server = QueryServer(configuration, logger: logger)
         let address = try await server.start()
-        return QueryService(server: server, address: "\(address)", drainTimeout: settings.duration(.drainTimeout))
+        let service = QueryService(
+            server: server, tls: tls, logger: logger, address: "\(address)",
+            drainTimeout: settings.duration(.drainTimeout))
+        service.reportCertificates()
+        return service
+    }
+
+    /// What to do on SIGHUP: with TLS the certificates are read again; nil without, when the signal asks to stop.
+    var onHangUp: (@Sendable () -> Void)? {
+        if tls == nil { return nil }
+        return { [self] in reloadCertificates() }
+    }
+
+    private func reloadCertificates() {
+        do throws(TLSError) {
+            try tls?.reload()
+            logger.notice("certificates were read again")
+            reportCertificates()
+        } catch {
+            logger.error("the certificates stay as they were: \(error)")
+        }
+    }
+
+    private func reportCertificates() {
+        for certificate in tls?.certificates ?? [] {
+            let names = certificate.names.joined(separator: ", ")
+            if certificate.hasExpired {
+                logger.warning("the certificate of \(names) expired on \(certificate.notAfter); clients will refuse it")
+            } else {
+                logger.info("the certificate of \(names) is good until \(certificate.notAfter)")
+            }
+        }
     }
 
     /// Stops accepting, lets requests under way finish for a while, and closes.

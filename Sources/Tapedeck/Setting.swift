@@ -15,6 +15,7 @@ struct Setting: Sendable {
         /// A number with a unit: ms, s, m, h, d.
         case duration(ClosedRange<Duration>)
         case choice([String])
+        case file
         /// Values between commas, what one is called, and whether it is one.
         case list(of: String, @Sendable (Substring) -> Bool)
         /// A libpq URI; secret, because it may hold a password.
@@ -31,6 +32,7 @@ struct Setting: Sendable {
             case .duration(let range):
                 "\(Setting.text(of: range.lowerBound)) to \(Setting.text(of: range.upperBound))"
             case .choice(let values): values.joined(separator: ", ")
+            case .file: "file"
             case .list(let what, _): "\(what)[,\(what)…]"
             case .databaseURL: "postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
             case .eventLog: "sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
@@ -122,7 +124,7 @@ struct Setting: Sendable {
     )
 
     /// Every setting.
-    static let all = common + server
+    static let all = common + server + tls
 
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,
@@ -140,7 +142,7 @@ struct Setting: Sendable {
             "\(environment) (--\(name)): \(shown) \(why); allowed: \(kind.description)"
         }
         switch kind {
-        case .text, .folder: return value.isEmpty ? refuse("is empty") : nil
+        case .text, .folder, .file: return value.isEmpty ? refuse("is empty") : nil
         case .address: return Address(value) == nil ? refuse("is not an address") : nil
         case .integer(let range):
             guard let number = Int(value) else { return refuse("is not a whole number") }

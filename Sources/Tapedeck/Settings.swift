@@ -173,6 +173,7 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.logFormat.name), help: Setting.logFormat.help) var logFormat: String?
     @Option(name: .customLong(Setting.metricsListen.name), help: Setting.metricsListen.help) var metricsListen: String?
     @OptionGroup var server: ServerSettingFlags
+    @OptionGroup var tls: TLSSettingFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -183,7 +184,7 @@ struct SettingFlags: ParsableArguments {
             (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
             (.logFormat, logFormat), (.metricsListen, metricsListen),
-        ] + server.given
+        ] + server.given + tls.given
     }
 
     /// The settings with everything that can give them, checked.

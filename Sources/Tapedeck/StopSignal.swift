@@ -5,7 +5,7 @@ import Glibc
 import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP as something to wait for. The first asks to stop in order; the second ends the process at
-/// once.
+/// once. SIGHUP asks for something else where ``onHangUp(_:)`` says what.
 ///
 /// The handler writes to a pipe, which a thread reads. (Blocking the signals and waiting for them with sigwait does not
 /// work: libdispatch keeps a thread of its own in which no signal is blocked.)
@@ -13,6 +13,7 @@ final class StopSignal: Sendable {
     private struct State {
         var received: CInt?
         var waiters: [CheckedContinuation<Void, Never>] = []
+        var hangUpAction: (@Sendable () -> Void)?
     }
 
     // Rule: written once, before the handlers that read it are installed.
@@ -62,6 +63,10 @@ final class StopSignal: Sendable {
     /// Whether a signal has come.
     var hasCome: Bool { state.withLock { $0.received != nil } }
 
+    /// Has `action` called for each SIGHUP from now on, on the signals' own thread, where it may block; nil makes it a
+    /// signal to stop.
+    func onHangUp(_ action: (@Sendable () -> Void)?) { state.withLock { $0.hangUpAction = action } }
+
     /// Returns when a signal has come.
     func wait() async {
         await withCheckedContinuation { continuation in
@@ -80,10 +85,15 @@ final class StopSignal: Sendable {
             if count < 0 && errno == EINTR { continue }
             if count <= 0 { return }
             let number = CInt(byte)
+            if number == SIGHUP, let action = state.withLock({ $0.received == nil ? $0.hangUpAction : nil }) {
+                action()
+                continue
+            }
             let (second, waiters) = state.withLock { state in
                 let second = state.received != nil
                 let waiters = state.waiters
-                state = State(received: number)
+                state.received = number
+                state.waiters = []
                 return (second, waiters)
             }
             // The kernel interrupts the private PostgreSQL when we die; it recovers what was committed.

@@ -29,12 +29,9 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try flags.resolve()
-        let address = try settings.address(.listen)
-        if !address.isLoopback && !insecure {
-            throw ValidationError(
-                "\(Setting.listen.environment) is \(address), which other machines can reach, and requests need no key; "
-                    + "listen on 127.0.0.1, or say --insecure")
-        }
+        try QueryService.checkReach(settings, insecure: insecure)
+        // Before PostgreSQL is started for nothing.
+        _ = try TLSSettings.server(settings)
         if settings.text(.databaseURL) != nil {
             // Queries of users must never run as the writer.
             _ = try settings.requiring(.readerURL)
@@ -104,7 +101,8 @@ struct UpCommand: AsyncParsableCommand {
         try folder.writeConnections(
             databaseURL: runtime.advertised.writer, readerURL: runtime.advertised.reader, eventLog: runtime.logURL,
             listen: service.address)
-        Self.greet(service.address, folder, runtime)
+        stop.onHangUp(service.onHangUp)
+        Self.greet("\(service.scheme)://\(service.address)", folder, runtime)
         let processor = try runtime.processor()
         let sources = Sources(specs, log: runtime.log, logger: runtime.logger, metrics: runtime.metrics)
 
@@ -169,8 +167,7 @@ struct UpCommand: AsyncParsableCommand {
         }
     }
 
-    private static func greet(_ address: String, _ folder: DataFolder, _ runtime: Runtime) {
-        let url = "http://\(address)"
+    private static func greet(_ url: String, _ folder: DataFolder, _ runtime: Runtime) {
         let psql = runtime.postgres.map { "postgresql://…@127.0.0.1:\($0.port)/tapedeck" } ?? "TAPEDECK_DATABASE_URL"
         print(
             """

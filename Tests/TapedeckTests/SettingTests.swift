@@ -239,6 +239,23 @@ struct SettingValueTests {
             "TAPEDECK_PROXY_PROTOCOL (--proxy-protocol): 'v2' is not known; allowed: on, off"
         ),
         (
+            "tls-cert", "a.pem,,b.pem",
+            "TAPEDECK_TLS_CERT (--tls-cert): 'a.pem,,b.pem' has an empty element; allowed: FILE[,FILE…]"
+        ),
+        ("tls-key", "a,", "TAPEDECK_TLS_KEY (--tls-key): 'a,' has an empty element; allowed: FILE[,FILE…]"),
+        (
+            "tls-min-version", "1.1",
+            "TAPEDECK_TLS_MIN_VERSION (--tls-min-version): '1.1' is not known; allowed: 1.2, 1.3"
+        ),
+        ("tls-client-ca", "", "TAPEDECK_TLS_CLIENT_CA (--tls-client-ca): '' is empty; allowed: file"),
+        (
+            "tls-client-auth", "maybe",
+            "TAPEDECK_TLS_CLIENT_AUTH (--tls-client-auth): 'maybe' is not known; allowed: none, optional, required"
+        ),
+        ("tls-ca", "", "TAPEDECK_TLS_CA (--tls-ca): '' is empty; allowed: file"),
+        ("kafka-config", "", "TAPEDECK_KAFKA_CONFIG (--kafka-config): '' is empty; allowed: text"),
+        ("replication", "0", "TAPEDECK_REPLICATION (--replication): '0' is out of range; allowed: 1 to 100"),
+        (
             "log-level", "loud",
             "TAPEDECK_LOG_LEVEL (--log-level): 'loud' is not known; "
                 + "allowed: trace, debug, info, notice, warning, error, critical"

@@ -7,13 +7,13 @@ import Synchronization
 /// event loop never waits for a network it does not poll.
 ///
 /// The threads start with the first call and live as long as the process.
-final class BlockingCalls: @unchecked Sendable {
+package final class BlockingCalls: @unchecked Sendable {
     // Rule for `@unchecked Sendable`: the queue has its lock; the semaphore is made for sharing and never freed.
 
     /// Cancel requests: at most two slow servers hold them up.
-    static let cancelRequests = BlockingCalls(threads: 2, queueLimit: 1024)
+    package static let cancelRequests = BlockingCalls(threads: 2, queueLimit: 1024)
     /// Name lookups, apart from the above so that a dead DNS server cannot stop a cancel.
-    static let nameLookups = BlockingCalls(threads: 2, queueLimit: 256)
+    package static let nameLookups = BlockingCalls(threads: 2, queueLimit: 256)
 
     private struct Queue {
         var calls: [@Sendable () -> Void] = []
@@ -25,7 +25,7 @@ final class BlockingCalls: @unchecked Sendable {
     private let queue = Mutex(Queue())
     private let available: UnsafeMutablePointer<sem_t>
 
-    init(threads: Int, queueLimit: Int) {
+    package init(threads: Int, queueLimit: Int) {
         self.threads = threads
         self.queueLimit = queueLimit
         available = .allocate(capacity: 1)
@@ -33,7 +33,7 @@ final class BlockingCalls: @unchecked Sendable {
     }
 
     /// Queues `call`; false if the queue is full.
-    func submit(_ call: @escaping @Sendable () -> Void) -> Bool {
+    package func submit(_ call: @escaping @Sendable () -> Void) -> Bool {
         let (accepted, mustStart) = queue.withLock { queue in
             if queue.calls.count >= queueLimit { return (false, false) }
             queue.calls.append(call)
