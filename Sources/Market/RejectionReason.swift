@@ -25,6 +25,14 @@ package enum RejectionReason: String, CaseIterable, Sendable {
     case tradeIDMissing = "trade_id_missing"
     case sourceSyntax = "source_syntax"
     case conditionSyntax = "condition_syntax"
+    case unknownSchema = "unknown_schema"
+    case factNotFinite = "fact_not_finite"
+    case factNegative = "fact_negative"
+    case factsMissing = "facts_missing"
+    case textSyntax = "text_syntax"
+    case postIDMissing = "post_id_missing"
+    case postIDSyntax = "post_id_syntax"
+    case postKindUnknown = "post_kind_unknown"
 
     /// What is wrong, in a sentence.
     package var sentence: String {
@@ -32,14 +40,14 @@ package enum RejectionReason: String, CaseIterable, Sendable {
         case .undecodable: "The bytes are not a record of this topic's schema."
         case .malformedLine:
             "The line is not of its file's format: its columns do not match the header, or its JSON is invalid."
-        case .symbolMissing: "The trade has no symbol."
+        case .symbolMissing: "The record has no symbol."
         case .symbolSyntax:
             "The symbol is not 1 to \(SymbolSyntax.maximumLength) ASCII letters, digits and . - _ : / ^ = & + @ # $ ! * ~ |."
-        case .tsMissing: "The trade has no time."
+        case .tsMissing: "The record has no time."
         case .tsUnreadable: "The time is neither an epoch count nor RFC 3339."
         case .tsBeforeEpoch: "The time lies before 1970."
         case .tsInFuture: "The time lies further in the future than allowed."
-        case .priceMissing: "The trade has no price."
+        case .priceMissing: "The record has no price."
         case .priceUnreadable: "The price is not a number."
         case .priceNotFinite: "The price is not finite."
         case .priceNotPositive: "The price is zero or negative."
@@ -51,6 +59,15 @@ package enum RejectionReason: String, CaseIterable, Sendable {
         case .tradeIDMissing: "The trade has no id, and ingest gave it none."
         case .sourceSyntax: "The source is not a name as symbols are."
         case .conditionSyntax: "A condition is not UTF-8 text, or holds a zero byte."
+        case .unknownSchema:
+            "The record was written by a schema that this version does not know: processors are upgraded before sources."
+        case .factNotFinite: "A number is not finite."
+        case .factNegative: "A price or the volume is negative."
+        case .factsMissing: "The record says nothing about its instrument."
+        case .textSyntax: "A text holds a zero byte."
+        case .postIDMissing: "The post has no id."
+        case .postIDSyntax: "The post's id is not a name as symbols are."
+        case .postKindUnknown: "The post is neither a comment nor a submission."
         }
     }
 }

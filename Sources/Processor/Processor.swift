@@ -9,7 +9,7 @@ package import Postgres
 import Records
 import Synchronization
 
-/// The topics that trades pass through, by what they are for.
+/// The topics that records of a kind pass through, by what they are for.
 package struct TopicRoles: Sendable {
     package var staging: String
     package var valid: String
@@ -20,6 +20,9 @@ package struct TopicRoles: Sendable {
         self.valid = valid
         self.rejected = rejected
     }
+
+    /// The topics of a kind by its name: `trades.staging`, `trades`, `trades.rejected`.
+    package init(kind: String) { self.init(staging: "\(kind).staging", valid: kind, rejected: "\(kind).rejected") }
 }
 
 /// A place between two steps where a test may make the processor fail, as if the process had died there.
@@ -65,6 +68,8 @@ package struct Processor: Sendable {
     package struct Configuration: Sendable {
         package var topics: TopicRoles
         package var rules = TradeRules()
+        /// Kinds of records that are validated beside trades.
+        package var kinds: [any RecordKind] = []
         /// About how many bytes of records one transaction takes at most.
         package var batchBytes = 8 << 20
         /// The name under which partitions are claimed, for operators.
@@ -171,14 +176,18 @@ package struct Processor: Sendable {
     // MARK: Validation
 
     private func validate() async throws {
-        let topics = configuration.topics
-        let validator = TradeValidator(
-            rules: configuration.rules,
-            output: .init(
-                valid: topics.valid, validPartitions: try await log.partitionCount(of: topics.valid),
-                rejected: topics.rejected, rejectedPartitions: try await log.partitionCount(of: topics.rejected)))
-        let consumer = try await log.consumer(group: Self.validatorGroup, topics: [topics.staging])
-        try await closing(consumer) { try await validate(consumer, validator) }
+        var sorters: [String: any RecordSorting] = [:]
+        sorters[configuration.topics.staging] = try await validator(
+            TradeKind(topics: configuration.topics, rules: configuration.rules))
+        for kind in configuration.kinds { sorters[kind.topics.staging] = try await validator(kind) }
+        let consumer = try await log.consumer(group: Self.validatorGroup, topics: sorters.keys.sorted())
+        try await closing(consumer) { try await validate(consumer, sorters) }
+    }
+
+    private func validator(_ kind: some RecordKind) async throws -> any RecordSorting {
+        RecordValidator(
+            kind, validPartitions: try await log.partitionCount(of: kind.topics.valid),
+            rejectedPartitions: try await log.partitionCount(of: kind.topics.rejected))
     }
 
     /// Leaves the group however `body` ends, so that others may take over at once.
@@ -192,7 +201,7 @@ package struct Processor: Sendable {
         await consumer.close()
     }
 
-    private func validate(_ consumer: any EventLogConsumer, _ validator: TradeValidator) async throws {
+    private func validate(_ consumer: any EventLogConsumer, _ sorters: [String: any RecordSorting]) async throws {
         while !Task.isCancelled {
             switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
             case .assigned(let partitions):
@@ -204,22 +213,22 @@ package struct Processor: Sendable {
             case .records(let batches):
                 var append = Append()
                 var offsets: [TopicPartition: Int64] = [:]
-                var count = 0
+                var counts: [String: (valid: Int, rejected: Int)] = [:]
                 let now = now()
                 let start = MonotonicTime.now()
-                var rejected = 0
                 for batch in batches {
-                    rejected += validator.sort(batch, into: &append, now: now).rejected
+                    guard let sorter = sorters[batch.partition.topic] else { continue }
+                    let count = sorter.sort(batch, into: &append, now: now)
                     offsets[batch.partition] = batch.nextOffset
-                    count += batch.records.count
+                    let before = counts[batch.partition.topic] ?? (0, 0)
+                    counts[batch.partition.topic] = (before.valid + count.valid, before.rejected + count.rejected)
                 }
                 append.consumed = (Self.validatorGroup, offsets)
                 try atStep?(.validated)
                 try await log.append(append)
                 try atStep?(.forwarded)
-                progress.validated(count)
-                metrics.validated(
-                    valid: count - rejected, rejected: rejected, configuration.topics, in: .now() - start)
+                progress.validated(counts.values.reduce(0) { $0 + $1.valid + $1.rejected })
+                metrics.validated(counts, in: .now() - start)
             }
         }
     }

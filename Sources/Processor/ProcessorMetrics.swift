@@ -78,10 +78,13 @@ package struct ProcessorMetrics: Sendable {
         storeIsUp.set(1)
     }
 
-    func validated(valid: Int, rejected: Int, _ topics: TopicRoles, in time: Duration) {
-        records[topics.staging, "valid"].add(valid)
-        records[topics.staging, "rejected"].add(rejected)
-        validationBatch.observe(valid + rejected)
+    /// - Parameter counts: by staging topic.
+    func validated(_ counts: [String: (valid: Int, rejected: Int)], in time: Duration) {
+        for (topic, count) in counts {
+            records[topic, "valid"].add(count.valid)
+            records[topic, "rejected"].add(count.rejected)
+        }
+        validationBatch.observe(counts.values.reduce(0) { $0 + $1.valid + $1.rejected })
         validationSeconds.observe(time)
     }
 }

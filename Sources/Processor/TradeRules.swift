@@ -10,10 +10,6 @@ package struct TradeRules: Sendable {
 
     package init(longestLead: Duration = .seconds(60)) { self.longestLead = longestLead }
 
-    private var longestLeadMicroseconds: Int64 {
-        longestLead.components.seconds * 1_000_000 + longestLead.components.attoseconds / 1_000_000_000_000
-    }
-
     /// Why `trade` is refused, or nil if it is valid. What ingest could not read comes first, because the rest follows
     /// from it.
     package func reason(toReject trade: StagedTradeView, now: Timestamp) -> RejectionReason? {
@@ -24,7 +20,7 @@ package struct TradeRules: Sendable {
         guard SymbolSyntax.isValid(symbol) else { return .symbolSyntax }
         guard let ts = trade.ts else { return .tsMissing }
         if ts < .epoch { return .tsBeforeEpoch }
-        if ts.microseconds > now.microseconds + longestLeadMicroseconds { return .tsInFuture }
+        if ts.microseconds > now.microseconds + longestLead.inMicroseconds { return .tsInFuture }
         guard let price = trade.price else { return .priceMissing }
         if !price.isFinite { return .priceNotFinite }
         if price <= 0 { return .priceNotPositive }

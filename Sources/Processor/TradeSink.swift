@@ -154,7 +154,7 @@ final class TradeSink {
     /// What a set of batches holds.
     private struct Content {
         var trades = TradeBatch()
-        var rejected: [RejectedTrade] = []
+        var rejected: [RejectedRecord] = []
     }
 
     private func decode(_ batches: [FetchedBatch]) -> Content {
@@ -165,12 +165,17 @@ final class TradeSink {
             batch.records.forEach { index, _, value in
                 if isTrades, let trade = TradeView(decoding: value) {
                     content.trades.append(trade, &names)
-                } else if !isTrades, let rejected = RejectedTrade(decoding: value) {
+                } else if isTrades, let upgraded = TradeView.schema.upgraded(value),
+                    upgraded.withUnsafeBytes({ TradeView(decoding: $0).map { content.trades.append($0, &names) } })
+                        != nil
+                {
+                    // Of an older version of the schema.
+                } else if !isTrades, let rejected = RejectedRecord(decoding: value) {
                     content.rejected.append(rejected)
                 } else {
                     // Only something that is not our validator can have written it. It is kept, and stops nothing.
                     content.rejected.append(
-                        RejectedTrade(
+                        RejectedRecord(
                             run: 0, source: nil, symbol: nil, reason: RejectionReason.undecodable.rawValue,
                             message: RejectionReason.undecodable.sentence, original: Array(value),
                             topic: batch.partition.topic, partition: batch.partition.partition,
@@ -494,7 +499,7 @@ final class TradeSink {
 
     // MARK: Rejected records and counts
 
-    private func keep(_ rejected: [RejectedTrade], _ counts: inout RunCounts) async throws {
+    private func keep(_ rejected: [RejectedRecord], _ counts: inout RunCounts) async throws {
         func storable(_ text: String?) -> String? {
             // PostgreSQL has no zero byte in text.
             text.map { $0.utf8.contains(0) ? String($0.map { $0 == "\0" ? "\u{FFFD}" : $0 }) : $0 }

@@ -26,6 +26,10 @@ package struct AvroWriter {
         withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
+    package mutating func float(_ value: Float) {
+        withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
     /// A string or bytes.
     @inline(__always)
     package mutating func string(_ value: UnsafeRawBufferPointer) {
@@ -94,6 +98,29 @@ package struct AvroReader {
         advance(8)
         return Double(bitPattern: pattern)
     }
+
+    package mutating func float() -> Float? {
+        guard rest.count >= 4 else { return fail() }
+        let pattern = UInt32(littleEndian: rest.loadUnaligned(as: UInt32.self))
+        advance(4)
+        return Float(bitPattern: pattern)
+    }
+
+    /// A single byte: a boolean.
+    package mutating func byte() -> UInt8? {
+        guard let byte = rest.first else { return fail() }
+        advance(1)
+        return byte
+    }
+
+    /// A nullable string as text; outside of ASCII, what is not UTF-8 becomes U+FFFD.
+    package mutating func optionalText() -> String?? {
+        guard let value = optional({ $0.string() }) else { return nil }
+        return .some(value.map { String(decoding: $0, as: UTF8.self) })
+    }
+
+    /// A nullable double.
+    package mutating func optionalDouble() -> Double?? { optional { $0.double() } }
 
     /// A string's or bytes value's bytes, inside the buffer.
     @inline(__always)

@@ -14,7 +14,19 @@ package struct AvroSchema: Sendable {
     /// Marker and fingerprint: the ten bytes before each datum.
     package let header: [UInt8]
 
-    package init(canonicalForm: String) {
+    /// Older versions of the schema, in Parsing Canonical Form, that records in a log may still have.
+    private let previous: [AvroSchemaVersion]
+
+    /// - Parameters:
+    ///   - previous: the canonical forms of the versions that were published before.
+    ///   - defaults: the encoded defaults of the fields that an older version lacks, by name.
+    package init(canonicalForm: String, previous: [String] = [], defaults: [String: [UInt8]] = [:]) {
+        self.previous = previous.map { older in
+            guard let writer = AvroType(json: older), let reader = AvroType(json: canonicalForm),
+                let resolution = SchemaResolution(writer: writer, reader: reader, defaults: defaults)
+            else { preconditionFailure("a published schema cannot be read any more: \(older)") }
+            return AvroSchemaVersion(fingerprint: Self.rabinFingerprint(older.utf8), resolution: resolution)
+        }
         self.canonicalForm = canonicalForm
         fingerprint = Self.rabinFingerprint(canonicalForm.utf8)
         header = [0xC3, 0x01] + (0..<8).map { [fingerprint] in UInt8(truncatingIfNeeded: fingerprint >> (8 * $0)) }
@@ -27,6 +39,27 @@ package struct AvroSchema: Sendable {
             UInt64(littleEndian: value.loadUnaligned(fromByteOffset: 2, as: UInt64.self)) == fingerprint
         else { return nil }
         return UnsafeRawBufferPointer(rebasing: value[10...])
+    }
+
+    /// The single-object encoding in this schema of a value that an older version of it wrote; nil if the value is not
+    /// one. The slow path, for values of which ``datum(of:)`` is nil.
+    package func upgraded(_ value: UnsafeRawBufferPointer) -> [UInt8]? {
+        guard let written = Self.fingerprint(of: value),
+            let version = previous.first(where: { $0.fingerprint == written }),
+            let datum = version.resolution.convert(UnsafeRawBufferPointer(rebasing: value[10...]))
+        else { return nil }
+        return header + datum
+    }
+
+    /// Whether `value` is a single-object encoding of some schema that this program does not know.
+    package func isOfAnother(_ value: UnsafeRawBufferPointer) -> Bool {
+        guard let written = Self.fingerprint(of: value) else { return false }
+        return written != fingerprint && !previous.contains { $0.fingerprint == written }
+    }
+
+    private static func fingerprint(of value: UnsafeRawBufferPointer) -> UInt64? {
+        guard value.count >= 10, value[0] == 0xC3, value[1] == 0x01 else { return nil }
+        return UInt64(littleEndian: value.loadUnaligned(fromByteOffset: 2, as: UInt64.self))
     }
 
     /// CRC-64-AVRO (the specification's Java sample, in Swift).
@@ -45,4 +78,10 @@ package struct AvroSchema: Sendable {
         for _ in 0..<8 { value = (value >> 1) ^ (emptyFingerprint & (0 &- (value & 1))) }
         return value
     }
+}
+
+/// An older version of a schema, and the way from it to the current one.
+private struct AvroSchemaVersion: Sendable {
+    var fingerprint: UInt64
+    var resolution: SchemaResolution
 }

@@ -132,20 +132,31 @@ final class Runtime: Sendable {
         return (try SQLiteEventLog(directory: directory.path), "sqlite:\(directory.path)")
     }
 
+    /// The kinds of records that have topics beside trades.
+    private static func kinds(_ settings: Settings) -> [any RecordKind] {
+        let lead = settings.duration(.longestLead)
+        return [QuoteKind(longestLead: lead), InstrumentKind(longestLead: lead), PostKind(longestLead: lead)]
+    }
+
+    /// Every topic, as it is created.
     static func topicSettings(_ settings: Settings) -> [TopicSettings] {
         let partitions = settings.integer(.partitions) ?? 4
-        return [
-            TopicSettings(name: topics.staging, partitions: partitions, retention: settings.duration(.retention)),
-            TopicSettings(name: topics.valid, partitions: partitions, retention: settings.duration(.retention)),
-            TopicSettings(
-                name: topics.rejected, partitions: partitions, retention: settings.duration(.rejectedRetention)),
-        ]
+        let retention = settings.duration(.retention)
+        let rejected = settings.duration(.rejectedRetention)
+        return ([topics] + kinds(settings).map(\.topics)).flatMap { topics in
+            [
+                TopicSettings(name: topics.staging, partitions: partitions, retention: retention),
+                TopicSettings(name: topics.valid, partitions: partitions, retention: retention),
+                TopicSettings(name: topics.rejected, partitions: partitions, retention: rejected),
+            ]
+        }
     }
 
     /// A processor on this store and log.
     func processor() throws -> Processor {
         var configuration = Processor.Configuration(topics: Self.topics, owner: "\(Self.hostName):\(getpid())")
         configuration.rules = TradeRules(longestLead: settings.duration(.longestLead))
+        configuration.kinds = Self.kinds(settings)
         let store = try ConnectionSettings(
             writerURL, applicationName: "tapedeck process", operationTimeout: .seconds(120),
             sessionParameters: Processor.sessionParameters)

@@ -12,9 +12,9 @@ private func encoded(_ trade: StagedTrade) -> [UInt8] {
     return bytes
 }
 
-private func encoded(_ trade: RejectedTrade) -> [UInt8] {
+private func encoded(_ record: RejectedRecord) -> [UInt8] {
     var bytes: [UInt8] = []
-    trade.encode(into: &bytes)
+    record.encode(into: &bytes, schema: RejectedRecord.tradeSchema)
     return bytes
 }
 
@@ -88,8 +88,8 @@ private func decodedTrade(_ bytes: [UInt8]) -> Trade? {
     bytes.withUnsafeBytes { TradeView(decoding: $0).map { Trade($0) } }
 }
 
-private func decodedRejected(_ bytes: [UInt8]) -> RejectedTrade? {
-    bytes.withUnsafeBytes { RejectedTrade(decoding: $0) }
+private func decodedRejected(_ bytes: [UInt8]) -> RejectedRecord? {
+    bytes.withUnsafeBytes { RejectedRecord(decoding: $0) }
 }
 
 private let extremes: [Int64] = [.min, -1, 0, 1, .max]
@@ -124,14 +124,14 @@ struct RecordTests {
         return trades
     }()
 
-    static let rejected: [RejectedTrade] = [
-        RejectedTrade(
+    static let rejected: [RejectedRecord] = [
+        RejectedRecord(
             run: 3, source: "file", symbol: "A", reason: "ts_missing", message: "The trade has no time.",
             original: [0, 255, 10], topic: "trades.staging", partition: 3, offset: 12, rejectedAt: .epoch),
-        RejectedTrade(
+        RejectedRecord(
             run: .min, source: nil, symbol: nil, reason: "", message: "", original: [], topic: "",
             partition: .max, offset: .max, rejectedAt: Timestamp(microseconds: .min)),
-        RejectedTrade(
+        RejectedRecord(
             run: .max, source: "", symbol: "", reason: "é", message: "\0", original: Array(repeating: 7, count: 5000),
             topic: "t", partition: .min, offset: .min, rejectedAt: Timestamp(microseconds: .max)),
     ]
@@ -175,7 +175,7 @@ struct RecordTests {
         #expect(bytes.prefix(3) == [1, 2, 3])
         #expect(Array(bytes.dropFirst(3)) == encoded(Self.full))
         var twice = encoded(Self.rejected[0])
-        Self.rejected[0].encode(into: &twice)
+        Self.rejected[0].encode(into: &twice, schema: RejectedRecord.tradeSchema)
         #expect(twice == encoded(Self.rejected[0]) + encoded(Self.rejected[0]))
     }
 
@@ -240,7 +240,7 @@ struct RecordTests {
     }
 
     @Test func `a partition beyond 32 bits is refused`() {
-        var bytes = RejectedTrade.schema.header
+        var bytes = RejectedRecord.tradeSchema.header
         var writer = AvroWriter()
         writer.long(0)
         writer.bytes += [0, 0]

@@ -35,7 +35,11 @@ private func canonicalForm(_ schema: Any, namespace: String? = nil) throws -> St
 struct SchemaTests {
     static let files: [(String, AvroSchema)] = [
         ("trades.staging.avsc", StagedTrade.schema), ("trades.avsc", TradeView.schema),
-        ("trades.rejected.avsc", RejectedTrade.schema),
+        ("trades.rejected.avsc", RejectedRecord.tradeSchema), ("rejected.avsc", RejectedRecord.schema),
+        ("quotes.staging.avsc", QuoteFacts.schemas.staged), ("quotes.avsc", QuoteFacts.schemas.valid),
+        ("instruments.staging.avsc", InstrumentFacts.schemas.staged),
+        ("instruments.avsc", InstrumentFacts.schemas.valid), ("posts.staging.avsc", PostFacts.schemas.staged),
+        ("posts.avsc", PostFacts.schemas.valid),
     ]
 
     static func folder(_ name: String) -> URL {

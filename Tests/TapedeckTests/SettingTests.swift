@@ -96,6 +96,8 @@ struct SettingValueTests {
 
     /// Name, value, and the whole message that a user sees.
     static let bad: [(String, String, String)] = [
+        ("kafka-config", "", "TAPEDECK_KAFKA_CONFIG (--kafka-config): '' is empty; allowed: text"),
+        ("replication", "0", "TAPEDECK_REPLICATION (--replication): '0' is out of range; allowed: 1 to 100"),
         ("data-dir", "", "TAPEDECK_DATA_DIR (--data-dir): '' is empty; allowed: folder"),
         ("listen", "", "TAPEDECK_LISTEN (--listen): '' is not an address; allowed: HOST:PORT"),
         ("listen", "8080", "TAPEDECK_LISTEN (--listen): '8080' is not an address; allowed: HOST:PORT"),

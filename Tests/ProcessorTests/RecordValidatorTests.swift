@@ -8,9 +8,7 @@ import Testing
 
 @testable import Processor
 
-private let output = TradeValidator.Output(
-    valid: "trades", validPartitions: 4, rejected: "trades.rejected", rejectedPartitions: 3)
-private let validator = TradeValidator(rules: TradeRules(), output: output)
+private let validator = RecordValidator(TradeKind(rules: TradeRules()), validPartitions: 4, rejectedPartitions: 3)
 
 private func partition(_ key: String, _ count: Int) -> Int32 {
     var key = key
@@ -41,7 +39,7 @@ private func sort(
     return (records, counts.valid, counts.rejected)
 }
 
-struct TradeValidatorTests {
+struct RecordValidatorTests {
     @Test func `a valid record becomes a trade with every fact of it`() throws {
         let result = sort([("BINANCE:BTCUSDT", StagedTrade.good.encoded)])
         #expect(result.valid == 1 && result.rejected == 0)
@@ -68,10 +66,10 @@ struct TradeValidatorTests {
         #expect(result.valid == 1 && result.rejected == 1)
         let record = try #require(result.records.first { $0.partition.topic == "trades.rejected" })
         #expect(record.partition == TopicPartition("trades.rejected", partition("BINANCE:BTCUSDT", 3)))
-        let rejected = try #require(record.value.withUnsafeBytes { RejectedTrade(decoding: $0) })
+        let rejected = try #require(record.value.withUnsafeBytes { RejectedRecord(decoding: $0) })
         #expect(
             rejected
-                == RejectedTrade(
+                == RejectedRecord(
                     run: 5, source: "file", symbol: "BINANCE:BTCUSDT", reason: "price_unreadable",
                     message: RejectionReason.priceUnreadable.sentence, original: Array("1,A,much,2".utf8),
                     topic: "trades.staging", partition: 2, offset: 101, rejectedAt: noon))
@@ -80,7 +78,7 @@ struct TradeValidatorTests {
     @Test func `a refused record that kept no original keeps its staged bytes`() throws {
         let bad = StagedTrade.good.with { $0.price = -1 }
         let record = try #require(sort([("k", bad.encoded)]).records.first)
-        let rejected = try #require(record.value.withUnsafeBytes { RejectedTrade(decoding: $0) })
+        let rejected = try #require(record.value.withUnsafeBytes { RejectedRecord(decoding: $0) })
         #expect(rejected.original == bad.encoded && rejected.reason == "price_not_positive" && rejected.offset == 100)
     }
 
@@ -95,8 +93,9 @@ struct TradeValidatorTests {
         #expect(
             record.partition == TopicPartition("trades.rejected", partition("key", 3))
                 && record.key == Array("key".utf8))
-        let rejected = try #require(record.value.withUnsafeBytes { RejectedTrade(decoding: $0) })
-        #expect(rejected.reason == "undecodable" && rejected.original == bytes && rejected.offset == 7)
+        let rejected = try #require(record.value.withUnsafeBytes { RejectedRecord(decoding: $0) })
+        let reason = bytes.withUnsafeBytes { StagedTrade.schema.isOfAnother($0) } ? "unknown_schema" : "undecodable"
+        #expect(rejected.reason == reason && rejected.original == bytes && rejected.offset == 7)
         #expect(rejected.run == 0 && rejected.source == nil && rejected.symbol == nil)
     }
 
@@ -133,7 +132,7 @@ struct TradeValidatorTests {
                     if record.partition != TopicPartition("trades", partition(symbol, 4)) {
                         Issue.record("\(symbol) is in \(record.partition)")
                     }
-                } else if let rejected = RejectedTrade(decoding: value) {
+                } else if let rejected = RejectedRecord(decoding: value) {
                     offsets.append(rejected.offset)
                 } else {
                     Issue.record("a record that is neither")

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLog
+import Market
+import Records
+import TestSupport
+import Testing
+
+@testable import Processor
+
+struct FactKindTests {
+    private let quotes = QuoteKind(longestLead: .seconds(60))
+    private let instruments = InstrumentKind(longestLead: .seconds(60))
+    private let posts = PostKind(longestLead: .seconds(60))
+
+    private static let quote: QuoteFacts = {
+        var quote = QuoteFacts()
+        quote.symbol = "AAPL"
+        quote.ts = noon
+        quote.price = 1.5
+        return quote
+    }()
+
+    @Test func `a quote is refused for what is wrong with it`() {
+        let cases: [(RejectionReason?, (inout QuoteFacts) -> Void)] = [
+            (nil, { _ in }), (nil, { $0.volume = 0 }), (.symbolMissing, { $0.symbol = nil }),
+            (.symbolMissing, { $0.symbol = "" }), (.symbolSyntax, { $0.symbol = " A" }), (.tsMissing, { $0.ts = nil }),
+            (.tsBeforeEpoch, { $0.ts = Timestamp(microseconds: -1) }),
+            (nil, { $0.ts = Timestamp(microseconds: noon.microseconds + 60_000_000) }),
+            (.tsInFuture, { $0.ts = Timestamp(microseconds: noon.microseconds + 60_000_001) }),
+            (.priceMissing, { $0.price = nil }), (.priceNotFinite, { $0.price = .nan }),
+            (.priceNotPositive, { $0.price = 0 }), (.factNotFinite, { $0.high = .infinity }),
+            (.factNegative, { $0.volume = -1 }), (.textSyntax, { $0.currency = "U\0D" }),
+        ]
+        for (reason, change) in cases {
+            var quote = Self.quote
+            change(&quote)
+            #expect(quotes.reason(toReject: quote, now: noon) == reason)
+        }
+    }
+
+    @Test func `an instrument needs a fact, a post an id, a kind and a time`() {
+        var instrument = InstrumentFacts()
+        instrument.symbol = "AAPL"
+        instrument.updatedAt = noon
+        #expect(instruments.reason(toReject: instrument, now: noon) == .factsMissing)
+        instrument.marketCap = .nan
+        #expect(instruments.reason(toReject: instrument, now: noon) == .factNotFinite)
+        instrument.marketCap = 1
+        #expect(instruments.reason(toReject: instrument, now: noon) == nil)
+
+        var post = PostFacts()
+        #expect(posts.reason(toReject: post, now: noon) == .postIDMissing)
+        post.id = "a\u{1}"
+        #expect(posts.reason(toReject: post, now: noon) == .postIDSyntax)
+        post.id = "t1_x"
+        post.kind = "story"
+        #expect(posts.reason(toReject: post, now: noon) == .postKindUnknown)
+        post.kind = "comment"
+        #expect(posts.reason(toReject: post, now: noon) == .tsMissing)
+        post.createdAt = noon
+        #expect(posts.reason(toReject: post, now: noon) == nil)
+        post.body = "\0"
+        #expect(posts.reason(toReject: post, now: noon) == .textSyntax)
+    }
+
+    @Test func `staged records of a kind are sorted as trades are`() throws {
+        let staging = Staging(run: 7, source: "yahoo", position: 1, ingestedAt: noon)
+        var bad = Self.quote
+        bad.price = -1
+        var unread = staging
+        unread.problem = "price_unreadable"
+        unread.original = [1, 2]
+        var batch = RecordBatch()
+        for record in [
+            Staged(staging, Self.quote), Staged(staging, bad), Staged(unread, Self.quote),
+        ] {
+            batch.append(key: "AAPL") { record.encode(into: &$0) }
+        }
+        batch.append(key: "AAPL") { $0 += [0xFF] }
+        batch.append(key: "AAPL") { $0 += [0xC3, 0x01, 1, 2, 3, 4, 5, 6, 7, 8, 9] }
+        let validator = RecordValidator(quotes, validPartitions: 4, rejectedPartitions: 1)
+        var append = Append()
+        let fetched = FetchedBatch(partition: TopicPartition("quotes.staging", 0), baseOffset: 10, records: batch)
+        let counts = validator.sort(fetched, into: &append, now: noon)
+        #expect(counts.valid == 1 && counts.rejected == 4)
+        var quotesFound: [Valid<QuoteFacts>] = []
+        var refused: [RejectedRecord] = []
+        for (partition, records) in append.batches {
+            records.forEach { _, key, value in
+                #expect(String(decoding: key, as: UTF8.self) == "AAPL")
+                if partition.topic == "quotes" {
+                    Valid<QuoteFacts>(decoding: value).map { quotesFound.append($0) }
+                } else {
+                    RejectedRecord(decoding: value).map { refused.append($0) }
+                }
+            }
+        }
+        #expect(quotesFound.map(\.facts) == [Self.quote] && quotesFound[0].run == 7)
+        #expect(
+            refused.map(\.reason) == ["price_not_positive", "price_unreadable", "undecodable", "unknown_schema"])
+        #expect(refused.map(\.offset) == [11, 12, 13, 14] && refused[1].original == [1, 2])
+        #expect(refused.allSatisfy { $0.topic == "quotes.staging" })
+    }
+
+    @Test func `a rejection carries as much of the original as a broker takes`() throws {
+        for (size, kept) in [(768 << 10, 768 << 10), ((768 << 10) + 1, 768 << 10), (10, 10)] {
+            var batch = RecordBatch()
+            batch.append(key: "x") { $0 += Array(repeating: 7, count: size) }
+            var append = Append()
+            let validator = RecordValidator(quotes, validPartitions: 1, rejectedPartitions: 1)
+            _ = validator.sort(
+                FetchedBatch(partition: TopicPartition("quotes.staging", 0), baseOffset: 0, records: batch),
+                into: &append, now: noon)
+            append.batches[TopicPartition("quotes.rejected", 0)]?.forEach { _, _, value in
+                #expect(RejectedRecord(decoding: value)?.original.count == kept)
+            }
+            #expect(append.batches.count == 1)
+        }
+    }
+}
