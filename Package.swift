@@ -73,6 +73,7 @@ let package = Package(
                 .embedInCode("0001_roles_and_schemas.sql"), .embedInCode("0002_trades_and_bars.sql"),
                 .embedInCode("0003_reference_and_ops.sql"), .embedInCode("0004_functions.sql"),
                 .embedInCode("0005_indicators.sql"),
+                .embedInCode("0006_trino_functions.sql"), .embedInCode("0007_trino_metadata.sql"),
             ], swiftSettings: strict),
         // The PostgreSQL we keep: the private server (initdb, start, stop) and the migrations.
         .target(
@@ -170,8 +171,9 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "TestSupport", "Store", "Processor", "Ingest", "EventLog", "EventLoop", "Postgres", "Records", "Market",
+                "TestSupport", "Store", "TrinoSQL", "Processor", "Ingest", "EventLog", "EventLoop", "Postgres",
+                "Records", "Market",
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: strict),
+            ], exclude: ["dialect.sql", "dialect-statements.txt"], swiftSettings: strict),
     ]
 )

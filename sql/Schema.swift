@@ -20,5 +20,7 @@ package struct Migration: Sendable {
         Migration(3, "reference_and_ops", PackageResources._003_reference_and_ops_sql),
         Migration(4, "functions", PackageResources._004_functions_sql),
         Migration(5, "indicators", PackageResources._005_indicators_sql),
+        Migration(6, "trino_functions", PackageResources._006_trino_functions_sql),
+        Migration(7, "trino_metadata", PackageResources._007_trino_metadata_sql),
     ]
 }

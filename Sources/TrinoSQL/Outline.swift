@@ -132,6 +132,16 @@ struct Outline: Sendable {
             && (isOperand[index] || clauses[index] == .from)
     }
 
+    /// The end of a call, or of an ARRAY, that has a subscript.
+    func subscripted(_ index: Int) -> Int? {
+        let open = text(index + 1)
+        guard open == "(" || open == "[" && text(index) == "array", text(index - 1) != ".", isOperand[index] else {
+            return nil
+        }
+        let end = partners[index + 1] + 1
+        return text(end) == "[" ? end : nil
+    }
+
     /// The end of the chain of names (`a.b.c`) that begins at `index`.
     func endOfChain(_ index: Int) -> Int {
         var end = index + 1

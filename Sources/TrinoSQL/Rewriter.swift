@@ -77,6 +77,8 @@ struct Rewriter {
     private var context: RewriteContext
     private var output: SourceMappedText
     private let rules: [RewriteRule.Trigger: [RewriteRule]]
+    /// The call that has got its bracket, while it is rendered.
+    private var bracketed = -1
 
     init(_ outline: Outline, _ context: RewriteContext) {
         self.outline = outline
@@ -111,8 +113,21 @@ struct Rewriter {
         }
     }
 
-    private func rewrite(at index: Int) throws(TrinoSyntaxError) -> Rewrite? {
+    private mutating func rewrite(at index: Int) throws(TrinoSyntaxError) -> Rewrite? {
         let token = outline.tokens[index]
+        if token.isName, context.dialect.sessionCatalog != context.dialect.catalog,
+            let rewrite = try Rules.otherCatalog.rewrite(outline, index, context)
+        {
+            return rewrite
+        }
+        if token.text == context.dialect.catalog, let rewrite = Rules.metadataChain(outline, index, context) {
+            return rewrite
+        }
+        // PostgreSQL subscripts names and brackets, but neither `f(x)[1]` nor `ARRAY[1][1]`.
+        if token.isName, bracketed != index, let end = outline.subscripted(index) {
+            bracketed = index
+            return Rewrite(to: end, [.text("("), .source(index..<end), .text(")")])
+        }
         let trigger: RewriteRule.Trigger = token.text.isEmpty ? .kind(token.kind) : .text(token.text)
         guard let rules = rules[trigger] else { return nil }
         for rule in rules {

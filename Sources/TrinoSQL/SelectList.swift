@@ -20,10 +20,16 @@ enum SelectList {
 
     /// `WITH a AS (…), b AS (…)`: where the query itself begins.
     private static func endOfWith(_ outline: Outline, _ start: Int) -> Int {
-        outline.first(of: ["select", "values", "table"], in: start..<outline.tokens.count)
-            ?? (start..<outline.tokens.count).first {
-                outline.text($0) == "(" && outline.text($0 - 1) == ")" && Rules.isQuery(outline, $0)
-            } ?? outline.tokens.count
+        var index = outline.text(start + 1) == "recursive" ? start + 2 : start + 1
+        while outline.isName(index) {
+            index += 1
+            if outline.text(index) == "(" { index = outline.partners[index] + 1 }
+            guard outline.text(index) == "as", outline.text(index + 1) == "(" else { return outline.tokens.count }
+            index = outline.partners[index + 1] + 1
+            guard outline.text(index) == "," else { return index }
+            index += 1
+        }
+        return outline.tokens.count
     }
 
     private static func items(_ outline: Outline, _ select: Int) -> [OutputName] {

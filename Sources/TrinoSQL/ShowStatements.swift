@@ -91,7 +91,7 @@ extension StatementParser {
         return query(
             "SELECT function_name AS \"Function\", return_type AS \"Return Type\", argument_types AS \"Argument Types\","
                 + " function_type AS \"Function Type\", deterministic AS \"Deterministic\","
-                + " description AS \"Description\" FROM trino_metadata.functions"
+                + " description AS \"Description\" FROM trino_dialect.functions"
                 + condition([like("function_name", pattern)]) + " ORDER BY 1, 3")
     }
 

@@ -136,7 +136,7 @@ import Testing
                 AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)
             UNION ALL
             SELECT 'function', p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-            WHERE n.nspname IN ('ops', 'tapedeck_sql') AND obj_description(p.oid, 'pg_proc') IS NULL
+            WHERE n.nspname IN ('ops', 'tapedeck_sql', 'trino', 'trino_dialect') AND obj_description(p.oid, 'pg_proc') IS NULL
             """)
         #expect(bare == [])
     }

@@ -20,6 +20,9 @@ extension Rules {
                 words: FunctionNames.different.sorted()
             ) { outline, index, _ in
                 guard outline.isCall(index) else { return nil }
+                // `substring(x FROM 1)` is no call of a function, but the standard's own syntax.
+                let arguments = index + 2..<outline.partners[index + 1]
+                if outline.text(index) == "substring", outline.first(of: ["from"], in: arguments) != nil { return nil }
                 return Rewrite(to: index + 1, [.text("trino_dialect.\(outline.text(index))")])
             },
             RewriteRule(
@@ -113,36 +116,33 @@ enum FunctionNames {
         "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
         "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
         "bitwise_xor", "codepoint", "contains", "count_if", "current_timezone", "date_add", "date_diff", "date_format",
-        "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dow", "doy", "e", "element_at", "flatten",
+        "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dow", "doy", "e", "element_at",
         "format_datetime", "format_number", "from_base", "from_base64", "from_hex", "from_iso8601_date",
         "from_iso8601_timestamp", "from_iso8601_timestamp_nanos", "from_unixtime", "from_unixtime_nanos", "from_utf8",
         "geometric_mean", "hamming_distance", "histogram", "hour", "human_readable_seconds", "infinity", "is_finite",
         "is_infinite", "is_json_scalar", "is_nan", "json_array_contains", "json_array_get", "json_exists",
         "json_extract", "json_extract_scalar", "json_format", "json_parse", "json_query", "json_size", "json_value",
-        "kurtosis", "last_day_of_month", "levenshtein_distance", "log2", "map", "map_agg", "map_concat", "map_entries",
-        "map_filter_keys", "map_from_entries", "map_keys", "map_values", "max_by", "millisecond", "min_by", "minute",
-        "month", "multimap_agg", "nan", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
-        "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "skewness", "slice", "split",
+        "last_day_of_month", "levenshtein_distance", "log2", "map", "map_concat", "map_entries",
+        "map_keys", "map_values", "max_by", "millisecond", "min_by", "minute",
+        "month", "nan", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
+        "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "slice", "split",
         "split_to_map", "timezone_hour", "timezone_minute", "to_base", "to_base64", "to_iso8601", "to_milliseconds",
         "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
         "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week", "week_of_year",
-        "with_timezone", "year", "year_of_week", "yow", "zip_arrays",
+        "with_timezone", "year", "year_of_week", "yow",
     ]
 
     /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.
     static let different: Set<String> = [
-        "array_agg", "array_position", "array_remove", "avg", "cardinality", "ceil", "ceiling", "concat", "corr",
-        "date",
-        "date_trunc", "greatest", "least", "length", "log", "md5", "mod", "random", "regexp_count", "regexp_replace",
-        "repeat", "replace", "reverse", "round", "sha256", "sha512", "split_part", "stddev", "stddev_pop",
-        "stddev_samp", "strpos", "substr", "substring", "sum", "to_hex", "var_pop", "var_samp", "variance",
+        "array_position", "avg", "cardinality", "ceil", "ceiling", "date", "date_trunc", "floor", "json_array_length",
+        "length", "log", "md5", "mod", "random", "regexp_count", "regexp_like", "regexp_replace", "repeat", "replace",
+        "reverse", "round", "split_part", "stddev", "stddev_pop", "stddev_samp", "strpos", "substr", "substring", "sum",
+        "to_hex", "var_pop", "var_samp", "variance",
     ]
 
     /// PostgreSQL's own, under another name.
     static let renamed: [String: String] = [
-        "pow": "power", "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or",
-        "json_array_length":
-            "trino.json_array_length", "now": "now", "trim_array": "trim_array",
+        "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or", "map_agg": "jsonb_object_agg",
     ]
 
     /// Functions that have a form that gives NULL for what it cannot read.

@@ -16,6 +16,32 @@ extension Rules {
             if arguments.count == 3 { pieces += [.text(" ELSE "), .source(arguments[2])] }
             return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(" END)")])
         },
+        RewriteRule(
+            "concat", "PostgreSQL's concat takes NULL for an empty text; of texts and of arrays || does not",
+            words: ["concat"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count > 1 else { return nil }
+            var pieces: [Rewrite.Piece] = [.text("(")]
+            for (number, argument) in arguments.enumerated() {
+                pieces += [.text(number == 0 ? "(" : " || ("), .source(argument), .text(")")]
+            }
+            return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(")")])
+        },
+        RewriteRule(
+            "greatest", "PostgreSQL's greatest and least pass over NULLs; in Trino one makes the result NULL",
+            words: ["greatest", "least"]
+        ) { outline, index, _ in
+            guard outline.isCall(index), outline.partners[index + 1] > index + 2 else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(
+                to: close + 1,
+                [
+                    .text("(CASE WHEN num_nulls("), .source(index + 2..<close), .text(") = 0 THEN "), .token(index),
+                    .text("("), .source(index + 2..<close), .text(") END)"),
+                ])
+        },
         RewriteRule("try", "PostgreSQL cannot catch errors of an expression", words: ["try"]) { outline, index, _ in
             guard outline.isCall(index), outline.partners[index + 1] > index + 2 else { return nil }
             let close = outline.partners[index + 1]

@@ -10,10 +10,6 @@ extension Rules {
             "quoted metadata tables", "the same, quoted", on: [.kind(.quotedName)]
         ) { outline, index, context in metadataChain(outline, index, context) },
         RewriteRule(
-            "tables of the system catalog", "a session may have `system` as its catalog, and name tables without it",
-            on: [.kind(.word), .kind(.quotedName)]
-        ) { outline, index, context in systemSessionChain(outline, index, context) },
-        RewriteRule(
             "case of quoted names", "names know no case in Trino, quoted or not", on: [.kind(.quotedName)]
         ) { outline, index, _ in
             let name = outline.value(index)
@@ -49,7 +45,7 @@ extension Rules {
     ]
 
     /// `[catalog.]information_schema.…`, `system.schema.…`.
-    private static func metadataChain(_ outline: Outline, _ index: Int, _ context: RewriteContext) -> Rewrite? {
+    static func metadataChain(_ outline: Outline, _ index: Int, _ context: RewriteContext) -> Rewrite? {
         guard outline.isOperand[index], outline.text(index - 1) != "." else { return nil }
         let end = outline.endOfChain(index)
         let names = outline.chain(index..<end)
@@ -65,13 +61,23 @@ extension Rules {
         return Rewrite(to: end, [.text(target), .source(rest..<end)])
     }
 
-    /// `runtime.queries` where the session's catalog is `system`.
-    private static func systemSessionChain(_ outline: Outline, _ index: Int, _ context: RewriteContext) -> Rewrite? {
-        guard context.dialect.sessionCatalog == "system", outline.isOperand[index], outline.clauses[index] == .from,
-            outline.text(index - 1) != "."
-        else { return nil }
+    /// For sessions in another catalog than ours: `runtime.queries` where it is `system`; where it is none, tables
+    /// without a catalog do not exist.
+    static let otherCatalog = RewriteRule(
+        "tables of another catalog", "a session may have `system` as its catalog, or one that is not there", words: []
+    ) { outline, index, context throws(TrinoSyntaxError) in
+        guard outline.isOperand[index], outline.clauses[index] == .from, outline.text(index - 1) != "." else {
+            return nil
+        }
         let end = outline.endOfChain(index)
         let names = outline.chain(index..<end)
+        guard names.count < 3, outline.text(end) != "(", outline.text(index - 1) != "as",
+            !(names.count == 1 && outline.clauses.contains(.with))
+        else { return nil }
+        guard context.dialect.sessionCatalog == "system" else {
+            throw context.error(
+                .catalogNotFound, "Catalog '\(context.dialect.sessionCatalog)' does not exist", at: index, outline)
+        }
         guard names.count == 2, let target = MetadataSchema.postgres(catalog: "system", schema: names[0]) else {
             return nil
         }
@@ -92,7 +98,7 @@ extension Rules {
                 || [",", ")", ".", "from", "="].contains(next)
         case "both", "leading", "trailing": return previous != "("
         case "lateral": return next != "("
-        case "desc", "asc": return true
+        case "only": return previous != "rows" && previous != "row"
         case "fetch": return !["first", "next"].contains(next)
         default: return true
         }
