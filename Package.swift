@@ -117,6 +117,7 @@ let package = Package(
             name: "bench",
             dependencies: [
                 "Market", "Records", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
+                "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),

@@ -50,6 +50,45 @@ struct BenchStore {
         return String(postgres.localWriterURL.dropLast("tapedeck".count)) + name
     }
 
+    /// The reader's URI, of the database that has all settings of a real one.
+    var readerURL: String { postgres.localReaderURL }
+
+    /// What makes programs of PostgreSQL connect as the reader: no password on a command line.
+    var readerEnvironment: [String: String] {
+        let settings = try? ConnectionSettings(readerURL)
+        let password = readerURL.split(separator: ":").dropFirst(2).first?.split(separator: "@").first ?? ""
+        return [
+            "PGHOST": settings?.host ?? "", "PGPORT": settings?.port ?? "", "PGUSER": "tapedeck_reader",
+            "PGPASSWORD": String(password), "PGDATABASE": "tapedeck",
+        ]
+    }
+
+    /// The path of a program of PostgreSQL.
+    func program(_ name: String) -> String { "\(postgres.binaries)/\(name)" }
+
+    /// Runs SQL as the writer, in the database `tapedeck`.
+    func write(_ sql: String) async throws {
+        let (url, loop) = (postgres.localWriterURL, loop)
+        let work = Task(executorPreference: loop) {
+            let connection = try await PostgresConnection.connect(ConnectionSettings(url), on: loop)
+            defer { connection.close() }
+            try await connection.script(sql, deadline: .now() + .seconds(600))
+        }
+        try await work.value
+    }
+
+    /// The latest trades of 100 symbols, `S1` to `S100`.
+    func fillLatest() async throws {
+        try await write(
+            """
+            insert into market.latest (symbol, ts, source, trade_id, price, size, previous_ts, previous_source,
+                previous_trade_id, previous_price)
+            select 'S' || g, timestamptz '2026-01-01Z', 'bench', g, 100 + g / 10.0, 0.5, '2026-01-01Z', 'bench', 1, 99.5
+            from generate_series(1, 100) g;
+            """)
+        try await write("vacuum analyze market.latest")
+    }
+
     /// Stops the server and removes the folder.
     func close() {
         postgres.stop()
@@ -73,3 +112,19 @@ func peakMemory() -> Int {
 
 /// The middle of some figures.
 func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
+/// `value` as an integer, to the right of `width` characters.
+func column(_ value: Double, _ width: Int) -> String {
+    let digits = String(Int(value))
+    return String(repeating: " ", count: max(0, width - digits.count)) + digits
+}
+
+/// `value` with two digits after the point.
+func twoDigits(_ value: Double) -> String {
+    if !value.isFinite { return "-" }
+    let hundredths = Int((value * 100).rounded())
+    return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
+}
+
+/// What a process hands to those it starts; here, because another file's imports make the name ambiguous.
+var inheritedEnvironment: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? { environ }

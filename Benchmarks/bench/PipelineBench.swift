@@ -176,13 +176,3 @@ private struct BenchTrade: Sendable {
         writer.timestamp(0)
     }
 }
-
-private func column(_ value: Double, _ width: Int) -> String {
-    let digits = String(Int(value))
-    return String(repeating: " ", count: max(0, width - digits.count)) + digits
-}
-
-private func twoDigits(_ value: Double) -> String {
-    let hundredths = Int((value * 100).rounded())
-    return "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
-}

@@ -183,7 +183,7 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
             switch mode {
             case .edge: EPOLLIN.rawValue | EPOLLOUT.rawValue | EPOLLRDHUP.rawValue | EPOLLET.rawValue
             // Not armed yet; without ONESHOT the kernel would go on reporting a hang-up until the first wait.
-            case .oneShot: EPOLLONESHOT.rawValue
+            case .oneShot, .level: EPOLLONESHOT.rawValue
             }
         event.data.u64 = registration.key
         if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 {
@@ -195,9 +195,9 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
         return registration
     }
 
-    func rearm(_ registration: Registration, events: UInt32) {
+    func rearm(_ registration: Registration, events: UInt32, once: Bool) {
         var event = epoll_event()
-        event.events = events | EPOLLONESHOT.rawValue
+        event.events = once ? events | EPOLLONESHOT.rawValue : events
         event.data.u64 = registration.key
         let result = epoll_ctl(epoll, EPOLL_CTL_MOD, registration.descriptor, &event)
         precondition(result == 0, "epoll_ctl(MOD): \(SystemError.message(of: errno))")

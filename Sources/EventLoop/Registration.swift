@@ -12,9 +12,13 @@ package final class Registration {
         /// One report for each change; the user reads or writes until EAGAIN before waiting again. No system call
         /// per wait: for sockets that are ours.
         case edge
-        /// One report for each wait, whatever the user left unread. One `epoll_ctl` per wait: for sockets inside a
-        /// library (libpq), which need not drain them, and for listening sockets.
+        /// One report for each wait, whatever the user left unread. One `epoll_ctl` per wait: for listening sockets,
+        /// and for those that are waited for once.
         case oneShot
+        /// Reports as long as there is something, whatever the user left unread; what comes while nobody waits is noted
+        /// (``hasUnclaimedInput``) and not reported again before the next wait. No system call for a wait that follows
+        /// another whose input was read: for sockets inside a library (libpq) that answers one request after the other.
+        case level
     }
 
     /// What ended a wait.
@@ -46,6 +50,15 @@ package final class Registration {
     private var read = Side()
     private var write = Side()
     private var cancelled = false
+    /// What the kernel reports (level mode only).
+    private var armed = UInt32(0)
+
+    /// Whether something has come, or the other end has gone, since the last wait: known without a system call as soon
+    /// as the loop has polled (level mode only).
+    package private(set) var hasUnclaimedInput = false
+
+    /// Whether the loop hears of what comes even while nobody waits, and nothing has (level mode only).
+    package var isQuiet: Bool { armed & EPOLLIN.rawValue != 0 && !hasUnclaimedInput }
     /// The earliest deadline for which a timer is in the loop's queue.
     private var armedTimer = MonotonicTime.distantFuture
 
@@ -109,7 +122,11 @@ package final class Registration {
         return await withUnsafeContinuation { continuation in
             self[side].continuation = continuation
             self[side].deadline = deadline
-            if mode == .oneShot { armOneShot() }
+            switch mode {
+            case .edge: break
+            case .oneShot: armOneShot()
+            case .level: armLevel()
+            }
             armTimer(deadline)
         }
     }
@@ -118,12 +135,43 @@ package final class Registration {
         var events = UInt32(0)
         if read.continuation != nil { events |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue }
         if write.continuation != nil { events |= EPOLLOUT.rawValue }
-        loop.rearm(self, events: events)
+        loop.rearm(self, events: events, once: true)
+    }
+
+    /// Asks the kernel for what is waited for, unless it reports it already.
+    private func armLevel() {
+        var wanted = armed
+        if read.continuation != nil {
+            wanted |= EPOLLIN.rawValue | EPOLLRDHUP.rawValue
+            hasUnclaimedInput = false
+        }
+        if write.continuation != nil { wanted |= EPOLLOUT.rawValue } else { wanted &= ~EPOLLOUT.rawValue }
+        if wanted == armed { return }
+        armed = wanted
+        loop.rearm(self, events: wanted, once: false)
+    }
+
+    /// A report in level mode: what nobody waited for is noted, and not reported again before the next wait.
+    private func deliverLevel(_ events: UInt32, broken: Bool) {
+        let isReadable = broken || events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0
+        let isClaimed = read.continuation != nil
+        if isReadable { becomeReady(.read) }
+        if broken || events & EPOLLOUT.rawValue != 0 { becomeReady(.write) }
+        if cancelled { return }
+        if isReadable && !isClaimed { hasUnclaimedInput = true }
+        var wanted = armed
+        if write.continuation == nil { wanted &= ~EPOLLOUT.rawValue }
+        if broken || hasUnclaimedInput { wanted &= EPOLLOUT.rawValue }
+        if wanted == armed && !broken { return }
+        armed = wanted
+        // Without ONESHOT a hang-up would be reported in every turn, whatever is asked for.
+        loop.rearm(self, events: wanted, once: wanted == 0)
     }
 
     /// The kernel's report, on the loop's thread.
     func deliver(_ events: UInt32) {
         let broken = events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
+        if mode == .level { return deliverLevel(events, broken: broken) }
         if broken || events & (EPOLLIN.rawValue | EPOLLRDHUP.rawValue) != 0 { becomeReady(.read) }
         if broken || events & EPOLLOUT.rawValue != 0 { becomeReady(.write) }
         if mode == .oneShot {

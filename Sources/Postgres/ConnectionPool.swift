@@ -27,6 +27,8 @@ package final class ConnectionPool {
         package var maximumBackoff: Duration
         /// SQL run on each new connection (one script), e.g. `SET ROLE …`.
         package var setup: String?
+        /// Called with each new connection before anybody has it, after ``setup``: to look at it, and at what it may do.
+        package var inspect: (@Sendable (PostgresConnection) async throws(PostgresError) -> Void)?
         /// SQL that makes the session as new for the next user (one script), run after each use.
         package var reset: String?
 
@@ -34,7 +36,8 @@ package final class ConnectionPool {
             maximumConnections: Int, maximumWaiters: Int = 1000, checkoutTimeout: Duration = .seconds(5),
             idleTimeout: Duration = .seconds(60), maximumAge: Duration = .seconds(3600),
             initialBackoff: Duration = .milliseconds(100), maximumBackoff: Duration = .seconds(5),
-            setup: String? = nil, reset: String? = nil
+            setup: String? = nil, reset: String? = nil,
+            inspect: (@Sendable (PostgresConnection) async throws(PostgresError) -> Void)? = nil
         ) {
             precondition(maximumConnections > 0 && maximumWaiters >= 0, "a pool needs room for a connection")
             self.maximumConnections = maximumConnections
@@ -46,6 +49,7 @@ package final class ConnectionPool {
             self.maximumBackoff = maximumBackoff
             self.setup = setup
             self.reset = reset
+            self.inspect = inspect
         }
 
         /// Everything, prepared statements included.
@@ -194,9 +198,9 @@ package final class ConnectionPool {
 
     private func makeConnection(_ deadline: MonotonicTime) async throws(PostgresError) -> PostgresConnection {
         let connection = try await PostgresConnection.connect(connectionSettings, on: loop, deadline: deadline)
-        guard let setup = settings.setup else { return connection }
         do {
-            try await connection.script(setup, deadline: deadline)
+            if let setup = settings.setup { try await connection.script(setup, deadline: deadline) }
+            if let inspect = settings.inspect { try await inspect(connection) }
             return connection
         } catch {
             connection.close()

@@ -58,7 +58,8 @@ extension PostgresConnection {
         let handle = try liveHandle()
         if send(handle) == 0 {
             let error = PostgresError(connection: handle)
-            if PQstatus(handle) == CONNECTION_BAD { throw lose(error) }
+            // Half a pipeline cannot be taken back.
+            if PQstatus(handle) == CONNECTION_BAD || isPipelined { throw lose(error) }
             end()
             throw PostgresError(.usage, error.message)
         }
@@ -177,13 +178,38 @@ extension PostgresConnection {
         if let failure { throw failure }
     }
 
-    /// Gets out of a COPY that the caller did not ask for: refuses to send, or reads the data away.
+    /// Gets out of a COPY that the caller did not ask for, if the result began one: refuses to send, or reads the data
+    /// away.
     private func leaveCopy(_ status: ExecStatusType, _ operation: Operation) async throws(PostgresError) {
-        if status == PGRES_COPY_IN {
+        switch status {
+        case PGRES_COPY_IN:
             _ = PQputCopyEnd(try liveHandle(), "COPY was not expected")
-            return try await flush(operation)
+            try await flush(operation)
+        case PGRES_COPY_OUT, PGRES_COPY_BOTH: while try await nextCopyChunk(operation, { _ in }) {}
+        default: return
         }
-        while try await nextCopyChunk(operation, { _ in }) {}
+    }
+
+    /// Reads to the end of a pipeline and leaves pipeline mode (PostgreSQL 15 docs, 34.5); returns the first error
+    /// among the results. Does not end the operation.
+    func readToSync(_ operation: Operation) async throws(PostgresError) -> PostgresError? {
+        var failure: PostgresError?
+        while true {
+            guard let result = try await nextResult(operation) else {
+                // Between two statements; or for ever, if the connection is gone.
+                if PQstatus(try liveHandle()) == CONNECTION_BAD { throw lose(failure) }
+                continue
+            }
+            if result.status == PGRES_PIPELINE_SYNC { break }
+            // What follows an error in a pipeline is skipped, and says so.
+            if result.isError && result.status != PGRES_PIPELINE_ABORTED {
+                failure = failure ?? PostgresError(result: result.pointer)
+            }
+            try await leaveCopy(result.status, operation)
+        }
+        if PQexitPipelineMode(try liveHandle()) == 0 { throw lose() }
+        isPipelined = false
+        return failure
     }
 
     /// The connection broke while sending: reads what the server said before, for at most a moment.
@@ -224,11 +250,10 @@ extension PostgresConnection {
         activity = .statement
         _ = cancellation.request()
         try await flush(operation)
-        while let result = try await nextResult(operation) {
-            switch result.status {
-            case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH: try await leaveCopy(result.status, operation)
-            default: continue
-            }
+        if isPipelined {
+            _ = try await readToSync(operation)
+        } else {
+            while let result = try await nextResult(operation) { try await leaveCopy(result.status, operation) }
         }
         let settled = await cancellation.settled(on: loop, until: operation.deadline)
         if !settled { throw lose(PostgresError(.timeout, "a cancel request did not come back")) }

@@ -43,6 +43,14 @@ package final class PostgresConnection {
     /// When the connection was made.
     package let createdAt = MonotonicTime.now()
 
+    /// Whether a query can leave something in this session that outlives its transaction; true until a pool's
+    /// `inspect` has found otherwise.
+    package var keepsTraces = true
+
+    /// Set by whoever uses the connection if what he ran has left nothing in the session once it is rolled back: a pool
+    /// then saves its reset. Forgotten when the connection changes hands.
+    package var isUntouched = false
+
     /// Called on the loop for each NOTICE and WARNING of the server.
     package var onNotice: ((PostgresNotice) -> Void)?
 
@@ -50,8 +58,11 @@ package final class PostgresConnection {
     package private(set) var closeReason: PostgresError?
 
     var activity = Activity.idle
+    /// Whether libpq is in pipeline mode: several statements are on their way at once.
+    var isPipelined = false
     var parameters = ParameterBuffer()
     var prepared = PreparedStatements()
+    var repeated = RepeatedQueries()
     var notifications = NotificationQueue()
     let cancellation = Cancellation()
 
@@ -132,6 +143,9 @@ package final class PostgresConnection {
         PQfinish(handle)
     }
 
+    /// Whether the loop would have told us, had anything come on the idle connection.
+    var isQuiet: Bool { registration?.isQuiet == true }
+
     /// The libpq handle, which every use after an `await` must ask for again.
     func liveHandle() throws(PostgresError) -> OpaquePointer {
         if let handle { return handle }
@@ -144,7 +158,7 @@ package final class PostgresConnection {
         let handle = try liveHandle()
         if let registration { return registration }
         do {
-            let made = try loop.register(PQsocket(handle), mode: .oneShot)
+            let made = try loop.register(PQsocket(handle), mode: .level)
             registration = made
             return made
         } catch {

@@ -11,6 +11,7 @@ extension PostgresConnection {
     /// or the reason why it hung up). Sends nothing, so it cannot see a server that vanished without a word.
     package func isAlive() -> Bool {
         guard activity == .idle, let handle = try? liveHandle() else { return isOpen }
+        if isQuiet { return true }
         // Each round takes in what is there; the end of the stream shows in the round after the last bytes.
         while isReadable(handle) {
             if PQconsumeInput(handle) == 0 {
@@ -49,8 +50,8 @@ extension PostgresConnection {
         onNotice = nil
     }
 
-    /// Brings the session back to idle, whatever the user left it in, and sends the reset on its way. False, or a
-    /// closed connection, if that fails.
+    /// Brings the session back to idle, whatever the user left it in, and sends the reset, if there is one, on its way.
+    /// False, or a closed connection, if that fails.
     func becomeReusable(reset: String?) async -> Bool {
         guard isOpen else { return false }
         let limit = MonotonicTime.now() + settings.drainTimeout
@@ -61,7 +62,8 @@ extension PostgresConnection {
         } catch {
             return false
         }
-        guard let reset else { return isOpen }
+        defer { isUntouched = false }
+        guard let reset, !isUntouched else { return isOpen }
         return sendAhead(reset)
     }
 }

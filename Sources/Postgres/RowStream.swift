@@ -121,7 +121,12 @@ package final class RowStream {
             }
         }
         do {
-            try await connection.collectResults(operation) { _ in }
+            if connection.isPipelined {
+                let later = try await connection.readToSync(operation)
+                try connection.finish(failure ?? later)
+            } else {
+                try await connection.collectResults(operation) { _ in }
+            }
         } catch {
             throw failure ?? error
         }
@@ -188,7 +193,7 @@ extension PostgresConnection {
 
     /// Switches to single-row mode, which must happen right after the statement is sent, and waits for the first
     /// result.
-    private func openStream(_ operation: Operation) async throws(PostgresError) -> RowStream {
+    func openStream(_ operation: Operation) async throws(PostgresError) -> RowStream {
         activity = .streaming
         if PQsetSingleRowMode(try liveHandle()) == 0 {
             throw lose(PostgresError(.usage, "libpq refused single-row mode"))

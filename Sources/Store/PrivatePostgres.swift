@@ -16,7 +16,8 @@ package final class PrivatePostgres: Sendable {
     /// The folder of the Unix socket.
     package let socketDirectory: String
 
-    private let binaries: String
+    /// The folder of PostgreSQL's programs.
+    package let binaries: String
     private let user: ServerUser
     private let passwords: Passwords
     private let logger: Logger
@@ -118,43 +119,17 @@ package final class PrivatePostgres: Sendable {
             // A statement that fails is logged, and these hold passwords.
             "SET log_min_error_statement = panic",
             role("tapedeck_writer", passwords.writer), role("tapedeck_reader", passwords.reader),
-            "ALTER ROLE tapedeck_reader SET default_transaction_read_only = on",
-            "ALTER ROLE tapedeck_reader SET idle_in_transaction_session_timeout = '10min'",
-            // The texts of users' mistakes belong to them and not into our log, which they could fill.
-            "ALTER ROLE tapedeck_reader SET log_min_messages = fatal",
-            "ALTER ROLE tapedeck_reader SET log_min_error_statement = panic",
-            // Only a superuser can change it, so a query cannot: what one query may write to temporary files.
-            "ALTER ROLE tapedeck_reader SET temp_file_limit = '1GB'",
         ]
     }
-
-    /// SQL that takes from everybody what touches other sessions, settings, locks or large objects; run as the admin in
-    /// the database itself, where functions have their rights.
-    package static let hardening = """
-        DO $$
-        DECLARE f regprocedure;
-        BEGIN
-            FOR f IN
-                SELECT p.oid::regprocedure FROM pg_proc p
-                WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.prokind = 'f'
-                    AND (p.proname ~ '^(lo_|pg_advisory_|pg_try_advisory_)'
-                        OR p.proname IN ('lowrite', 'loread', 'pg_cancel_backend', 'pg_terminate_backend', 'pg_notify',
-                            'set_config'))
-            LOOP
-                EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
-                EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO tapedeck_writer', f);
-            END LOOP;
-            -- A DO block could set what set_config may not.
-            REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC;
-            GRANT USAGE ON LANGUAGE plpgsql TO tapedeck_writer;
-        END $$
-        """
 
     private func role(_ name: String, _ password: String) -> String {
         """
         DO $$ BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '\(name)') THEN
                 CREATE ROLE \(name) LOGIN PASSWORD '\(password)';
+            ELSE
+                -- Every role may change its own password; ours are in the folder.
+                ALTER ROLE \(name) PASSWORD '\(password)';
             END IF;
         END $$
         """
@@ -212,6 +187,7 @@ package final class PrivatePostgres: Sendable {
                 let child = try ChildProcess(
                     user.command([binaries + "/postgres"] + serverArguments), environment: Self.environment,
                     output: directory + "/postgres.log")
+                child.limitMemory(Self.memoryLimit)
                 let stopped = state.withLock { state in
                     state.child = child
                     return state.stopping
@@ -242,6 +218,10 @@ package final class PrivatePostgres: Sendable {
 
     /// Notes that the server has answered on its port.
     func noteAnswer() { state.withLock { $0.hasAnswered = true } }
+
+    /// What one process of the server may have of its own (shared buffers do not count): a query that wants more is
+    /// told "out of memory", and the machine stays as it is.
+    private static let memoryLimit = 1024 * 1024 * 1024
 
     private var serverArguments: [String] {
         var arguments = ["-D", directory + "/data", "-p", "\(port)", "-k", socketDirectory, "-h", "127.0.0.1"]

@@ -34,16 +34,34 @@ final class Gate {
         // deadline of the request.
         let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
         reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
-        func pool(_ connections: Int, reset: String?) -> ConnectionPool {
-            // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made.
-            ConnectionPool(
-                reader, on: loop,
-                settings: .init(
-                    maximumConnections: connections, maximumWaiters: connections,
-                    checkoutTimeout: configuration.connectTimeout, reset: reset))
+        // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made.
+        func settings(_ connections: Int) -> ConnectionPool.Settings {
+            .init(
+                maximumConnections: connections, maximumWaiters: connections,
+                checkoutTimeout: configuration.connectTimeout)
         }
-        sqlPool = pool(configuration.sqlConnectionsPerLoop, reset: ConnectionPool.Settings.resetAll)
-        restPool = pool(configuration.restConnectionsPerLoop, reset: nil)
+        restPool = ConnectionPool(reader, on: loop, settings: settings(configuration.restConnectionsPerLoop))
+        var sqlSettings = settings(configuration.sqlConnectionsPerLoop)
+        sqlSettings.reset = ConnectionPool.Settings.resetAll
+        sqlSettings.inspect = Self.inspect
+        // Plans over many partitions are large, and these are plans of anybody's.
+        reader.preparedStatementLimit = 16
+        sqlPool = ConnectionPool(reader, on: loop, settings: sqlSettings)
+    }
+
+    /// Finds out whether a query can leave something in a session that its transaction's end does not undo: locks of the
+    /// session, the seed of `random()`, connections of `dblink`; or can read what others have prepared. Where it cannot, a session need not be discarded after
+    /// each query, and repeated queries stay prepared.
+    private static let inspect: @Sendable (PostgresConnection) async throws(PostgresError) -> Void = {
+        connection throws(PostgresError) in
+        let found = try await connection.query(
+            """
+            SELECT FROM pg_proc WHERE proname IN ('pg_advisory_lock', 'pg_advisory_lock_shared',
+                'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'setseed', 'pg_prepared_statement',
+                'dblink_connect', 'dblink_connect_u')
+                AND has_function_privilege(oid, 'EXECUTE')
+            """)
+        connection.keepsTraces = !found.isEmpty
     }
 
     /// Closes the connections.

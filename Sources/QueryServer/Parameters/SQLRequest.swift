@@ -8,6 +8,7 @@ import Postgres
 /// A query of a user, checked as far as can be without PostgreSQL.
 struct SQLRequest {
     var sql: String
+    let kind: StatementKind
     var parameters: [Parameter] = []
     var format: ReplyFormat
     /// Rows at most; nil for all.
@@ -41,6 +42,8 @@ struct SQLRequest {
     init(_ fields: SQLFields, accept: [String], _ configuration: QueryServer.Configuration) throws(QueryError) {
         guard let query = fields.query, !query.utf8.allSatisfy({ $0 <= 0x20 }) else { throw Self.emptyQuery }
         sql = query
+        kind = StatementKind(query)
+        if case .session(let word) = kind { throw Self.unsupportedStatement(word) }
         parameters = fields.parameters.map(Parameter.init)
         if let name = fields.format {
             guard let format = ReplyFormat(rawValue: name) else {
@@ -66,6 +69,14 @@ struct SQLRequest {
         case "string"?: bigintAsString = true
         case let other?: throw ParameterReader.invalid("bigint", other, allowed: "one of number, string")
         }
+    }
+
+    private static func unsupportedStatement(_ word: String) -> QueryError {
+        QueryError(
+            400, "unsupported_statement", "\(word) is not supported",
+            details: "Session and transaction end with the request.",
+            hint: "Send one query: SELECT, WITH, VALUES, TABLE, SHOW or EXPLAIN."
+                + (word == "COPY" ? " format=csv gives CSV." : ""))
     }
 
     /// What a body is by its Content-Type; without one it is the query.

@@ -15,9 +15,8 @@ struct SQLQuery {
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
         let body = RowBody(response, contentType: query.format.contentType, query: lease.query)
         try await lease.run(response) { connection in
-            try await connection.begin(.readOnly, deadline: lease.deadline)
-            try lease.checkGoing()
-            let rows = try await connection.stream(query.sql, query.parameters, deadline: lease.deadline)
+            connection.isUntouched = query.kind == .rows && !connection.keepsTraces
+            let rows = try await connection.streamReadOnly(query.sql, query.parameters, deadline: lease.deadline)
             if rows.columns.isEmpty {
                 // Nothing but blanks and comments: PostgreSQL takes it for a statement that does nothing.
                 if try await rows.next() == nil && rows.commandTag.isEmpty { throw SQLRequest.emptyQuery }

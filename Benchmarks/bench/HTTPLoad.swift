@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import CLinux
+import EventLoop
+import Glibc
+
+/// Keep-alive HTTP clients on one thread: each sends its request, waits for the whole reply, and sends it again. As
+/// cheap as `pgbench` is for PostgreSQL, so that what is measured is the server.
+struct HTTPLoad {
+    let port: UInt16
+    /// The whole request, head and body.
+    let request: [UInt8]
+    let connections: Int
+
+    struct Result {
+        /// Times of the replies with status 200, in microseconds, sorted.
+        var latencies: [UInt32] = []
+        /// Replies of another status.
+        var refused = 0
+        var seconds = 0.0
+
+        var perSecond: Double { Double(latencies.count) / seconds }
+
+        /// The latency below which the part `share` of the replies was, in milliseconds.
+        func percentile(_ share: Double) -> Double {
+            if latencies.isEmpty { return .nan }
+            return Double(latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]) / 1000
+        }
+    }
+
+    init(port: UInt16, get target: String, connections: Int) {
+        self.init(port: port, "GET \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", connections: connections)
+    }
+
+    init(port: UInt16, _ request: String, connections: Int) {
+        self.port = port
+        self.request = Array(request.utf8)
+        self.connections = connections
+    }
+
+    private struct Connection {
+        let descriptor: CInt
+        var received: [UInt8] = []
+        var sent = MonotonicTime.now()
+    }
+
+    /// Runs for `seconds`; replies under way at the end do not count.
+    func run(seconds: Double) throws -> Result {
+        let epoll = epoll_create1(0)
+        if epoll < 0 { throw SystemError(call: "epoll_create1") }
+        defer { close(epoll) }
+        var open = try (0..<connections).map { _ in Connection(descriptor: try connectLoopback(port)) }
+        defer { for connection in open { close(connection.descriptor) } }
+        for index in open.indices {
+            var event = epoll_event()
+            event.events = EPOLLIN.rawValue
+            event.data.u64 = UInt64(index)
+            epoll_ctl(epoll, EPOLL_CTL_ADD, open[index].descriptor, &event)
+        }
+        var result = Result()
+        let start = MonotonicTime.now()
+        let end = start + .microseconds(Int64(seconds * 1_000_000))
+        for index in open.indices { try send(&open[index]) }
+        var events = [epoll_event](repeating: epoll_event(), count: 256)
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while MonotonicTime.now() < end {
+            let count = epoll_wait(epoll, &events, 256, 100)
+            for event in events[..<Int(max(0, count))] {
+                let index = Int(event.data.u64)
+                let length = recv(open[index].descriptor, &chunk, chunk.count, 0)
+                if length <= 0 { throw SystemError(call: "recv (the server closed the connection)") }
+                open[index].received.append(contentsOf: chunk[..<length])
+                guard let status = replyStatus(open[index].received) else { continue }
+                let took = MonotonicTime.now() - open[index].sent
+                if status == 200 {
+                    result.latencies.append(UInt32(clamping: took.inNanoseconds / 1000))
+                } else {
+                    result.refused += 1
+                }
+                open[index].received.removeAll(keepingCapacity: true)
+                try send(&open[index])
+            }
+        }
+        result.seconds = Double((MonotonicTime.now() - start).inNanoseconds) / 1e9
+        result.latencies.sort()
+        return result
+    }
+
+    private func send(_ connection: inout Connection) throws {
+        connection.sent = .now()
+        if Glibc.send(connection.descriptor, request, request.count, CInt(MSG_NOSIGNAL)) != request.count {
+            throw SystemError(call: "send")
+        }
+    }
+
+    /// The status of a reply that is there whole, with Content-Length or in chunks; nil if more must come.
+    private func replyStatus(_ bytes: [UInt8]) -> Int? {
+        guard bytes.count > 12, let head = headEnd(bytes) else { return nil }
+        let status = Int(String(decoding: bytes[9..<12], as: UTF8.self)) ?? 0
+        let fields = String(decoding: bytes[..<head], as: UTF8.self)
+        if let field = fields.firstRange(of: "Content-Length: ") {
+            let length = Int(fields[field.upperBound...].prefix { $0.isNumber }) ?? 0
+            return bytes.count >= head + length ? status : nil
+        }
+        return bytes.suffix(5).elementsEqual("0\r\n\r\n".utf8) ? status : nil
+    }
+
+    private func headEnd(_ bytes: [UInt8]) -> Int? {
+        var index = 3
+        while index < bytes.count {
+            if bytes[index] == 10 && bytes[index - 2] == 10 && bytes[index - 1] == 13 { return index + 1 }
+            index += 1
+        }
+        return nil
+    }
+}
+
+/// A blocking TCP connection to a port of 127.0.0.1.
+func connectLoopback(_ port: UInt16) throws -> CInt {
+    let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
+    if descriptor < 0 { throw SystemError(call: "socket") }
+    var target = sockaddr_in()
+    target.sin_family = sa_family_t(AF_INET)
+    target.sin_port = port.bigEndian
+    target.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let connected = withUnsafePointer(to: &target) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+    if connected != 0 {
+        close(descriptor)
+        throw SystemError(call: "connect")
+    }
+    var on: CInt = 1
+    setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<CInt>.size))
+    return descriptor
+}

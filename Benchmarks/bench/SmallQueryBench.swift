@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import EventLoop
+import Glibc
+import Postgres
+
+/// The latest price of one symbol over HTTP, by SQL and by REST, beside `pgbench` with the same statement, prepared,
+/// over as many connections.
+struct SmallQueryBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "small", abstract: "Small queries over HTTP, beside pgbench on the same statement.")
+
+    @Option(help: "Connections of the clients, and of the server to PostgreSQL.") var connections = 16
+    @Option(help: "Seconds of each measurement.") var seconds = 4.0
+    @Option(help: "Runs of each.") var runs = 3
+
+    private static let statement = """
+        select symbol, ts, price, size, trade_id, source, price - previous_price as change, \
+        (price - previous_price) / nullif(previous_price, 0) * 100 as change_pct from market.latest where symbol =
+        """
+
+    func run() async throws {
+        let store = try await BenchStore()
+        defer { store.close() }
+        try await store.fillLatest()
+        let loops = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))
+        let server = try ServedProcess(
+            readerURL: store.readerURL,
+            arguments: ["--loops", "\(loops)", "--pool-size", "\(max(1, connections / loops))"])
+        defer { server.stop() }
+        let sql = percentEncoded("\(Self.statement) $1")
+        let symbol = percentEncoded("[\"S1\"]")
+        let loads = [
+            ("/api/v1/latest", "/api/v1/latest?symbol=S1"),
+            ("/api/v1/sql, parameter", "/api/v1/sql?query=\(sql)&params=\(symbol)"),
+            ("/api/v1/sql, literal", "/api/v1/sql?query=\(percentEncoded("\(Self.statement) 'S1'"))"),
+        ].map { ($0.0, HTTPLoad(port: server.port, get: $0.1, connections: connections)) }
+        for (_, load) in loads { _ = try load.run(seconds: 0.5) }
+
+        print("the latest price of one symbol, \(connections) connections; requests/s")
+        var ratios = loads.map { _ in [Double]() }
+        for run in 1...runs {
+            let reference = try pgbench(store)
+            print("run \(run)  pgbench -M prepared  \(column(reference, 7))")
+            for (index, load) in loads.enumerated() {
+                let result = try load.1.run(seconds: seconds)
+                if result.refused > 0 { print("  \(result.refused) replies were not 200") }
+                ratios[index].append(result.perSecond / reference)
+                print(
+                    "       \(load.0.padded(24))\(column(result.perSecond, 7))   ratio "
+                        + "\(twoDigits(result.perSecond / reference))   p50 \(twoDigits(result.percentile(0.5))) ms"
+                        + "  p99 \(twoDigits(result.percentile(0.99))) ms")
+            }
+        }
+        for (index, load) in loads.enumerated() {
+            print("median ratio \(twoDigits(median(ratios[index])))  \(load.0)  (goal 0.70)")
+        }
+    }
+
+    private func pgbench(_ store: BenchStore) throws -> Double {
+        let script = store.folder + "/latest.pgbench"
+        let text = "\(Self.statement) :sym;\n"
+        guard let file = fopen(script, "w") else { throw SystemError(call: "fopen(\(script))") }
+        fputs(text, file)
+        fclose(file)
+        let said = try output(
+            of: store.program("pgbench"),
+            [
+                "-n", "-M", "prepared", "-c", "\(connections)", "-j", "2", "-T", "\(Int(max(1, seconds)))",
+                "-D", "sym=S1", "-f", script,
+            ], environment: store.readerEnvironment)
+        guard let line = said.split(separator: "\n").first(where: { $0.hasPrefix("tps = ") }),
+            let tps = Double(line.dropFirst(6).prefix { $0 != " " })
+        else { throw SystemError(code: EIO, call: "pgbench: \(said)") }
+        return tps
+    }
+}
+
+/// Percent-encoded for a query string.
+func percentEncoded(_ text: String) -> String {
+    var encoded = ""
+    for byte in text.utf8 {
+        let isPlain =
+            (0x30...0x39).contains(byte) || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+        if isPlain {
+            encoded.unicodeScalars.append(Unicode.Scalar(byte))
+        } else {
+            let hex = String(byte, radix: 16, uppercase: true)
+            encoded += "%" + (hex.utf8.count == 1 ? "0" + hex : hex)
+        }
+    }
+    return encoded
+}
+
+extension String {
+    /// Filled with blanks to `width` characters.
+    func padded(_ width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
+}
