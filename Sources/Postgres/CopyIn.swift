@@ -134,7 +134,7 @@ extension PostgresConnection {
         let failure =
             first.isError ? PostgresError(result: first.pointer) : PostgresError(.usage, "the statement is not \(form)")
         if first.status == PGRES_COPY_IN || first.status == PGRES_COPY_OUT {
-            try await cleanUp()
+            try await cleanUp(cancelling: first.status != PGRES_COPY_IN)
         } else {
             do {
                 try await collectResults(operation) { _ in }

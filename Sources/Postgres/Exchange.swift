@@ -244,11 +244,14 @@ extension PostgresConnection {
 
     /// Brings a connection in the middle of something back to idle: cancels what runs and reads the rest away, within
     /// ``ConnectionSettings/drainTimeout``. Throws, with the connection closed, if that fails.
-    func cleanUp() async throws(PostgresError) {
+    ///
+    /// - Parameter cancelling: false where the server waits for our COPY data, which ends without a cancel request: one
+    ///   that it meets before it has read the Sync behind the COPY would leave it with a Sync too many.
+    func cleanUp(cancelling: Bool = true) async throws(PostgresError) {
         let operation = Operation(
             deadline: .now() + settings.drainTimeout, heedsTaskCancellation: false, isCleanUp: true)
         activity = .statement
-        _ = cancellation.request()
+        if cancelling { _ = cancellation.request() }
         try await flush(operation)
         if isPipelined {
             _ = try await readToSync(operation)

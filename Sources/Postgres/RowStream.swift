@@ -114,7 +114,7 @@ package final class RowStream {
             let last = OwnedResult(pointer)
             switch last.status {
             case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
-                try await connection.cleanUp()
+                try await connection.cleanUp(cancelling: last.status != PGRES_COPY_IN)
                 throw PostgresError(.usage, "COPY needs copyIn or copyOut")
             default:
                 if last.isError { failure = PostgresError(result: last.pointer) } else { commandTag = last.commandTag }

@@ -23,12 +23,13 @@ extension PrivatePostgres {
             throw error
         }
         admin.close()
-        let inside = try await connect(ConnectionSettings(adminURL(database: "tapedeck")))
-        defer { inside.close() }
-        try await inside.query(Self.hardening)
         let writer = try await connect(ConnectionSettings(localWriterURL, applicationName: "tapedeck migrate"))
         defer { writer.close() }
         try await Migrator.migrate(writer)
+        // After the migrations, whose search path it continues.
+        let inside = try await connect(ConnectionSettings(adminURL(database: "tapedeck")))
+        defer { inside.close() }
+        try await inside.query(Hardening.superuserScript)
     }
 
     private func connectWhenReady(

@@ -18,6 +18,7 @@ package enum Migrator {
         try await connection.query("SELECT pg_advisory_lock(\(lock))", deadline: .now() + .seconds(300))
         do {
             let applied = try await applyMissing(connection)
+            try await connection.query(Hardening.ownerScript)
             try await connection.query("SELECT pg_advisory_unlock(\(lock))")
             return applied
         } catch {

@@ -17,6 +17,7 @@ struct Tapedeck: AsyncParsableCommand {
         version: version,
         subcommands: [
             UpCommand.self, LoadCommand.self, IngestCommand.self, ProcessCommand.self, ServeCommand.self,
-            MigrateCommand.self, TopicsCommand.self, QueryCommand.self, StatusCommand.self, SettingsCommand.self,
+            MigrateCommand.self, TopicsCommand.self, QueryCommand.self, StatusCommand.self, DoctorCommand.self,
+            SettingsCommand.self,
         ])
 }
