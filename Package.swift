@@ -99,7 +99,8 @@ let package = Package(
         .target(
             name: "QueryServer",
             dependencies: [
-                "Market", "Metrics", "HTTP", "EventLoop", "Postgres", .product(name: "Logging", package: "swift-log"),
+                "Market", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         // The `tapedeck` command: settings, wiring, subcommands; no logic.
@@ -166,7 +167,7 @@ let package = Package(
         .testTarget(
             name: "QueryServerTests",
             dependencies: [
-                "QueryServer", "HTTP", "Postgres", "Market", "EventLoop", "CLinux", "TestSupport",
+                "QueryServer", "TrinoSQL", "HTTP", "Postgres", "Market", "EventLoop", "CLinux", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(

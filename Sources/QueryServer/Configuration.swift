@@ -61,6 +61,11 @@ extension QueryServer {
         /// Symbols in one request.
         package var symbolLimit = 1000
 
+        /// What the queries of Presto and Trino clients may hold, and for how long.
+        package var trino = TrinoLimits()
+        /// The name of the database, which is the catalog that Presto and Trino clients see.
+        var database: String { reader.database ?? "tapedeck" }
+
         package init(listen: SocketAddress, reader: ConnectionSettings, version: String) {
             http = HTTP.Configuration(address: listen)
             self.reader = reader

@@ -17,6 +17,7 @@ package final class QueryServer: Sendable {
         var server: Server?
         var running: Task<Void, Never>?
         var handlers: [QueryHandler] = []
+        var trinoQueries: TrinoQueries?
     }
 
     private let configuration: Configuration
@@ -43,11 +44,14 @@ package final class QueryServer: Sendable {
             lane == .lookups ? configuration.lookups : configuration.queries
         }
         let queries = RunningQueries()
+        let trinoQueries = TrinoQueries(configuration.trino)
         var handlers: [QueryHandler] = []
         let observer = ServerObservers(all: [RequestLog(logger: logger), RequestMetrics(configuration.metrics)])
         let server = try Server(configuration.http, loops: loops, observer: observer) { loop in
             let gate = Gate(configuration, admission: admission, running: queries, slot: handlers.count, on: loop)
-            let handler = QueryHandler(configuration, gate, logger: logger)
+            let trino = TrinoService(
+                configuration, trinoQueries, gate, logger: logger, isSweeper: handlers.isEmpty)
+            let handler = QueryHandler(configuration, gate, trino, logger: logger)
             handlers.append(handler)
             return handler
         }
@@ -56,7 +60,15 @@ package final class QueryServer: Sendable {
             precondition(state.server == nil, "a server is started once")
             state.server = server
             state.handlers = handlers
-            state.running = Task(executorPreference: loops[0]) { await server.run() }
+            state.trinoQueries = trinoQueries
+            state.running = Task(executorPreference: loops[0]) { [handlers] in
+                await withDiscardingTaskGroup { group in
+                    for handler in handlers {
+                        group.addTask(executorPreference: handler.loop) { await handler.trino.serve() }
+                    }
+                    await server.run()
+                }
+            }
         }
         return server.boundAddress
     }
@@ -70,6 +82,12 @@ package final class QueryServer: Sendable {
         }
         guard let server = stopping.server else { return }
         await server.shutdown(deadline: deadline)
+        stopping.trinoQueries?.close()
+        await withDiscardingTaskGroup { group in
+            for handler in stopping.handlers {
+                group.addTask(executorPreference: handler.loop) { handler.trino.stop() }
+            }
+        }
         await stopping.running?.value
         await withDiscardingTaskGroup { group in
             for handler in stopping.handlers {

@@ -64,6 +64,8 @@ struct QueryService: Sendable {
         configuration.lookups.runningPerClient = connections * loops
         configuration.queryTimeoutDefault = settings.duration(.queryTimeout)
         configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
+        configuration.trino.clientTimeout = settings.duration(.trinoClientTimeout)
+        configuration.trino.live = settings.integer(.trinoMaxQueries) ?? configuration.trino.live
         let tls = try TLSSettings.server(settings)
         configuration.http.tls = tls
         let server = QueryServer(configuration, logger: logger)

@@ -20,6 +20,14 @@ extension Setting {
     static let maxBodyBytes = Setting(
         name: "max-body-bytes", environment: "TAPEDECK_MAX_BODY_BYTES", kind: .integer(1024...67_108_864),
         default: "1048576", summary: "Most bytes of a request's body.")
+    static let trinoClientTimeout = Setting(
+        name: "trino-client-timeout", environment: "TAPEDECK_TRINO_CLIENT_TIMEOUT",
+        kind: .duration(.seconds(1)...(.seconds(86_400))), default: "30s",
+        summary: "A query of a Presto or Trino client that is not heard of for so long is cancelled.")
+    static let trinoMaxQueries = Setting(
+        name: "trino-max-queries", environment: "TAPEDECK_TRINO_MAX_QUERIES", kind: .integer(1...100_000),
+        default: "500",
+        summary: "Most queries of Presto and Trino clients that run, wait, or have rows to be fetched.")
     static let idleTimeout = Setting(
         name: "idle-timeout", environment: "TAPEDECK_IDLE_TIMEOUT",
         kind: .duration(.milliseconds(100)...(.seconds(86_400))),
@@ -59,7 +67,8 @@ extension Setting {
 
     /// The settings above.
     static let server = [
-        maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes, idleTimeout, headTimeout, transferTimeout,
+        maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
+        trinoClientTimeout, trinoMaxQueries, idleTimeout, headTimeout, transferTimeout,
         minTransferRate, drainTimeout, compression, allowedHosts, corsOrigins, trustedProxies, proxyProtocol,
     ]
 
@@ -87,6 +96,10 @@ struct ServerSettingFlags: ParsableArguments {
     var maxConnectionsPerAddress: String?
     @Option(name: .customLong(Setting.maxHeadBytes.name), help: Setting.maxHeadBytes.help) var maxHeadBytes: String?
     @Option(name: .customLong(Setting.maxBodyBytes.name), help: Setting.maxBodyBytes.help) var maxBodyBytes: String?
+    @Option(name: .customLong(Setting.trinoClientTimeout.name), help: Setting.trinoClientTimeout.help)
+    var trinoClientTimeout: String?
+    @Option(name: .customLong(Setting.trinoMaxQueries.name), help: Setting.trinoMaxQueries.help)
+    var trinoMaxQueries: String?
     @Option(name: .customLong(Setting.idleTimeout.name), help: Setting.idleTimeout.help) var idleTimeout: String?
     @Option(name: .customLong(Setting.headTimeout.name), help: Setting.headTimeout.help) var headTimeout: String?
     @Option(name: .customLong(Setting.transferTimeout.name), help: Setting.transferTimeout.help)
@@ -104,7 +117,8 @@ struct ServerSettingFlags: ParsableArguments {
     var given: [(Setting, String?)] {
         [
             (.maxConnections, maxConnections), (.maxConnectionsPerAddress, maxConnectionsPerAddress),
-            (.maxHeadBytes, maxHeadBytes), (.maxBodyBytes, maxBodyBytes), (.idleTimeout, idleTimeout),
+            (.maxHeadBytes, maxHeadBytes), (.maxBodyBytes, maxBodyBytes),
+            (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),
             (.drainTimeout, drainTimeout), (.compression, compression), (.allowedHosts, allowedHosts),
             (.corsOrigins, corsOrigins), (.trustedProxies, trustedProxies), (.proxyProtocol, proxyProtocol),

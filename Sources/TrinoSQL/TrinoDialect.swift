@@ -75,6 +75,11 @@ package struct TrinoDialect: Sendable {
         return try StatementParser.parse(try Lexer.tokens(of: source.bytes), source, self)
     }
 
+    /// How many places for arguments `sql` has.
+    package func parameterCount(_ sql: String) throws(TrinoSyntaxError) -> Int {
+        try Lexer.tokens(of: Array(sql.utf8)).count { $0.kind == .parameter }
+    }
+
     private static func substitute(
         _ arguments: [String], _ tokens: [Token], _ source: [UInt8]
     ) throws(TrinoSyntaxError) -> SourceMappedText {

@@ -22,6 +22,7 @@ package struct TrinoErrorCode: Sendable, Equatable {
 
     package static let genericUserError = Self("GENERIC_USER_ERROR", 0)
     package static let syntaxError = Self("SYNTAX_ERROR", 1)
+    package static let abandonedQuery = Self("ABANDONED_QUERY", 2)
     package static let userCanceled = Self("USER_CANCELED", 3)
     package static let permissionDenied = Self("PERMISSION_DENIED", 4)
     package static let notFound = Self("NOT_FOUND", 5)

@@ -89,6 +89,20 @@ final class TestServer: Sendable {
         )
     }
 
+    /// The number that a query of the writer returns.
+    func count(_ sql: String) throws -> Int {
+        let name = "\(directory)/count.\(UInt64.random(in: .min ... .max))"
+        defer { unlink(name) }
+        let escaped = sql.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+        try Self.shell(
+            "psql -X -q -At -v ON_ERROR_STOP=1 -h \(directory) -p 5432 -U postgres tapedeck -c '\(escaped)' >\(name)")
+        guard let file = fopen(name, "r") else { throw SystemError(call: "fopen") }
+        defer { fclose(file) }
+        var digits = [CChar](repeating: 0, count: 64)
+        guard fgets(&digits, CInt(digits.count), file) != nil else { throw Failure(description: "no row: \(sql)") }
+        return Int(atoi(digits))
+    }
+
     private static let tape = """
         select ops.ensure_trade_partitions(array['2024-01-01', '2024-01-02']::date[]);
         insert into market.trades (symbol, ts, source, trade_id, price, size, conditions)

@@ -80,6 +80,7 @@ struct SettingValueTests {
         ("query-timeout", "1d"), ("log-level", "trace"), ("log-level", "critical"),
         ("max-connections", "1"), ("max-connections", "1000000"), ("max-connections-per-address", "1"),
         ("max-head-bytes", "1024"), ("max-head-bytes", "1048576"), ("max-body-bytes", "67108864"),
+        ("trino-client-timeout", "1s"), ("trino-max-queries", "100000"),
         ("idle-timeout", "100ms"), ("head-timeout", "600s"), ("transfer-timeout", "1h"), ("min-transfer-rate", "1"),
         ("drain-timeout", "0s"), ("compression", "off"), ("allowed-hosts", "tape.example, [fd00::1],10.0.0.1"),
         ("cors-origins", "*"), ("cors-origins", "https://app.example,http://localhost:3000"),
@@ -198,6 +199,14 @@ struct SettingValueTests {
         (
             "max-body-bytes", "67108865",
             "TAPEDECK_MAX_BODY_BYTES (--max-body-bytes): '67108865' is out of range; allowed: 1024 to 67108864"
+        ),
+        (
+            "trino-client-timeout", "999ms",
+            "TAPEDECK_TRINO_CLIENT_TIMEOUT (--trino-client-timeout): '999ms' is out of range; allowed: 1s to 1d"
+        ),
+        (
+            "trino-max-queries", "0",
+            "TAPEDECK_TRINO_MAX_QUERIES (--trino-max-queries): '0' is out of range; allowed: 1 to 100000"
         ),
         (
             "idle-timeout", "99ms",

@@ -75,7 +75,7 @@ struct ImportTests {
         "Ingest": system.union(["Market", "Metrics", "Records", "EventLog", "CZlib", "Logging"]),
         "Processor": system.union(["Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging"]),
         "QueryServer": system.union([
-            "Market", "Metrics", "HTTP", "EventLoop", "Postgres", "FoundationEssentials", "Logging",
+            "Market", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres", "FoundationEssentials", "Logging",
         ]),
         "Tapedeck": system.union([
             "Market", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",

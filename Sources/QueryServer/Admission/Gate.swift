@@ -110,10 +110,15 @@ final class Gate {
         (sqlPool.statistics, restPool.statistics)
     }
 
-    /// Whether the database answers, asked beside everybody's places.
+    /// Whether the database answers.
     func ping(deadline: MonotonicTime) async throws {
-        try await restPool.withConnection(deadline: deadline) { connection in
+        try await beside(deadline: deadline) { connection in
             _ = try await connection.query("SELECT 1", deadline: deadline)
         }
+    }
+
+    /// Calls `body` with a connection beside everybody's places, for a short question of ours.
+    func beside<T>(deadline: MonotonicTime, _ body: (PostgresConnection) async throws -> T) async throws -> T {
+        try await restPool.withConnection(deadline: deadline, body)
     }
 }

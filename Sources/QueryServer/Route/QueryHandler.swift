@@ -10,18 +10,21 @@ import Postgres
 
 /// Answers the requests of one event loop, with the loop's own connections to PostgreSQL.
 final class QueryHandler: Handler, @unchecked Sendable {
-    // Rule for `@unchecked Sendable`: the gate is used on the loop's thread only, which its pools check themselves;
+    // Rule for `@unchecked Sendable`: the gate and what uses it are used on the loop's thread only, which the
+    // gate's pools check themselves;
     // everything else is immutable.
 
     let loop: EventLoop
     let configuration: QueryServer.Configuration
     let gate: Gate
+    let trino: TrinoService
     private let logger: Logger
 
-    init(_ configuration: QueryServer.Configuration, _ gate: Gate, logger: Logger) {
+    init(_ configuration: QueryServer.Configuration, _ gate: Gate, _ trino: TrinoService, logger: Logger) {
         loop = gate.loop
         self.configuration = configuration
         self.gate = gate
+        self.trino = trino
         self.logger = logger
     }
 
@@ -34,6 +37,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             if request.head.method == .options && request.head.rawPath.elementsEqual("*".utf8) {
                 return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, OPTIONS"])
             }
+            if let route = TrinoRoute(request.head) { return try await trino.handle(route, request, response) }
             let route = try Route(request.head)
             response.route = "\(route.path)"
             if request.head.method == .options {

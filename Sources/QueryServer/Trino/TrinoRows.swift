@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of PostgreSQL on their way into a query's mailbox.
+
+import EventLoop
+import Postgres
+
+/// Writes rows as Trino's JSON and hands them over in chunks: when enough are there, or when they have waited.
+///
+/// On the loop of the task that reads the rows, and of its timers.
+final class TrinoRows {
+    private let query: TrinoQuery
+    private let queries: TrinoQueries
+    private let loop: EventLoop
+    private let forms: [TrinoForm]
+    private var chunk: [UInt8] = []
+    private var count = 0
+    private var isTimed = false
+
+    /// Bytes that are worth handing over.
+    private static let chunkBytes = 256 * 1024
+    /// How long rows may wait for more, so that a slow query shows its rows as they come.
+    private static let patience = Duration.milliseconds(10)
+
+    init(_ query: TrinoQuery, _ queries: TrinoQueries, _ types: [TrinoType], on loop: EventLoop) {
+        self.query = query
+        self.queries = queries
+        self.loop = loop
+        let session = query.session
+        forms = types.map {
+            TrinoForm($0, parametricDatetime: session.parametricDatetime, isUTC: session.isUTC)
+        }
+    }
+
+    /// Reads `rows` to their end, no faster than the client fetches them, and finishes the query.
+    func send(_ rows: RowStream) async throws {
+        // Half of what may be ready, so that one half is made while the other is on its way.
+        var size = min(Self.chunkBytes, queries.readyBytes / 2)
+        while true {
+            var next = rows.nextBuffered()
+            if next == nil {
+                handOverSoon()
+                next = try await rows.next()
+            }
+            guard let row = next else { break }
+            append(row)
+            if chunk.count >= size {
+                let (bytes, rows) = takeChunk()
+                size = min(Self.chunkBytes, queries.readyBytes / 2)
+                try await query.put(bytes, rows: rows, limit: queries.readyBytes, on: loop)
+            }
+        }
+        let (bytes, count) = takeChunk()
+        try await query.finish(bytes, rows: count, limit: queries.readyBytes, on: loop)
+    }
+
+    @inline(__always)
+    private func append(_ row: some Cells) {
+        chunk.append(contentsOf: count == 0 ? Self.firstRow : Self.nextRow)
+        for index in 0..<forms.count {
+            if index > 0 { chunk.append(UInt8(ascii: ",")) }
+            chunk.appendTrino(row.cell(index), as: forms[index])
+        }
+        chunk.append(UInt8(ascii: "]"))
+        count += 1
+    }
+
+    private static let firstRow = Array("[".utf8)
+    private static let nextRow = Array(",[".utf8)
+
+    private func takeChunk() -> ([UInt8], Int) {
+        defer {
+            chunk = []
+            count = 0
+        }
+        return (chunk, count)
+    }
+
+    /// Before a wait for more rows: those that are here leave after a while even if none come.
+    private func handOverSoon() {
+        if isTimed || count == 0 { return }
+        isTimed = true
+        loop.schedule(at: .now() + Self.patience) { [self] in
+            isTimed = false
+            if count == 0 { return }
+            if query.putIfRoom(chunk, rows: count, limit: queries.readyBytes) {
+                _ = takeChunk()
+            } else if !query.isEnded {
+                handOverSoon()
+            }
+        }
+    }
+}
+
+extension [UInt8] {
+    /// Appends the `columns` of a result.
+    mutating func appendColumns(_ columns: [(name: String, type: TrinoType)], _ dialect: TrinoType.Dialect) {
+        appendText("[")
+        for (index, column) in columns.enumerated() {
+            if index > 0 { appendText(",") }
+            appendText("{\"name\":")
+            appendJSONString(column.name)
+            appendText(",\"type\":")
+            appendJSONString(column.type.text(dialect))
+            appendText(",\"typeSignature\":")
+            column.type.appendSignature(dialect, to: &self)
+            appendText("}")
+        }
+        appendText("]")
+    }
+}

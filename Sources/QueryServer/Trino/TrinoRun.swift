@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a statement of a Trino client does: the task between its POST and its mailbox.
+
+import EventLoop
+import Postgres
+import TrinoSQL
+
+/// Runs one query. On the loop that took its POST.
+struct TrinoRun {
+    let query: TrinoQuery
+    let queries: TrinoQueries
+    let gate: Gate
+    let types: TrinoTypeCatalog
+    /// The database, which is the catalog that clients see.
+    let database: String
+
+    private var session: TrinoSession { query.session }
+
+    /// Brings the query to its end, whatever that is.
+    func run() async {
+        do {
+            let statement = try dialect.parse(query.sql)
+            try enterTransaction(statement)
+            try await execute(statement)
+        } catch {
+            if let failure = failure(error) { query.fail(failure) }
+            if let transaction = session.transaction { queries.abortTransaction(transaction) }
+        }
+    }
+
+    private var dialect: TrinoDialect {
+        TrinoDialect(
+            catalog: database, sessionCatalog: session.catalog, schema: session.schema, user: session.user,
+            timeZone: session.effectiveTimeZone ?? "UTC")
+    }
+
+    // MARK: Statements
+
+    /// - Parameter isInner: whether it is what EXECUTE runs, which cannot be another EXECUTE.
+    private func execute(_ statement: TrinoStatement, isInner: Bool = false) async throws {
+        switch statement {
+        case .query(let postgres): try await send(postgres)
+        case .explain(let form, let postgres): try await explain(form, postgres)
+        case .refused(let error): throw error
+        case .execute, .executeImmediate, .prepare, .deallocate, .describeInput, .describeOutput:
+            if isInner { throw TrinoFailure(.notSupported, "Invalid statement type for prepared statement") }
+            try await executePrepared(statement)
+        case .setSession(let name, let value): try setSession(name, value)
+        case .resetSession(let name): finish("RESET SESSION", [("Clear-Session", name)])
+        case .showSession(let pattern): try await showSession(pattern)
+        case .use(let catalog, let schema): try await use(catalog, schema)
+        case .startTransaction, .commit, .rollback: try changeTransaction(statement)
+        case .killQuery(let id, let message): try kill(id, message)
+        }
+    }
+
+    private func finish(_ updateType: String, _ headers: [(name: String, value: String)] = []) {
+        query.finish(
+            .init(updateType: updateType, headers: headers.map { .init(name: $0.name, value: $0.value) }))
+    }
+
+    // MARK: Rows
+
+    /// Calls `body` with a connection inside a transaction that can only read, set as the session and the statement
+    /// ask.
+    private func withTransaction<T>(
+        _ settings: [PostgresQuery.Setting], _ body: (PostgresConnection) async throws -> T
+    ) async throws -> T {
+        try await gate.run(query.running, in: .queries, deadline: query.deadline) { connection in
+            query.begin()
+            try await connection.script(prologue(settings), deadline: query.deadline)
+            try query.running.checkGoing()
+            return try await body(connection)
+        }
+    }
+
+    private func prologue(_ settings: [PostgresQuery.Setting]) -> String {
+        var script = "BEGIN READ ONLY; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'"
+        for setting in settings {
+            // The search path is a list, whose names are quoted where they must be.
+            let value =
+                setting.name == "search_path" ? setting.value : PostgresConnection.quotedLiteral(setting.value)
+            script += "; SET LOCAL \(setting.name) = \(value)"
+        }
+        return script
+    }
+
+    private func send(_ postgres: PostgresQuery) async throws {
+        do throws(any Error) {
+            try await withTransaction(postgres.settings) { connection in
+                let rows = try await connection.stream(postgres.text, deadline: query.deadline)
+                let types = try await types.types(of: rows.columns, ask: askForTypes)
+                let names = postgres.columnNames(rows.columns.map(\.name))
+                describe(zip(names, types).map { ($0, $1) })
+                try await TrinoRows(query, queries, types, on: gate.loop).send(rows)
+            }
+        } catch let error as PostgresError {
+            throw failure(error, in: postgres)
+        }
+    }
+
+    private func describe(_ columns: [(name: String, type: TrinoType)]) {
+        var json: [UInt8] = []
+        json.appendColumns(columns, session.typeDialect)
+        query.describe(columns: json)
+    }
+
+    /// The query's own connection is in the middle of its rows.
+    private func askForTypes(_ types: [Int64]) async throws -> ResultSet {
+        try await gate.beside(deadline: query.deadline) { connection in
+            try await connection.query(
+                TrinoTypeCatalog.question, [.text("{" + types.map(String.init).joined(separator: ",") + "}")],
+                deadline: query.deadline)
+        }
+    }
+
+    /// Ends the query with rows of ours.
+    private func finish(_ columns: [(name: String, type: TrinoType)], _ rows: [[String?]]) async throws {
+        describe(columns)
+        var chunk: [UInt8] = []
+        for (index, row) in rows.enumerated() {
+            chunk.appendText(index == 0 ? "[" : ",[")
+            for (index, value) in row.enumerated() {
+                if index > 0 { chunk.appendText(",") }
+                switch (columns[index].type, value) {
+                case (.bigint, let value?), (.boolean, let value?): chunk.appendText(value)
+                default: chunk.appendJSONString(value)
+                }
+            }
+            chunk.appendText("]")
+        }
+        try await query.finish(chunk, rows: rows.count, limit: queries.readyBytes, on: gate.loop)
+    }
+
+    private func explain(_ form: ExplainForm, _ postgres: PostgresQuery) async throws {
+        do throws(any Error) {
+            let plan = try await withTransaction(postgres.settings) { connection in
+                try await connection.query(postgres.text, deadline: query.deadline).map { try $0.string(0) }
+            }
+            try await finish(
+                [(form.columnName, form.kind == .validate ? .boolean : .varchar(nil))],
+                [[form.value(plan, catalog: database)]])
+        } catch let error as PostgresError {
+            throw failure(error, in: postgres)
+        }
+    }
+
+    // MARK: Prepared statements
+
+    /// Bytes of an `Added-Prepare` header: the client sends it back with each request, whose head has a limit.
+    static let preparedBytes = 8 * 1024
+
+    private func executePrepared(_ statement: TrinoStatement) async throws {
+        switch statement {
+        case .execute(let name, let arguments):
+            try await execute(try dialect.parse(try prepared(name), arguments: arguments), isInner: true)
+        case .executeImmediate(let sql, let arguments):
+            try await execute(try dialect.parse(sql, arguments: arguments), isInner: true)
+        case .prepare(let name, let sql):
+            let text = PercentText.encode(name) + "=" + PercentText.encode(sql)
+            if text.utf8.count > Self.preparedBytes {
+                throw TrinoFailure(
+                    .queryTextTooLarge,
+                    "A prepared statement may have \(Self.preparedBytes) bytes with its name, percent-encoded; use EXECUTE IMMEDIATE"
+                )
+            }
+            finish("PREPARE", [("Added-Prepare", text)])
+        case .deallocate(let name):
+            _ = try prepared(name)
+            finish("DEALLOCATE", [("Deallocated-Prepare", PercentText.encode(name))])
+        case .describeInput(let name): try await describeInput(try prepared(name))
+        case .describeOutput(let name): try await describeOutput(try prepared(name))
+        default: throw TrinoFailure(.notSupported, "Invalid statement type for prepared statement")
+        }
+    }
+
+    private func prepared(_ name: String) throws(TrinoFailure) -> String {
+        if let sql = session.prepared[name] { return sql }
+        throw TrinoFailure(.notFound, "Prepared statement not found: \(name)")
+    }
+
+    private func describeInput(_ sql: String) async throws {
+        let count = try dialect.parameterCount(sql)
+        try await finish(
+            [("Position", .bigint), ("Type", .varchar(nil))], (0..<count).map { ["\($0)", "unknown"] })
+    }
+
+    private func describeOutput(_ sql: String) async throws {
+        let columns: [(name: String, type: TrinoType)] = [
+            ("Column Name", .varchar(nil)), ("Catalog", .varchar(nil)), ("Schema", .varchar(nil)),
+            ("Table", .varchar(nil)), ("Type", .varchar(nil)), ("Type Size", .bigint), ("Aliased", .boolean),
+        ]
+        let count = try dialect.parameterCount(sql)
+        guard case .query(let postgres) = try dialect.parse(sql, arguments: Array(repeating: "NULL", count: count))
+        else {
+            return try await finish(columns, [])
+        }
+        do throws(any Error) {
+            let rows = try await withTransaction(postgres.settings) { connection in
+                let described = try await connection.describe(
+                    Statement(name: "trino_describe", sql: postgres.text), deadline: query.deadline
+                ).columns
+                let types = try await types.types(of: described, ask: askForTypes)
+                let names = postgres.columnNames(described.map(\.name))
+                let tables = try await tables(described, connection)
+                return described.indices.map { index -> [String?] in
+                    let table = tables[described[index].tableOID]
+                    return [
+                        names[index], table == nil ? "" : database, table?.schema ?? "", table?.name ?? "",
+                        types[index].text(session.typeDialect), "\(types[index].size)",
+                        "\(table != nil && names[index] != described[index].name)",
+                    ]
+                }
+            }
+            try await finish(columns, rows)
+        } catch let error as PostgresError {
+            throw failure(error, in: postgres)
+        }
+    }
+
+    private func tables(_ columns: [ColumnDescription], _ connection: PostgresConnection) async throws
+        -> [UInt32: (schema: String, name: String)]
+    {
+        let numbers = Set(columns.map(\.tableOID)).filter { $0 != 0 }
+        if numbers.isEmpty { return [:] }
+        let rows = try await connection.query(
+            """
+            SELECT c.oid::bigint, n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::bigint[])
+            """, [.text("{" + numbers.map(String.init).joined(separator: ",") + "}")], deadline: query.deadline)
+        var tables: [UInt32: (schema: String, name: String)] = [:]
+        for row in rows {
+            tables[UInt32(truncatingIfNeeded: try row.int64(0))] = (try row.string(1), try row.string(2))
+        }
+        return tables
+    }
+
+    // MARK: Session
+
+    private func setSession(_ name: String, _ value: String) throws {
+        guard TrinoProperty.accepts(name, value) else {
+            throw TrinoFailure(.invalidSessionProperty, "Invalid value for session property '\(name)': \(value)")
+        }
+        finish("SET SESSION", [("Set-Session", "\(name)=\(PercentText.encode(value))")])
+    }
+
+    private func showSession(_ pattern: TrinoPattern?) async throws {
+        let columns: [(name: String, type: TrinoType)] = ["Name", "Value", "Default", "Type", "Description"].map {
+            ($0, .varchar(nil))
+        }
+        let rows = TrinoProperty.list(session, timeout: query.timeout).filter { pattern?.matches($0.name) ?? true }
+        try await finish(columns, rows.map { [$0.name, $0.value, $0.standard, "varchar", $0.description] })
+    }
+
+    private func use(_ catalog: String?, _ schema: String) async throws {
+        guard let catalog = catalog ?? session.catalog else {
+            throw TrinoFailure(.missingCatalogName, "Catalog must be specified when session catalog is not set")
+        }
+        guard catalog == database || catalog == "system" else {
+            throw TrinoFailure(.catalogNotFound, "Catalog '\(catalog)' does not exist")
+        }
+        if catalog == database && schema != "information_schema" {
+            let exists = try await withTransaction([]) { connection in
+                try await connection.query(
+                    "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1", [.text(schema)],
+                    deadline: query.deadline
+                ).first?.int64(0) == 1
+            }
+            if !exists { throw TrinoFailure(.schemaNotFound, "Schema does not exist: \(catalog).\(schema)") }
+        }
+        var headers = [("Set-Schema", schema)]
+        if catalog != session.catalog { headers.insert(("Set-Catalog", catalog), at: 0) }
+        finish("USE", headers)
+    }
+
+    // MARK: Transactions and other queries
+
+    private func enterTransaction(_ statement: TrinoStatement) throws {
+        guard let transaction = session.transaction else { return }
+        try queries.useTransaction(transaction, .now(), isEnd: statement == .commit || statement == .rollback)
+    }
+
+    private func changeTransaction(_ statement: TrinoStatement) throws {
+        if case .startTransaction = statement {
+            if session.transaction != nil { throw TrinoFailure(.notSupported, "Nested transactions not supported") }
+            finish("START TRANSACTION", [("Started-Transaction-Id", try queries.startTransaction(.now()))])
+            return
+        }
+        guard let transaction = session.transaction else {
+            throw TrinoFailure(.notInTransaction, "No transaction in progress")
+        }
+        queries.endTransaction(transaction)
+        finish(statement == .commit ? "COMMIT" : "ROLLBACK", [("Clear-Transaction-Id", "true")])
+    }
+
+    private func kill(_ id: String, _ message: String?) throws {
+        guard let target = queries.find(id) else {
+            throw TrinoFailure(.notFound, "Target query not found: \(id)")
+        }
+        if target.isEnded { throw TrinoFailure(.notSupported, "Target query is not running: \(id)") }
+        target.fail(.killed(message))
+        finish("CALL")
+    }
+
+    // MARK: Failures
+
+    /// The failure of a statement of PostgreSQL, with its place in what the user typed.
+    private func failure(_ error: PostgresError, in postgres: PostgresQuery) -> any Error {
+        guard error.kind == .server, let state = error.sqlState else { return error }
+        // A setting of ours was refused: the only one that the client chooses is its time zone.
+        if error.message.contains("parameter \"TimeZone\"") {
+            return TrinoFailure(
+                TrinoError(.invalidSessionProperty, "Invalid time zone '\(session.effectiveTimeZone ?? "")'"),
+                sqlState: state)
+        }
+        return TrinoFailure(
+            dialect.error(.init(sqlState: state, message: error.message, position: error.position), in: postgres),
+            sqlState: state)
+    }
+
+    /// What the client is told; nil if the query has ended already.
+    private func failure(_ error: any Error) -> TrinoFailure? {
+        switch error {
+        case let failure as TrinoFailure: return failure
+        case let error as TrinoError: return TrinoFailure(error)
+        case is CancellationError: return nil
+        case let error as QueryError:
+            if error.status == 409 { return TrinoFailure(.userCanceled, "Query was canceled") }
+            let isQueue = error.status == 429 || error.code == "overloaded"
+            return TrinoFailure(
+                isQueue ? .queryQueueFull : .genericInternalError,
+                [error.message, error.hint].compactMap { $0 }.joined(separator: ". "))
+        case let error as PostgresError: return failure(error)
+        default: return TrinoFailure(.genericInternalError, "Internal error")
+        }
+    }
+
+    private func failure(_ error: PostgresError) -> TrinoFailure {
+        switch error.kind {
+        case .timeout: return .tooLong(query.timeout)
+        case .cancelled: return TrinoFailure(.userCanceled, "Query was canceled")
+        case .overloaded: return TrinoFailure(.queryQueueFull, "Too many queries at once")
+        case .usage: return TrinoFailure(.notSupported, error.message)
+        case .connection:
+            return TrinoFailure(
+                TrinoError(.genericInternalError, "The database is not available"), sqlState: error.sqlState)
+        case .server:
+            return TrinoFailure(TrinoError(.genericUserError, error.message), sqlState: error.sqlState)
+        }
+    }
+}
+
+extension TrinoFailure {
+    static func killed(_ message: String?) -> TrinoFailure {
+        let reason = message.flatMap { $0.isEmpty ? nil : $0 }
+        return TrinoFailure(
+            .administrativelyKilled, "Query killed. " + (reason.map { "Message: \($0)" } ?? "No message provided."))
+    }
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTP
+import TestSupport
+import Testing
+
+@testable import QueryServer
+
+/// A client that does as Trino's do, page by page.
+private struct TrinoClient {
+    let address: SocketAddress
+    var headers = [
+        "X-Trino-User: alice", "X-Trino-Catalog: tapedeck", "X-Trino-Schema: market",
+        "X-Trino-Client-Capabilities: PARAMETRIC_DATETIME",
+    ]
+
+    struct Result {
+        var pages: [Reply] = []
+        var columns: JSONValue?
+        var rows: [JSONValue] = []
+        var last: Reply { pages[pages.count - 1] }
+    }
+
+    func post(_ sql: String, _ more: [String] = []) throws -> Reply {
+        try address.request("/v1/statement", method: "POST", headers: headers + more, body: sql)
+    }
+
+    /// Follows `nextUri` to the end.
+    func run(_ sql: String, _ more: [String] = []) throws -> Result {
+        var result = Result()
+        var reply = try post(sql, more)
+        result.pages.append(reply)
+        while let next = reply.next {
+            reply = try address.request(next, headers: headers)
+            result.pages.append(reply)
+            #expect(reply.status == 200 && reply.isComplete)
+            if let columns = reply.member("columns") { result.columns = columns }
+            if case .array(let rows)? = reply.member("data") { result.rows += rows }
+        }
+        return result
+    }
+}
+
+extension Reply {
+    fileprivate func member(_ names: String...) -> JSONValue? {
+        var value = try? JSONReader.read(body)
+        for name in names {
+            guard case .object(let members)? = value else { return nil }
+            value = members.first { $0.name == name }?.value
+        }
+        return value
+    }
+
+    fileprivate func string(_ names: String...) -> String? {
+        var value = try? JSONReader.read(body)
+        for name in names {
+            guard case .object(let members)? = value else { return nil }
+            value = members.first { $0.name == name }?.value
+        }
+        guard case .string(let text)? = value else { return nil }
+        return text
+    }
+
+    /// The path of `nextUri`.
+    fileprivate var next: String? {
+        string("nextUri").map { uri in
+            let rest = uri.drop { $0 != "/" }.dropFirst(2)
+            return String(rest.drop { $0 != "/" })
+        }
+    }
+}
+
+private func client() async throws -> TrinoClient { TrinoClient(address: try await TestServer.shared.value.address) }
+
+@Suite struct TrinoLiveTests {
+    @Test func `a statement is queued, then delivered page by page`() async throws {
+        let result = try await client().run("SELECT symbol, count(*) AS n FROM trades GROUP BY symbol ORDER BY symbol")
+        #expect(result.pages[0].string("stats", "state") == "QUEUED" && result.pages[0].member("columns") == nil)
+        #expect(result.rows == [.array([.string("BTC"), .number("100")]), .array([.string("ETH"), .number("100")])])
+        #expect(result.last.string("stats", "state") == "FINISHED" && result.last.member("columns") != nil)
+        for name in ["error", "updateType", "nextUri"] { #expect(result.last.member(name) == nil) }
+        #expect(
+            result.last.text.contains(
+                #"{"name":"n","type":"bigint","typeSignature":{"rawType":"bigint","arguments":[]}}"#))
+    }
+
+    @Test func `pages are read again, older ones are gone, others unknown`() async throws {
+        let client = try await client()
+        let accepted = try client.post("SELECT g FROM generate_series(1, 3) AS t(g)")
+        let next = try #require(accepted.next)
+        let first = try client.address.request(next, headers: client.headers)
+        let again = try client.address.request(next, headers: client.headers)
+        #expect(first.status == 200 && first.body == again.body)
+        var last = first
+        var path = next
+        while let more = last.next {
+            path = more
+            last = try client.address.request(more, headers: client.headers)
+        }
+        if path != next { #expect(try client.address.request(next).status == 410) }
+        let pieces = path.split(separator: "/").map(String.init)
+        let token = try #require(Int(pieces[5]))
+        let base = "/v1/statement/executing/\(pieces[3])"
+        #expect(try client.address.request("\(base)/\(pieces[4])/\(token + 1)").status == 404)
+        #expect(try client.address.request("\(base)/wrong/\(token)").status == 404)
+        #expect(try client.address.request("\(base)/\(pieces[4])/x").status == 404)
+        #expect(try client.address.request("/v1/statement/executing/nobody/\(pieces[4])/1").status == 404)
+        #expect(try client.address.request(path, method: "HEAD").status == 200)
+        #expect(try client.address.request(path, method: "DELETE").status == 204)
+        #expect(try client.address.request(path).body == last.body, "a query that is done stays done")
+    }
+
+    @Test func `the flavour of the headers is bound to the query`() async throws {
+        let address = try await client().address
+        let presto = TrinoClient(
+            address: address, headers: ["X-Presto-User: bob", "X-Presto-Catalog: tapedeck", "X-Presto-Schema: market"])
+        let accepted = try presto.post("SET SESSION foo = 'b r'")
+        // PyHive sends no header of its own with a GET.
+        let done = try address.request(try #require(accepted.next))
+        #expect(done.fields["x-presto-set-session"] == "foo=b%20r" && done.fields["x-trino-set-session"] == nil)
+        #expect(done.string("updateType") == "SET SESSION")
+        let both = try address.request(
+            "/v1/statement", method: "POST", headers: ["X-Presto-User: a", "X-Trino-User: a"], body: "SELECT 1")
+        #expect(both.status == 400 && both.fields["content-type"] == "text/plain; charset=utf-8")
+        let times = try presto.run("SELECT TIMESTAMP '2024-02-29 23:59:59.123456' AS t")
+        #expect(times.rows == [.array([.string("2024-02-29 23:59:59.123")])])
+        #expect(times.last.text.contains(#""type":"timestamp","typeSignature":{"rawType":"timestamp","arguments":[]}"#))
+    }
+
+    @Test func `what cannot be meant is refused in plain text`() async throws {
+        let address = try await client().address
+        func status(_ headers: [String], _ body: String = "SELECT 1") throws -> Int {
+            try address.request("/v1/statement", method: "POST", headers: headers, body: body).status
+        }
+        #expect(try status([]) == 401)
+        #expect(try status(["Authorization: Basic YWxpY2U6eA=="]) == 200)
+        #expect(try status(["X-Trino-User: a"], "  \n") == 400)
+        #expect(try status(["X-Trino-User: a", "X-Trino-Schema: market"]) == 400)
+        #expect(try status(["X-Trino-User: a", "X-Trino-Session: broken"]) == 400)
+        #expect(try status(["X-Trino-User: a", "X-Trino-Session: "]) == 200)
+        #expect(try status(["X-Trino-User: a", "X-Trino-Time-Zone: '; drop"]) == 400)
+        #expect(try address.request("/v1/statement").status == 405)
+        #expect(
+            try address.request("/v1/statement", method: "POST").fields["www-authenticate"] == "Basic realm=\"Trino\"")
+    }
+
+    @Test func `an error has name, type and place`() async throws {
+        let client = try await client()
+        let table = try client.run("SELECT *\n  FROM nope").last
+        #expect(table.status == 200 && table.string("stats", "state") == "FAILED" && table.next == nil)
+        #expect(table.string("error", "errorName") == "TABLE_NOT_FOUND")
+        #expect(table.string("error", "message")?.hasSuffix("Table 'tapedeck.market.nope' does not exist") == true)
+        #expect(table.member("error", "errorLocation", "lineNumber") == .number("2"))
+        let column = try client.run("SELECT nope FROM trades").last
+        #expect(column.string("error", "message") == "line 1:8: Column 'nope' cannot be resolved")
+        #expect(column.member("error", "errorCode") == .number("47"))
+        #expect(column.string("error", "failureInfo", "type") == "io.trino.spi.TrinoException")
+        #expect(try client.run("SELECT 1 /").last.string("error", "errorName") == "SYNTAX_ERROR")
+        #expect(try client.run("SELECT 1/0").last.string("error", "errorName") == "DIVISION_BY_ZERO")
+        #expect(try client.run("DELETE FROM trades").last.string("error", "errorType") == "USER_ERROR")
+        #expect(
+            try client.run("SELECT 1", ["X-Trino-Time-Zone: Nowhere/Land"]).last.string("error", "errorName")
+                == "INVALID_SESSION_PROPERTY")
+    }
+
+    @Test func `nextUri is built from what the client sees`() async throws {
+        let client = try await client()
+        #expect(try client.post("SELECT 1").string("nextUri")?.hasPrefix("http://test/v1/statement/queued/") == true)
+        let proxied = try client.post(
+            "SELECT 1", ["X-Forwarded-Proto: https", "X-Forwarded-Host: tape.example", "X-Forwarded-Port: 8443"])
+        #expect(proxied.string("nextUri")?.hasPrefix("https://tape.example:8443/v1/statement/queued/") == true)
+        #expect(proxied.string("infoUri")?.hasPrefix("https://tape.example:8443/ui/query.html?") == true)
+    }
+
+    @Test func `a time zone is the session's`() async throws {
+        let client = try await client()
+        let sql = "SELECT TIMESTAMP '2024-07-01 12:00:00 UTC' AS t"
+        #expect(try client.run(sql).rows == [.array([.string("2024-07-01 12:00:00.000000 UTC")])])
+        #expect(
+            try client.run(sql, ["X-Trino-Time-Zone: Europe/Paris"]).rows
+                == [.array([.string("2024-07-01 14:00:00.000000 +02:00")])])
+        #expect(
+            try client.run(sql, ["X-Trino-Time-Zone: +05:30"]).rows
+                == [.array([.string("2024-07-01 17:30:00.000000 +05:30")])])
+    }
+
+    @Test func `prepared statements live in headers`() async throws {
+        let client = try await client()
+        let prepared = try client.run("PREPARE mine FROM SELECT ? + 1 AS a, ? AS b").last
+        let header = try #require(prepared.fields["x-trino-added-prepare"])
+        #expect(header == "mine=SELECT%20%3F%20%2B%201%20AS%20a%2C%20%3F%20AS%20b")
+        let keeps = "X-Trino-Prepared-Statement: \(header)"
+        #expect(
+            try client.run("EXECUTE mine USING 41, 'it''s'", [keeps]).rows == [
+                .array([.number("42"), .string("it's")])
+            ])
+        #expect(try client.run("DESCRIBE INPUT mine", [keeps]).rows.count == 2)
+        let output = try client.run("DESCRIBE OUTPUT mine", [keeps]).rows
+        #expect(output.count == 2 && "\(output)".contains("integer"))
+        #expect(try client.run("DEALLOCATE PREPARE mine", [keeps]).last.fields["x-trino-deallocated-prepare"] == "mine")
+        #expect(try client.run("EXECUTE mine USING 1").last.string("error", "errorName") == "NOT_FOUND")
+        #expect(try client.run("EXECUTE IMMEDIATE 'SELECT ?' USING 7").rows == [.array([.number("7")])])
+    }
+
+    @Test func `transactions are ids`() async throws {
+        let client = try await client()
+        let id = try #require(try client.run("START TRANSACTION").last.fields["x-trino-started-transaction-id"])
+        let inside = "X-Trino-Transaction-Id: \(id)"
+        #expect(try client.run("SELECT 1", [inside]).rows.count == 1)
+        #expect(try client.run("SELECT nope", [inside]).last.string("stats", "state") == "FAILED")
+        #expect(
+            try client.run("SELECT 1", [inside]).last.string("error", "errorName") == "TRANSACTION_ALREADY_ABORTED")
+        #expect(try client.run("ROLLBACK", [inside]).last.fields["x-trino-clear-transaction-id"] != nil)
+        #expect(try client.run("SELECT 1", [inside]).last.string("error", "errorName") == "UNKNOWN_TRANSACTION")
+        #expect(
+            try client.run("COMMIT", ["X-Trino-Transaction-Id: NONE"]).last.string("error", "errorName")
+                == "NOT_IN_TRANSACTION")
+    }
+
+    @Test func `the session is the client's`() async throws {
+        let client = try await client()
+        let use = try client.run("USE tapedeck.information_schema").last
+        #expect(use.fields["x-trino-set-schema"] == "information_schema" && use.string("updateType") == "USE")
+        #expect(try client.run("USE nowhere.x").last.string("error", "errorName") == "CATALOG_NOT_FOUND")
+        #expect(try client.run("USE tapedeck.nowhere").last.string("error", "errorName") == "SCHEMA_NOT_FOUND")
+        #expect(try client.run("RESET SESSION foo").last.fields["x-trino-clear-session"] == "foo")
+        let shown = try client.run("SHOW SESSION", ["X-Trino-Session: foo=b%20r,query_max_run_time=2s"]).rows
+        #expect("\(shown)".contains("b r") && "\(shown)".contains("query_max_run_time"))
+        #expect(
+            try client.run("SET SESSION query_max_run_time = 'soon'").last.string("error", "errorName")
+                == "INVALID_SESSION_PROPERTY")
+        let slow = try client.run("SELECT pg_sleep(10)", ["X-Trino-Session: query_max_run_time=300ms"]).last
+        #expect(slow.string("error", "errorName") == "EXCEEDED_TIME_LIMIT")
+    }
+
+    @Test func `types that only the database knows are found out`() async throws {
+        let server = try await TestServer.shared.value
+        try server.write(
+            "drop type if exists market.pair cascade; create type market.pair as (n integer, s text); "
+                + "drop type if exists market.mood; create type market.mood as enum ('calm', 'wild')")
+        let result = try await client().run(
+            "SELECT CAST(ROW(1, 'a,b') AS market.pair) AS p, CAST('calm' AS market.mood) AS m")
+        #expect(
+            result.last.text.contains(#""type":"row(n integer, s varchar)""#) || result.last.member("error") != nil,
+            "\(result.last.text)")
+        if result.last.member("error") == nil {
+            #expect(result.rows == [.array([.array([.number("1"), .string("a,b")]), .string("calm")])])
+        }
+    }
+
+    @Test func `operators see the queries`() async throws {
+        let client = try await client()
+        let done = try client.run("SELECT 41 + 1", ["X-Trino-Source: tests", "X-Trino-Client-Tags: a,b"]).last
+        let id = try #require(done.string("id"))
+        let info = try client.address.request("/v1/query/\(id)")
+        #expect(info.string("state") == "FINISHED" && info.string("session", "source") == "tests")
+        #expect(info.member("session", "clientTags") == .array([.string("a"), .string("b")]))
+        #expect(try client.address.request("/v1/query").text.contains(id))
+        #expect(try client.address.request("/v1/query/nobody").status == 410)
+        #expect(try client.address.request("/v1/query/nobody", method: "DELETE").status == 204)
+        let page = try client.address.request("/ui/query.html?\(id)")
+        #expect(page.status == 200 && page.text.contains("SELECT 41 + 1"))
+        #expect(try client.address.request("/v1/info").member("coordinator") == .bool(true))
+        #expect(try client.address.request("/v1/info/state").text == "\"ACTIVE\"\n")
+    }
+}
+
+@Suite struct TrinoStoppingTests {
+    /// How many statements with `marker` PostgreSQL runs.
+    private func running(_ marker: String) async throws -> Int {
+        let server = try await TestServer.shared.value
+        return try server.count(
+            "select count(*) from pg_stat_activity where state = 'active' and query like '%\(marker)%' and pid <> pg_backend_pid()"
+        )
+    }
+
+    private static let endless =
+        "SELECT count(*) AS marker FROM generate_series(1, 100000) a(x), generate_series(1, 100000) b(y)"
+
+    private func begin(_ marker: String) async throws -> (TrinoClient, Reply) {
+        let client = try await client()
+        let accepted = try client.post(Self.endless.replacing("marker", with: marker))
+        #expect(try await eventually { try await running(marker) == 1 })
+        return (client, accepted)
+    }
+
+    @Test func `DELETE of a page stops the statement in PostgreSQL`() async throws {
+        let (client, accepted) = try await begin("stop_page")
+        let next = try #require(accepted.next)
+        #expect(try client.address.request(next, method: "DELETE").status == 204)
+        #expect(try await eventually { try await running("stop_page") == 0 })
+        #expect(try client.address.request(next).string("error", "errorName") == "USER_CANCELED")
+        #expect(try client.address.request(next, method: "DELETE").status == 204)
+    }
+
+    @Test func `DELETE of a query and kill_query stop it, and say why`() async throws {
+        let (client, accepted) = try await begin("stop_query")
+        let id = try #require(accepted.string("id"))
+        #expect(try client.address.request("/v1/query/\(id)", method: "DELETE").status == 204)
+        #expect(try await eventually { try await running("stop_query") == 0 })
+        let (_, other) = try await begin("stop_kill")
+        let otherID = try #require(other.string("id"))
+        let call = "CALL system.runtime.kill_query(query_id => '\(otherID)', message => 'enough')"
+        #expect(try client.run(call).last.member("error") == nil)
+        #expect(try await eventually { try await running("stop_kill") == 0 })
+        let told = try client.address.request(try #require(other.next))
+        #expect(told.string("error", "errorName") == "ADMINISTRATIVELY_KILLED")
+        #expect(told.string("error", "message")?.contains("enough") == true)
+        #expect(try client.run(call).last.string("error", "errorName") == "NOT_SUPPORTED")
+        #expect(
+            try client.run(call.replacing(otherID, with: "nobody")).last.string("error", "errorName") == "NOT_FOUND")
+    }
+
+    @Test func `the list of all queries knows it and cancels it`() async throws {
+        let (client, accepted) = try await begin("stop_list")
+        let id = try #require(accepted.string("id"))
+        #expect(try client.address.request("/api/v1/queries").text.contains(id))
+        #expect(try client.address.request("/api/v1/queries/\(id)", method: "DELETE").status == 200)
+        #expect(try await eventually { try await running("stop_list") == 0 })
+        #expect(try await eventually { try client.address.request("/v1/query/\(id)").string("state") == "FAILED" })
+    }
+}
+
+@Suite struct TrinoLimitTests {
+    private func serve(
+        loops: Int = 2, _ configure: (inout TrinoLimits) -> Void
+    ) async throws -> (QueryServer, TrinoClient) {
+        let directory = try await TestServer.shared.value.directory
+        let (server, address) = try await TestServer.serve(
+            "postgresql://tapedeck_reader@/tapedeck?host=\(directory)&port=5432"
+        ) {
+            $0.loops = .count(loops)
+            configure(&$0.trino)
+        }
+        return (server, TrinoClient(address: address))
+    }
+
+    @Test func `a query that nobody fetches is cancelled`() async throws {
+        let (server, client) = try await serve { $0.clientTimeout = .milliseconds(300) }
+        let accepted = try client.post("SELECT g AS abandoned FROM generate_series(1, 10000000) t(g)")
+        let test = try await TestServer.shared.value
+        func running() throws -> Int {
+            try test.count(
+                "select count(*) from pg_stat_activity where state = 'active' and query like '%AS abandoned%' and pid <> pg_backend_pid()"
+            )
+        }
+        #expect(try await eventually { try running() == 0 })
+        let isSo = try await eventually {
+            try client.address.request("/v1/query/\(accepted.string("id") ?? "")").text.contains("ABANDONED_QUERY")
+        }
+        #expect(isSo)
+        #expect(
+            try client.address.request(try #require(accepted.next)).string("error", "errorName") == "ABANDONED_QUERY")
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `rows wait in PostgreSQL, not in memory, and all of them come, on any loop`() async throws {
+        let (server, client) = try await serve(loops: 4) {
+            $0.readyBytes = 128 * 1024
+            $0.readyBytesAtLeast = 128 * 1024
+        }
+        let accepted = try client.post(
+            "SELECT g, 'row ' || CAST(g AS VARCHAR) AS s FROM generate_series(1, 200000) t(g)")
+        let id = try #require(accepted.string("id"))
+        // With nobody fetching, PostgreSQL is soon stopped, and what is held stays below the limit.
+        #expect(
+            try await eventually {
+                try client.address.request("/v1/query/\(id)").member("queryStats", "outputPositions") != .number("0")
+            })
+        var next = accepted.next
+        var expected = 1
+        while let path = next {
+            let reply = try client.address.request(path + "?targetResultSize=64kB", headers: client.headers)
+            if case .array(let rows)? = reply.member("data") {
+                for row in rows {
+                    guard case .array(let cells) = row, cells.first == .number("\(expected)") else {
+                        Issue.record("row \(expected) is \(row)")
+                        return
+                    }
+                    expected += 1
+                }
+                #expect(reply.body.count < 200 * 1024)
+            }
+            next = reply.next
+        }
+        #expect(expected == 200_001)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `a query too many is told to come back`() async throws {
+        let (server, client) = try await serve { $0.live = 2 }
+        let first = try client.post("SELECT 1")
+        #expect(try client.post("SELECT 1").status == 200)
+        let refused = try client.post("SELECT 1")
+        #expect(refused.status == 503 && refused.fields["retry-after"] == "1")
+        _ = try client.address.request(try #require(first.next))
+        #expect(try client.post("SELECT 1").status == 200)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `what is remembered has a limit`() async throws {
+        let (server, client) = try await serve { $0.remembered = 3 }
+        let ids = try (0..<5).map { _ in try client.run("SELECT 1").last.string("id") ?? "" }
+        #expect(try await eventually { try client.address.request("/v1/query/\(ids[1])").status == 410 })
+        #expect(try client.address.request("/v1/query/\(ids[2])").status == 200)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `a server that stops ends its queries`() async throws {
+        let (server, client) = try await serve { _ in }
+        _ = try client.post("SELECT count(*) FROM generate_series(1, 100000) a(x), generate_series(1, 100000) b(y)")
+        await server.shutdown(deadline: .milliseconds(100))
+        #expect(throws: (any Error).self) { try client.post("SELECT 1") }
+    }
+}
