@@ -13,6 +13,7 @@ package enum RejectionReason: String, CaseIterable, Sendable {
     case tsUnreadable = "ts_unreadable"
     case tsBeforeEpoch = "ts_before_1970"
     case tsInFuture = "ts_in_future"
+    case tsBeforeRetention = "ts_before_retention"
     case priceMissing = "price_missing"
     case priceUnreadable = "price_unreadable"
     case priceNotFinite = "price_not_finite"
@@ -47,6 +48,8 @@ package enum RejectionReason: String, CaseIterable, Sendable {
         case .tsUnreadable: "The time is neither an epoch count nor RFC 3339."
         case .tsBeforeEpoch: "The time lies before 1970."
         case .tsInFuture: "The time lies further in the future than allowed."
+        case .tsBeforeRetention:
+            "The trades of its time have been dropped by retention, so it may have been among them."
         case .priceMissing: "The record has no price."
         case .priceUnreadable: "The price is not a number."
         case .priceNotFinite: "The price is not finite."

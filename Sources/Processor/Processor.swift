@@ -70,6 +70,7 @@ package struct Processor: Sendable {
         package var rules = TradeRules()
         /// Kinds of records that are validated beside trades.
         package var kinds: [any RecordKind] = []
+        package var alertRules = AlertRules()
         /// About how many bytes of records one transaction takes at most.
         package var batchBytes = 8 << 20
         /// The name under which partitions are claimed, for operators.
@@ -283,7 +284,7 @@ package struct Processor: Sendable {
         defer { connection.close() }
         let sink = TradeSink(
             connection: connection, topics: configuration.topics, logID: log.identity, owner: configuration.owner,
-            metrics: metrics, now: now, atStep: atStep)
+            metrics: metrics, alertRules: configuration.alertRules, now: now, atStep: atStep)
         let consumer = try await log.consumer(
             group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
         try await closing(consumer) { try await run(sink, consumer) }

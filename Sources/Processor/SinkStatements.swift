@@ -31,7 +31,7 @@ enum SinkStatements {
             """)
 
     static let ensurePartitions = Statement(
-        name: "ensure_partitions", sql: "SELECT ops.ensure_trade_partitions($1::text[]::date[])")
+        name: "ensure_partitions", sql: "SELECT ops.ensure_open_trade_partitions($1::text[]::date[])")
 
     static let copyTrades = """
         COPY market.trades (symbol, ts, source, trade_id, price, size, conditions, ingested_at)
@@ -111,6 +111,14 @@ enum SinkStatements {
                 close_id = excluded.close_id, close_source = excluded.close_source
             """)
 
+    /// Writes the alerts of bars that a transaction has made or changed, and takes back those that no longer hold.
+    static let noteAlerts = Statement(
+        name: "note_alerts",
+        sql: """
+            SELECT ops.note_alerts($1, $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::text[],
+                $7::float8[], $8::float8[], $9 * interval '1 microsecond')
+            """)
+
     static let writeLatest = Statement(
         name: "write_latest",
         sql: """
@@ -165,11 +173,15 @@ enum SinkStatements {
     static let noteSources = Statement(
         name: "note_sources",
         sql: """
-            INSERT INTO ops.sources AS s (source, last_event_ts, last_ingested_at, events)
-            SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
+            INSERT INTO ops.sources AS s (source, last_event_ts, last_ingested_at, events, rate)
+            SELECT source, last_event_ts, last_ingested_at, events, events / 60.0
+            FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
+                AS noted (source, last_event_ts, last_ingested_at, events)
             ON CONFLICT (source) DO UPDATE SET
                 last_event_ts = greatest(s.last_event_ts, excluded.last_event_ts),
                 last_ingested_at = greatest(s.last_ingested_at, excluded.last_ingested_at),
-                events = s.events + excluded.events, updated_at = now()
+                events = s.events + excluded.events, updated_at = now(),
+                -- What was counted before weighs e times less after a minute.
+                rate = s.rate * exp(greatest(-700, -extract(epoch FROM now() - s.updated_at) / 60)) + excluded.events / 60.0
             """)
 }

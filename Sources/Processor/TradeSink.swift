@@ -39,6 +39,7 @@ final class TradeSink {
     private let logID: String
     private let owner: String
     private let metrics: ProcessorMetrics?
+    private let alertRules: AlertRules
     private let now: () -> Timestamp
     private let atStep: ((ProcessingStep) throws -> Void)?
 
@@ -48,6 +49,9 @@ final class TradeSink {
     private var book = BarBook()
     private var latest: [Interner.ID: LatestTrades] = [:]
     private var knownDays: Set<Int64> = []
+    /// What lies before has been dropped by retention: a trade of then is refused, because nobody knows any more
+    /// whether it was there.
+    private var droppedBefore = Timestamp(microseconds: .min)
     /// Set while batches hold trades that are already there (a tape played again): then the store is asked first,
     /// rather than told and refused.
     private var expectsRepeats = false
@@ -56,7 +60,7 @@ final class TradeSink {
     /// - Parameter atStep: called at each step; throwing there is as if the process had died there.
     init(
         connection: PostgresConnection, topics: TopicRoles, logID: String, owner: String,
-        metrics: ProcessorMetrics? = nil, now: @escaping () -> Timestamp,
+        metrics: ProcessorMetrics? = nil, alertRules: AlertRules = AlertRules(), now: @escaping () -> Timestamp,
         atStep: ((ProcessingStep) throws -> Void)? = nil
     ) {
         self.connection = connection
@@ -64,6 +68,7 @@ final class TradeSink {
         self.logID = logID
         self.owner = owner
         self.metrics = metrics
+        self.alertRules = alertRules
         self.now = now
         self.atStep = atStep
     }
@@ -131,8 +136,10 @@ final class TradeSink {
 
     private func attempt(_ batches: [FetchedBatch], mayRepeat: Bool) async throws -> Outcome {
         do {
-            let content = decode(batches)
+            var content = decode(batches)
+            let dropped = droppedBefore
             try await timed("partitions") { try await ensurePartitions(content.trades.days) }
+            if droppedBefore != dropped { content = decode(batches) }
             try await connection.query("BEGIN")
             try atStep?(.began)
             try await advance(batches)
@@ -164,10 +171,11 @@ final class TradeSink {
             let isTrades = batch.partition.topic == topics.valid
             batch.records.forEach { index, _, value in
                 if isTrades, let trade = TradeView(decoding: value) {
-                    content.trades.append(trade, &names)
+                    take(trade, value, batch, index, into: &content)
                 } else if isTrades, let upgraded = TradeView.schema.upgraded(value),
-                    upgraded.withUnsafeBytes({ TradeView(decoding: $0).map { content.trades.append($0, &names) } })
-                        != nil
+                    upgraded.withUnsafeBytes({
+                        TradeView(decoding: $0).map { take($0, value, batch, index, into: &content) }
+                    }) != nil
                 {
                     // Of an older version of the schema.
                 } else if !isTrades, let rejected = RejectedRecord(decoding: value) {
@@ -186,6 +194,30 @@ final class TradeSink {
         return content
     }
 
+    /// Takes a trade of the log; one whose day retention has dropped is refused.
+    @inline(__always)
+    private func take(
+        _ trade: TradeView, _ value: UnsafeRawBufferPointer, _ batch: FetchedBatch, _ index: Int,
+        into content: inout Content
+    ) {
+        if trade.ts < droppedBefore {
+            content.rejected.append(tooOld(trade, value, batch, index))
+        } else {
+            content.trades.append(trade, &names)
+        }
+    }
+
+    private func tooOld(
+        _ trade: TradeView, _ value: UnsafeRawBufferPointer, _ batch: FetchedBatch, _ index: Int
+    ) -> RejectedRecord {
+        let reason = RejectionReason.tsBeforeRetention
+        return RejectedRecord(
+            run: trade.run, source: String(decoding: trade.source, as: UTF8.self),
+            symbol: String(decoding: trade.symbol, as: UTF8.self), reason: reason.rawValue, message: reason.sentence,
+            original: Array(value), topic: batch.partition.topic, partition: batch.partition.partition,
+            offset: batch.baseOffset + Int64(index), rejectedAt: now())
+    }
+
     /// Makes the day partitions that are missing, in transactions of their own: making one inside ours would keep other
     /// sinks waiting until we commit.
     private func ensurePartitions(_ days: Set<Int64>) async throws {
@@ -196,8 +228,10 @@ final class TradeSink {
             let dates = chunk.map { day in
                 String(Timestamp(microseconds: day * Timestamp.microsecondsPerDay).description.prefix(10))
             }
-            try await connection.query(
-                SinkStatements.ensurePartitions, [.textArray(dates)], deadline: .now() + .seconds(120))
+            let result = try await connection.query(
+                SinkStatements.ensurePartitions, [.textArray(dates)], resultFormat: .binary,
+                deadline: .now() + .seconds(120))
+            if !result[0].isNull(0) { droppedBefore = Timestamp(microseconds: try result[0].timestamp(0)) }
             start += chunk.count
         }
         knownDays.formUnion(missing)
@@ -245,6 +279,7 @@ final class TradeSink {
             let deltas = BarDeltas(trades, sourceKeys: names.sourceKeys, symbolCount: names.symbols.count)
             counts.count(bars: deltas.count, of: trades)
             transaction.plan = try await timed("bars") { try await writeBars(deltas) }
+            try await timed("alerts") { try await noteAlerts(transaction.plan) }
             try atStep?(.barsWritten)
             transaction.latest = try await timed("latest") { try await writeLatest(trades) }
             try atStep?(.latestWritten)
@@ -427,6 +462,29 @@ final class TradeSink {
             writer.int64(order.tradeID)
             writer.text(order.source.name)
         }
+    }
+
+    // MARK: Alerts
+
+    /// Writes the alerts of the bars that have changed, and takes back those that a late trade has made untrue.
+    private func noteAlerts(_ plan: BarBook.Plan) async throws {
+        guard let timeframe = alertRules.timeframe else { return }
+        let corrected = plan.updated.filter { $0.key.timeframe == timeframe }
+        var alerts: [(key: BarKey, alert: AlertRules.Alert)] = []
+        for write in plan.new.filter({ $0.key.timeframe == timeframe }) + corrected {
+            for alert in alertRules.alerts(of: write.aggregate) { alerts.append((write.key, alert)) }
+        }
+        if corrected.isEmpty && alerts.isEmpty { return }
+        try await connection.query(
+            SinkStatements.noteAlerts,
+            [
+                .text(timeframe.name, as: .text), .textArray(corrected.map { names.symbols.string(of: $0.key.symbol) }),
+                .timestampArray(corrected.map(\.key.start.microseconds)),
+                .textArray(alerts.map { names.symbols.string(of: $0.key.symbol) }),
+                .timestampArray(alerts.map(\.key.start.microseconds)), .textArray(alerts.map(\.alert.kind.rawValue)),
+                .doubleArray(alerts.map(\.alert.value)), .doubleArray(alerts.map(\.alert.threshold)),
+                .int64(alertRules.coolDown.inNanoseconds / 1000),
+            ], deadline: .now() + .seconds(120))
     }
 
     // MARK: Latest trades

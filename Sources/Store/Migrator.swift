@@ -13,11 +13,15 @@ package enum Migrator {
     package static var latestVersion: Int { Migration.all.last?.version ?? 0 }
 
     /// Applies what is missing; returns the names of what was applied.
+    ///
+    /// - Parameter version: the last migration to apply; for tests, which begin at what was released before.
     @discardableResult
-    package static func migrate(_ connection: PostgresConnection) async throws -> [String] {
+    package static func migrate(
+        _ connection: PostgresConnection, through version: Int = latestVersion
+    ) async throws -> [String] {
         try await connection.query("SELECT pg_advisory_lock(\(lock))", deadline: .now() + .seconds(300))
         do {
-            let applied = try await applyMissing(connection)
+            let applied = try await applyMissing(connection, through: version)
             try await connection.query(Hardening.ownerScript)
             try await connection.query("SELECT pg_advisory_unlock(\(lock))")
             return applied
@@ -31,7 +35,9 @@ package enum Migrator {
     /// "tapedeck" in ASCII: the advisory lock of whoever migrates.
     private static let lock: Int64 = 0x7461_7065_6465_636B
 
-    private static func applyMissing(_ connection: PostgresConnection) async throws -> [String] {
+    private static func applyMissing(
+        _ connection: PostgresConnection, through version: Int
+    ) async throws -> [String] {
         try await connection.script(
             """
             CREATE SCHEMA IF NOT EXISTS ops;
@@ -48,7 +54,7 @@ package enum Migrator {
                 hint: "install a tapedeck at least as new as the one that migrated it")
         }
         var applied: [String] = []
-        for migration in Migration.all {
+        for migration in Migration.all where migration.version <= version {
             let checksum = try await checksum(of: migration, connection)
             if let known = checksums[migration.version] {
                 if known != checksum {
@@ -69,19 +75,38 @@ package enum Migrator {
             "SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex')", [.text(migration.sql, as: .text)])[0].string(0)
     }
 
+    /// Applies a migration when its locks are to be had. It waits for each a few seconds only, since everybody who
+    /// comes after it in the queue for a lock waits as long; then it lets the others pass and tries again.
     private static func apply(
         _ migration: Migration, _ checksum: String, _ connection: PostgresConnection
     ) async throws {
-        try await connection.query("BEGIN")
-        do {
-            try await connection.script(migration.sql, deadline: .now() + .seconds(600))
-            try await connection.query(
-                "INSERT INTO ops.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
-                [.int64(Int64(migration.version)), .text(migration.name), .text(checksum)])
-            try await connection.query("COMMIT")
-        } catch {
-            throw StoreError(
-                "migration \(migration.version) (\(migration.name)) failed: \(error)", hint: error.hint)
+        let patience = MonotonicTime.now() + .seconds(300)
+        while true {
+            do {
+                return try await attempt(migration, checksum, connection)
+            } catch let error as PostgresError where error.sqlState == "55P03" && MonotonicTime.now() < patience {
+                try await connection.query("ROLLBACK")
+                try await Task.sleep(for: .seconds(1))
+            } catch {
+                throw StoreError(
+                    "migration \(migration.version) (\(migration.name)) failed: \(error)",
+                    hint: (error as? PostgresError)?.hint)
+            }
         }
+    }
+
+    /// How long a migration waits for one lock.
+    private static let lockTimeout = "3s"
+
+    private static func attempt(
+        _ migration: Migration, _ checksum: String, _ connection: PostgresConnection
+    ) async throws {
+        try await connection.query("BEGIN")
+        try await connection.query("SET LOCAL lock_timeout = '\(lockTimeout)'")
+        try await connection.script(migration.sql, deadline: .now() + .seconds(600))
+        try await connection.query(
+            "INSERT INTO ops.schema_migrations (version, name, checksum) VALUES ($1, $2, $3)",
+            [.int64(Int64(migration.version)), .text(migration.name), .text(checksum)])
+        try await connection.query("COMMIT")
     }
 }

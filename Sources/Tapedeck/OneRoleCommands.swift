@@ -44,6 +44,7 @@ struct ProcessCommand: AsyncParsableCommand {
 
     func run() async throws {
         let settings = try flags.resolve().requiring(.databaseURL)
+        _ = try Upkeep.configuration(settings)
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
         let runtime = try await Runtime.open(settings, logger: Runtime.logger(settings), folder: folder)
         let processor = try runtime.processor()
@@ -53,7 +54,10 @@ struct ProcessCommand: AsyncParsableCommand {
         try await untilStopped {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask(executorPreference: runtime.loop) { try await processor.run() }
-                try await group.waitForAll()
+                group.addTask(executorPreference: runtime.loop) { await Upkeep(runtime).run() }
+                // The processor ends by a failure; the upkeep only with the task.
+                defer { group.cancelAll() }
+                try await group.next()
             }
         }
         await listener?.stop()

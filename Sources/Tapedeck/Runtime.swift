@@ -157,6 +157,10 @@ final class Runtime: Sendable {
         var configuration = Processor.Configuration(topics: Self.topics, owner: "\(Self.hostName):\(getpid())")
         configuration.rules = TradeRules(longestLead: settings.duration(.longestLead))
         configuration.kinds = Self.kinds(settings)
+        configuration.alertRules = AlertRules(
+            timeframe: Timeframe(name: settings.string(.alertTimeframe)), move: settings.number(.alertMove),
+            volume: settings.number(.alertVolume), range: settings.number(.alertRange),
+            coolDown: settings.duration(.alertCoolDown))
         let store = try ConnectionSettings(
             writerURL, applicationName: "tapedeck process", operationTimeout: .seconds(120),
             sessionParameters: Processor.sessionParameters)

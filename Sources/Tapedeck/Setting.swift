@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Market
 import Kafka
 
 /// One setting of the program: a row of the table that flags, environment, help and documentation are made from.
@@ -12,6 +13,8 @@ struct Setting: Sendable {
         /// HOST:PORT, with a port of 0 for any free one.
         case address
         case integer(ClosedRange<Int>)
+        /// A number of 0 or more, with a fraction or not; 0 is none.
+        case threshold
         /// A number with a unit: ms, s, m, h, d.
         case duration(ClosedRange<Duration>)
         case choice([String])
@@ -29,6 +32,7 @@ struct Setting: Sendable {
             case .folder: "folder"
             case .address: "HOST:PORT"
             case .integer(let range): "\(range.lowerBound) to \(range.upperBound)"
+            case .threshold: "a number, 0 for none"
             case .duration(let range):
                 "\(Setting.text(of: range.lowerBound)) to \(Setting.text(of: range.upperBound))"
             case .choice(let values): values.joined(separator: ", ")
@@ -94,6 +98,33 @@ struct Setting: Sendable {
         name: "rejected-retention", environment: "TAPEDECK_REJECTED_RETENTION",
         kind: .duration(.seconds(60)...(.seconds(86_400 * 3650))), default: "30d",
         summary: "How long the log keeps rejected records.")
+    static let tradeRetention = Setting(
+        name: "trade-retention", environment: "TAPEDECK_TRADE_RETENTION",
+        kind: .duration(.seconds(86_400)...(.seconds(86_400 * 36_500))), default: nil,
+        summary: "How long PostgreSQL keeps trades; for ever unless given. Days are dropped whole; bars stay.")
+    static let fineBarRetention = Setting(
+        name: "fine-bar-retention", environment: "TAPEDECK_FINE_BAR_RETENTION",
+        kind: .duration(.seconds(86_400)...(.seconds(86_400 * 36_500))), default: nil,
+        summary:
+            "How long PostgreSQL keeps bars of less than a minute; for ever unless given. Not less than trades, which must be given too."
+    )
+    static let alertTimeframe = Setting(
+        name: "alert-timeframe", environment: "TAPEDECK_ALERT_TIMEFRAME",
+        kind: .choice(Timeframe.allCases.map(\.name) + ["none"]), default: "1m",
+        summary: "Whose bars are held against the thresholds of alerts.")
+    static let alertMove = Setting(
+        name: "alert-move", environment: "TAPEDECK_ALERT_MOVE", kind: .threshold, default: "5",
+        summary: "Percent between a bar's open and close that raise an alert: drop or spike.")
+    static let alertVolume = Setting(
+        name: "alert-volume", environment: "TAPEDECK_ALERT_VOLUME", kind: .threshold, default: "1000000",
+        summary: "Units traded in a bar that raise an alert: volume.")
+    static let alertRange = Setting(
+        name: "alert-range", environment: "TAPEDECK_ALERT_RANGE", kind: .threshold, default: "3",
+        summary: "Percent between a bar's low and high that raise an alert: range.")
+    static let alertCoolDown = Setting(
+        name: "alert-cool-down", environment: "TAPEDECK_ALERT_COOL_DOWN",
+        kind: .duration(.zero...(.seconds(86_400 * 365))), default: "5m",
+        summary: "Time of the market around an alert in which no other of its symbol and kind is raised.")
     static let longestLead = Setting(
         name: "longest-lead", environment: "TAPEDECK_LONGEST_LEAD", kind: .duration(.zero...(.seconds(86_400 * 365))),
         default: "60s", summary: "How far ahead of the clock a trade's time may lie before it is refused.")
@@ -131,6 +162,7 @@ struct Setting: Sendable {
         retention, rejectedRetention,
         longestLead, loops, poolSize, queryTimeout, logLevel,
         logFormat, metricsListen,
+        tradeRetention, fineBarRetention, alertTimeframe, alertMove, alertVolume, alertRange, alertCoolDown,
     ]
 
     // MARK: Values
@@ -147,6 +179,9 @@ struct Setting: Sendable {
         case .integer(let range):
             guard let number = Int(value) else { return refuse("is not a whole number") }
             return range.contains(number) ? nil : refuse("is out of range")
+        case .threshold:
+            guard let number = Double(value), number >= 0, number.isFinite else { return refuse("is not a number") }
+            return nil
         case .duration(let range):
             guard let duration = Self.duration(value) else { return refuse("is not a time such as 500ms, 60s, 3d") }
             return range.contains(duration) ? nil : refuse("is out of range")

@@ -38,6 +38,9 @@ struct Settings: Sendable {
     /// The value of a setting that has a default.
     func string(_ setting: Setting) -> String { values[setting.name] ?? "" }
 
+    /// A threshold that has a default.
+    func number(_ setting: Setting) -> Double { values[setting.name].flatMap { Double($0) } ?? 0 }
+
     func integer(_ setting: Setting) -> Int? { values[setting.name].flatMap { Int($0) } }
 
     func duration(_ setting: Setting) -> Duration {
@@ -172,6 +175,16 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.logLevel.name), help: Setting.logLevel.help) var logLevel: String?
     @Option(name: .customLong(Setting.logFormat.name), help: Setting.logFormat.help) var logFormat: String?
     @Option(name: .customLong(Setting.metricsListen.name), help: Setting.metricsListen.help) var metricsListen: String?
+    @Option(name: .customLong(Setting.tradeRetention.name), help: Setting.tradeRetention.help) var tradeRetention:
+        String?
+    @Option(name: .customLong(Setting.fineBarRetention.name), help: Setting.fineBarRetention.help) var fineBarRetention:
+        String?
+    @Option(name: .customLong(Setting.alertTimeframe.name), help: Setting.alertTimeframe.help) var alertTimeframe:
+        String?
+    @Option(name: .customLong(Setting.alertMove.name), help: Setting.alertMove.help) var alertMove: String?
+    @Option(name: .customLong(Setting.alertVolume.name), help: Setting.alertVolume.help) var alertVolume: String?
+    @Option(name: .customLong(Setting.alertRange.name), help: Setting.alertRange.help) var alertRange: String?
+    @Option(name: .customLong(Setting.alertCoolDown.name), help: Setting.alertCoolDown.help) var alertCoolDown: String?
     @OptionGroup var server: ServerSettingFlags
     @OptionGroup var tls: TLSSettingFlags
 
@@ -183,7 +196,9 @@ struct SettingFlags: ParsableArguments {
             (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
             (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
-            (.logFormat, logFormat), (.metricsListen, metricsListen),
+            (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
+            (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),
+            (.alertVolume, alertVolume), (.alertRange, alertRange), (.alertCoolDown, alertCoolDown),
         ] + server.given + tls.given
     }
 

@@ -40,6 +40,7 @@ struct UpCommand: AsyncParsableCommand {
         for case .replay(let replay) in specs where replay.path != "-" && access(replay.path, R_OK) != 0 {
             throw ValidationError("\(replay.path) cannot be read: \(String(cString: strerror(errno)))")
         }
+        _ = try Upkeep.configuration(settings)
         let logger = Runtime.logger(settings)
         let folder = try DataFolder(settings.string(.dataDir))
         guard try folder.acquire() else {
@@ -111,7 +112,7 @@ struct UpCommand: AsyncParsableCommand {
         let ticking = Task(executorPreference: runtime.loop) {
             await Dashboard(runtime: runtime, sources: sources, processor: processor).run()
         }
-        let retaining = Task(executorPreference: runtime.loop) { await Self.enforceRetention(runtime) }
+        let retaining = Task(executorPreference: runtime.loop) { await Upkeep(runtime).run() }
         // Whichever comes first: a signal, or something that cannot go on.
         let ending = Ending()
         let watching = [
@@ -147,23 +148,6 @@ struct UpCommand: AsyncParsableCommand {
             unlink(connections)
             runtime.postgres?.stop(within: .milliseconds(300))
             _exit(status)
-        }
-    }
-
-    private static func enforceRetention(_ runtime: Runtime) async {
-        while !Task.isCancelled {
-            do {
-                let store = try await PostgresConnection.connect(
-                    ConnectionSettings(runtime.writerURL, applicationName: "tapedeck retention"), on: runtime.loop)
-                defer { store.close() }
-                let count = try await runtime.log.enforceRetention(
-                    stored: try await Processor.storedOffsets(of: runtime.log, store))
-                if count > 0 { runtime.logger.info("retention removed \(count) records from the log") }
-            } catch {
-                if Task.isCancelled { return }
-                runtime.logger.warning("retention failed", metadata: ["error": "\(error)"])
-            }
-            try? await Task.sleep(for: .seconds(600))
         }
     }
 

@@ -113,7 +113,11 @@ import Testing
         #expect(try await pipeline.wrongLatest() == [])
     }
 
-    private static func trade(_ id: Int64, at offset: Int64, _ partition: TopicPartition) -> FetchedBatch {
+    /// A batch of one trade.
+    static func trade(
+        _ id: Int64, at offset: Int64, _ partition: TopicPartition,
+        ts: Timestamp = Timestamp(microseconds: 1_700_000_000_000_000)
+    ) -> FetchedBatch {
         var batch = RecordBatch()
         let symbol = Array("S".utf8)
         // Avro's empty array.
@@ -121,7 +125,7 @@ import Testing
         empty.withUnsafeBytes { noConditions in
             symbol.withUnsafeBytes { name in
                 let trade = TradeView(
-                    run: 1, source: name, symbol: name, ts: Timestamp(microseconds: 1_700_000_000_000_000 + id),
+                    run: 1, source: name, symbol: name, ts: Timestamp(microseconds: ts.microseconds + id),
                     tradeID: id, price: 10, size: 1, conditions: noConditions, ingestedAt: .epoch)
                 batch.append(key: name) { trade.encode(into: &$0) }
             }

@@ -46,6 +46,19 @@ final class TestServer: Sendable {
         return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     }
 
+    /// An empty database of the writer's, for one test.
+    func emptyDatabase(_ name: String) async throws -> String {
+        let admin = postgres.adminURL
+        let loop = self.loop
+        let make = Task(executorPreference: loop) {
+            let connection = try await PostgresConnection.connect(ConnectionSettings(admin), on: loop)
+            defer { connection.close() }
+            try await connection.query("CREATE DATABASE \(name) OWNER tapedeck_writer", deadline: .now() + .seconds(60))
+        }
+        try await make.value
+        return String(postgres.localWriterURL.dropLast("tapedeck".count)) + name
+    }
+
     /// A copy of the migrated database, for one test.
     func database(_ name: String) async throws -> String {
         let admin = postgres.adminURL

@@ -49,7 +49,8 @@ struct SymbolSyntaxTests {
         #expect(
             Set(RejectionReason.allCases.map(\.rawValue)).isSuperset(of: [
                 "undecodable", "malformed_line", "symbol_missing", "symbol_syntax", "ts_missing", "ts_unreadable",
-                "ts_before_1970", "ts_in_future", "price_missing", "price_unreadable", "price_not_finite",
+                "ts_before_1970", "ts_in_future", "ts_before_retention", "price_missing", "price_unreadable",
+                "price_not_finite",
                 "price_not_positive", "size_missing", "size_unreadable", "size_not_finite", "size_negative",
                 "trade_id_missing", "source_syntax", "condition_syntax", "unknown_schema",
                 "fact_not_finite", "fact_negative", "facts_missing", "text_syntax", "post_id_missing", "post_id_syntax",

@@ -140,6 +140,8 @@ struct TradeRulesTests {
         let ofOtherKinds: Set<RejectionReason> = [
             .unknownSchema, .factNotFinite, .factNegative, .factsMissing, .textSyntax, .postIDMissing, .postIDSyntax,
             .postKindUnknown,
+            // Told by the sink.
+            .tsBeforeRetention,
         ]
         #expect(found.union(others) == Set(RejectionReason.allCases).subtracting(ofOtherKinds))
         #expect(found.isDisjoint(with: others))

@@ -182,6 +182,35 @@ struct SettingValueTests {
             "metrics-listen", "9100",
             "TAPEDECK_METRICS_LISTEN (--metrics-listen): '9100' is not an address; allowed: HOST:PORT"
         ),
+        ("replication", "0", "TAPEDECK_REPLICATION (--replication): '0' is out of range; allowed: 1 to 100"),
+        (
+            "trade-retention", "1h",
+            "TAPEDECK_TRADE_RETENTION (--trade-retention): '1h' is out of range; allowed: 1d to 36500d"
+        ),
+        (
+            "fine-bar-retention", "week",
+            "TAPEDECK_FINE_BAR_RETENTION (--fine-bar-retention): 'week' is not a time such as 500ms, 60s, 3d; allowed: 1d to 36500d"
+        ),
+        (
+            "alert-timeframe", "2m",
+            "TAPEDECK_ALERT_TIMEFRAME (--alert-timeframe): '2m' is not known; allowed: 1s, 5s, 15s, 1m, 5m, 15m, 1h, 1d, none"
+        ),
+        (
+            "alert-move", "-1",
+            "TAPEDECK_ALERT_MOVE (--alert-move): '-1' is not a number; allowed: a number, 0 for none"
+        ),
+        (
+            "alert-volume", "1M",
+            "TAPEDECK_ALERT_VOLUME (--alert-volume): '1M' is not a number; allowed: a number, 0 for none"
+        ),
+        (
+            "alert-range", "inf",
+            "TAPEDECK_ALERT_RANGE (--alert-range): 'inf' is not a number; allowed: a number, 0 for none"
+        ),
+        (
+            "alert-cool-down", "5",
+            "TAPEDECK_ALERT_COOL_DOWN (--alert-cool-down): '5' is not a time such as 500ms, 60s, 3d; allowed: 0s to 365d"
+        ),
         ("log-format", "xml", "TAPEDECK_LOG_FORMAT (--log-format): 'xml' is not known; allowed: text, json"),
         (
             "max-connections", "0",

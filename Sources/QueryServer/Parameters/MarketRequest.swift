@@ -7,14 +7,14 @@ import Market
 
 /// The resources that are lists of rows.
 enum MarketResource: String, Sendable {
-    case bars, indicators, trades, latest, symbols
+    case bars, indicators, trades, latest, symbols, alerts
 
     /// The parameters it knows.
     var names: [String] {
         switch self {
         case .bars, .indicators:
             ["symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time"]
-        case .trades: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
+        case .trades, .alerts: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
         case .latest: ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
         case .symbols: ["search", "symbol", "symbols", "limit", "order", "page_token", "format", "time"]
         }

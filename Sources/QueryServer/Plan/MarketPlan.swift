@@ -37,6 +37,12 @@ struct MarketPlan {
                 column("trade_id", .text), column("price", .number), column("size", .number),
                 .init(name: "conditions", form: .array(.text)),
             ]
+        case .alerts:
+            return [
+                column("symbol", .text), .init(name: "ts", form: time), column("timeframe", .text),
+                column("kind", .text), column("value", .number), column("threshold", .number),
+                .init(name: "raised_at", form: time), .init(name: "retracted_at", form: time),
+            ]
         case .latest:
             return [
                 column("symbol", .text), .init(name: "ts", form: time), column("price", .number),
@@ -53,7 +59,7 @@ struct MarketPlan {
     var isPerSymbol: Bool {
         switch request.resource {
         case .bars, .indicators, .trades: true
-        default: false
+        case .alerts, .latest, .symbols: false
         }
     }
 
@@ -133,8 +139,9 @@ struct MarketPlan {
 
     // MARK: All at once
 
-    /// The rows of `latest` and `symbols`, `limit` at most.
+    /// The rows of `latest`, `symbols` and `alerts`, `limit` at most.
     func step(limit: Int) -> Step {
+        if request.resource == .alerts { return alerts(limit: limit) }
         if request.resource == .latest, let symbols = request.symbols, symbols.count == 1, request.page == nil {
             return Step(statement: Self.latestOfOne, parameters: [.text(symbols[0], as: .text)])
         }
@@ -160,6 +167,41 @@ struct MarketPlan {
             \(filter)order by symbol \(request.isDescending ? "desc" : "asc") limit $1
             """
         return Step(statement: Statement(name: request.resource.rawValue, sql: sql), parameters: parameters)
+    }
+
+    /// By time first, and not by symbol: what happened last is what one asks alerts for.
+    private func alerts(limit: Int) -> Step {
+        var parameters: [Parameter] = [
+            .int64(Int64(limit)), .timestamp((request.range.from ?? Self.distantPast).microseconds),
+            .timestamp((request.range.to ?? Self.distantFuture).microseconds),
+        ]
+        let order = request.isDescending ? "desc" : "asc"
+        var name = "alerts_\(order)"
+        var conditions = "ts >= $2 and ts < $3"
+        if let symbols = request.symbols {
+            parameters.append(.textArray(symbols))
+            conditions += " and symbol = any($\(parameters.count))"
+            name += "_of"
+        }
+        if let page = request.page {
+            let parts = page.source.split(separator: " ", maxSplits: 1)
+            let first = parameters.count + 1
+            parameters += [
+                .timestamp(page.ts.microseconds), .text(page.symbol, as: .text),
+                .text(String(parts.first ?? ""), as: .text), .text(String(parts.last ?? ""), as: .text),
+            ]
+            conditions += """
+                 and (ts, symbol, timeframe, kind) \(request.isDescending ? "<" : ">") \
+                ($\(first), $\(first + 1), $\(first + 2), $\(first + 3))
+                """
+            name += "_page"
+        }
+        let sql = """
+            select symbol, ts, timeframe, kind, value, threshold, raised_at, retracted_at from ops.alerts \
+            where \(conditions) \
+            order by ts \(order), symbol \(order), timeframe \(order), kind \(order) limit $1
+            """
+        return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
     }
 
     /// The hot path: a lookup by the key, and no text to put together.

@@ -91,11 +91,12 @@ struct MarketQuery {
 
     private func token(_ row: RowStream.Row) throws(PostgresError) -> PageToken {
         var token = PageToken(scope: request.scope, symbol: try row.string(0))
-        if plan.isPerSymbol { token.ts = Timestamp(microseconds: try row.timestamp(1)) }
+        if plan.isPerSymbol || request.resource == .alerts { token.ts = Timestamp(microseconds: try row.timestamp(1)) }
         if request.resource == .trades {
             token.source = try row.string(2)
             token.tradeID = try row.int64(3)
         }
+        if request.resource == .alerts { token.source = "\(try row.string(2)) \(try row.string(3))" }
         return token
     }
 

@@ -72,6 +72,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .trades: try await answerMarket(.trades, request, response, id)
         case .latest: try await answerMarket(.latest, request, response, id)
         case .symbols: try await answerMarket(.symbols, request, response, id)
+        case .alerts: try await answerMarket(.alerts, request, response, id)
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
             try await CandleQuery(plan: CandlePlan(request: candles))

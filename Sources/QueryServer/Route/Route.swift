@@ -7,7 +7,7 @@ import HTTP
 enum Route: CaseIterable, Sendable {
     case index, live, ready, health, metrics, version
     case sql, queries, query
-    case bars, indicators, trades, latest, symbols
+    case bars, indicators, trades, latest, symbols, alerts
     case candles
 
     /// The path, which is also the name under which requests are counted.
@@ -27,6 +27,7 @@ enum Route: CaseIterable, Sendable {
         case .trades: "/api/v1/trades"
         case .latest: "/api/v1/latest"
         case .symbols: "/api/v1/symbols"
+        case .alerts: "/api/v1/alerts"
         case .candles: "/grafana/candles"
         }
     }
@@ -48,6 +49,7 @@ enum Route: CaseIterable, Sendable {
         case .trades: "Trades: symbol, from, to."
         case .latest: "The latest trade of each symbol."
         case .symbols: "Symbols that have traded or are known: search."
+        case .alerts: "Bars that went beyond a threshold: symbol, from, to."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
         }
     }
