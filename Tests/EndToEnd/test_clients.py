@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The clients of Presto, Trino and PostgreSQL as their users install them: what they ask, answered as they read it."""
+import datetime
+import decimal
+import threading
+import uuid
+import warnings
+
+import prestodb
+import psycopg
+import pytest
+import requests
+import sqlalchemy as sa
+import trino
+from conftest import wait_until
+from pyhive import presto
+
+UTC = datetime.timezone.utc
+
+
+def port(up):
+    return int(up.url.rsplit(":", 1)[1])
+
+
+def trino_connection(up, **options):
+    return trino.dbapi.connect(
+        host="127.0.0.1", port=port(up), user="alice", catalog="tapedeck", schema="market", **options)
+
+
+def presto_connection(up):
+    return prestodb.dbapi.connect(host="127.0.0.1", port=port(up), user="bob", catalog="tapedeck", schema="market")
+
+
+def hive_connection(up):
+    return presto.connect("127.0.0.1", port=port(up), username="carol", catalog="tapedeck", schema="market")
+
+
+CONNECTIONS = [trino_connection, presto_connection, hive_connection]
+
+
+def rows(connection, sql, *parameters):
+    cursor = connection.cursor()
+    cursor.execute(sql, *parameters)
+    return [tuple(row) for row in cursor.fetchall()]
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS)
+def test_rows_are_postgres_rows(played, connect):
+    query = "SELECT symbol, count(*) AS n, max(price) AS top FROM trades GROUP BY symbol ORDER BY symbol"
+    cursor = connect(played).cursor()
+    cursor.execute(query)
+    assert [tuple(row) for row in cursor.fetchall()] == played.sql(query)
+    assert [column[:2] for column in cursor.description] == [("symbol", "varchar"), ("n", "bigint"), ("top", "double")]
+    cursor.execute("SELECT symbol FROM trades WHERE false")
+    assert cursor.fetchall() == [] and cursor.description[0][0] == "symbol"
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS)
+def test_every_row_of_many_pages(played, connect):
+    assert rows(connect(played), "SELECT trade_id, ts, price FROM trades ORDER BY symbol, ts, source, trade_id") != []
+    count = 200_000 if connect is trino_connection else 20_000
+    numbers = [row[0] for row in rows(connect(played), f"SELECT g FROM generate_series(1, {count}) AS t(g)")]
+    assert numbers == list(range(1, count + 1))
+
+
+def test_types_of_trino(played):
+    result = rows(trino_connection(played), """
+        SELECT true, CAST(1 AS SMALLINT), 9007199254740993, CAST(1.5 AS DOUBLE), nan(), infinity(),
+          CAST('1.20' AS DECIMAL(12,2)), 'é😀', X'00ff', DATE '2024-02-29', TIME '23:59:59.5',
+          TIMESTAMP '2024-02-29 23:59:59.123456', TIMESTAMP '2024-02-29 23:59:59.5 UTC', ARRAY[1,2],
+          UUID '12151fd2-7586-11e9-8f9e-2a86e4085a59', NULL""")[0]
+    assert result[:4] == (True, 1, 9007199254740993, 1.5) and result[4] != result[4] and result[5] == float("inf")
+    assert result[6:] == (
+        decimal.Decimal("1.20"), "é😀", b"\x00\xff", datetime.date(2024, 2, 29), datetime.time(23, 59, 59, 500000),
+        datetime.datetime(2024, 2, 29, 23, 59, 59, 123456),
+        datetime.datetime(2024, 2, 29, 23, 59, 59, 500000, UTC), [1, 2],
+        uuid.UUID("12151fd2-7586-11e9-8f9e-2a86e4085a59"), None)
+
+
+def test_parameters_of_trino(played):
+    values = (7, "it's", decimal.Decimal("1.20"), datetime.date(2024, 1, 2), None, True, b"\x01\xff")
+    for legacy in [False, True]:
+        connection = trino_connection(played, legacy_prepared_statements=legacy)
+        assert rows(connection, "SELECT ?, ?, ?, ?, ?, ?, ?", values) == [values]
+    described = trino_connection(played).cursor().describe("SELECT symbol, price FROM trades")
+    assert [(column.name, column.type) for column in described] == [("symbol", "varchar"), ("price", "double")]
+
+
+def test_session_and_transactions(played):
+    connection = trino_connection(played, timezone="Europe/Paris")
+    assert rows(connection, "SELECT TIMESTAMP '2024-07-01 12:00:00 UTC'")[0][0] == datetime.datetime(
+        2024, 7, 1, 12, tzinfo=UTC)
+    rows(connection, "SET SESSION query_max_run_time = '5s'")
+    assert ("query_max_run_time", "5s") in [row[:2] for row in rows(connection, "SHOW SESSION")]
+    with trino_connection(
+            played, isolation_level=trino.transaction.IsolationLevel.READ_COMMITTED) as transaction:
+        assert rows(transaction, "SELECT 1") == [(1,)]
+    cursor = presto_connection(played).cursor()
+    cursor.execute("SELECT 1")
+    assert cursor.fetchone() == [1]
+
+
+def test_errors(played):
+    with pytest.raises(trino.exceptions.TrinoUserError) as caught:
+        rows(trino_connection(played), "SELECT * FROM nope")
+    assert caught.value.error_name == "TABLE_NOT_FOUND"
+    assert caught.value.message == "line 1:15: Table 'tapedeck.market.nope' does not exist"
+    with pytest.raises(prestodb.exceptions.PrestoUserError, match="Column 'nope' cannot be resolved"):
+        rows(presto_connection(played), "SELECT nope FROM trades")
+    with pytest.raises(presto.DatabaseError, match="does not exist"):
+        rows(hive_connection(played), "SELECT * FROM nope")
+    with pytest.raises(trino.exceptions.TrinoUserError):
+        rows(trino_connection(played), "DELETE FROM trades")
+
+
+ENDLESS = "SELECT count(*) AS {} FROM trades a CROSS JOIN trades b CROSS JOIN trades c"
+
+
+def running(up, marker):
+    with psycopg.connect(up.writer_url, autocommit=True) as connection:
+        return connection.execute(
+            "select count(*) from pg_stat_activity where state = 'active' and query like %s and pid <> pg_backend_pid()",
+            [f"%AS {marker}%"]).fetchone()[0]
+
+
+@pytest.mark.parametrize("connect", CONNECTIONS)
+def test_cancel_reaches_postgres(played, connect):
+    marker = "stopped_by_" + connect.__name__.split("_")[0]
+    connection = connect(played)
+    cursor = connection.cursor()
+
+    def query():
+        try:
+            cursor.execute(ENDLESS.format(marker))
+            cursor.fetchall()
+        except Exception:
+            pass  # Each client says in its own way that it was stopped.
+
+    thread = threading.Thread(target=query)
+    thread.start()
+    wait_until(lambda: running(played, marker) == 1, 30, "the query to run", played)
+    if connect is trino_connection:
+        listed = requests.get(played.url + "/v1/query?state=RUNNING", timeout=10).json()
+        found = [entry["queryId"] for entry in listed if marker in entry["query"]]
+        rows(trino_connection(played), f"CALL system.runtime.kill_query(query_id => '{found[0]}', message => 'enough')")
+    else:
+        cursor.cancel()
+    wait_until(lambda: running(played, marker) == 0, 30, "the query to end", played)
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def engines(up):
+    return {
+        "trino": f"trino://alice@127.0.0.1:{port(up)}/tapedeck/market",
+        "presto": f"presto://alice@127.0.0.1:{port(up)}/tapedeck/market",
+        "postgresql": up.reader_url.replace("postgresql://", "postgresql+psycopg://", 1),
+    }
+
+
+@pytest.mark.parametrize("dialect", ["trino", "presto", "postgresql"])
+def test_sqlalchemy_reflects_and_queries(played, dialect):
+    engine = sa.create_engine(engines(played)[dialect])
+    inspector = sa.inspect(engine)
+    assert "market" in inspector.get_schema_names()
+    assert "trades" in inspector.get_table_names(schema="market")
+    assert inspector.has_table("trades", schema="market") and not inspector.has_table("nope", schema="market")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyHive knows no types of time with a zone.
+        trades = sa.Table("trades", sa.MetaData(schema="market"), autoload_with=engine)
+    assert {"symbol", "ts", "price", "size"} <= set(trades.columns.keys())
+    query = (
+        sa.select(trades.c.symbol, sa.func.count().label("n")).where(trades.c.price > 0)
+        .group_by(trades.c.symbol).order_by(sa.desc("n"), trades.c.symbol).limit(3))
+    with engine.connect() as connection:
+        found = [tuple(row) for row in connection.execute(query)]
+    assert found == played.sql(
+        "select symbol, count(*) as n from trades group by symbol order by n desc, symbol limit 3")
