@@ -1,10 +1,11 @@
 # make run     installs what is missing, builds, and starts everything on the embedded default
 # make test    installs, builds and runs every test
+# make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
 # make bench   runs the benchmarks
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end bench bench-http deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end test-superset bench bench-http deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -44,6 +45,16 @@ test-swift: deps
 test-end-to-end: build deps-test
 	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)
 
+# Superset needs libraries that the other tests must not have, and 860 MB for them.
+.build-superset/installed: Tests/Superset/requirements.txt
+	@deploy/install-packages $(PACKAGES_TEST)
+	python3 -m venv .build-superset
+	.build-superset/bin/pip install --quiet --disable-pip-version-check -r Tests/Superset/requirements.txt
+	touch $@
+
+test-superset: build .build-superset/installed
+	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
+
 bench: build
 	swift run -c release bench $(ARGS)
 
@@ -58,4 +69,4 @@ format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
-	rm -rf .build .build-venv var
+	rm -rf .build .build-venv .build-superset var

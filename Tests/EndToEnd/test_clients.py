@@ -119,7 +119,8 @@ ENDLESS = "SELECT count(*) AS {} FROM trades a CROSS JOIN trades b CROSS JOIN tr
 def running(up, marker):
     with psycopg.connect(up.writer_url, autocommit=True) as connection:
         return connection.execute(
-            "select count(*) from pg_stat_activity where state = 'active' and query like %s and pid <> pg_backend_pid()",
+            "select count(*) from pg_stat_activity where state = 'active' and query like %s"
+            " and backend_type = 'client backend' and pid <> pg_backend_pid()",
             [f"%AS {marker}%"]).fetchone()[0]
 
 
