@@ -20,13 +20,15 @@ struct PipelineBench: AsyncParsableCommand {
     @Option(help: "Symbols.") var symbols = 20
     @Option(help: "Trades a second of the tape.") var rate = 100
     @Option(help: "Runs of each.") var runs = 3
+    @Option(help: "Partitions of a topic.") var partitions = 4
+    @Option(help: "MiB of records that a transaction takes at most.") var batch = 8
 
     func run() async throws {
         let store = try await BenchStore()
         defer { store.close() }
         let trades = (0..<rows).map { BenchTrade($0, symbols: symbols, rate: rate) }
         let log = try SQLiteEventLog(directory: store.folder)
-        try await Self.fill(log, trades)
+        try await Self.fill(log, trades, partitions)
         print("\(rows) trades, \(symbols) symbols, \(rate) a second of the tape; rows/s")
         print("run        COPY   log → store   ratio      bars")
         var ratios: [Double] = []
@@ -34,7 +36,7 @@ struct PipelineBench: AsyncParsableCommand {
             let copy = try await Self.copy(trades, store)
             // Each run takes the log from its start: the offsets live in the database, which is new, but for those of
             // validation, which live in the log.
-            let (processed, bars) = try await Self.process(log, store, rows)
+            let (processed, bars) = try await process(log, store)
             ratios.append(processed / copy)
             print(
                 "\(run)  \(column(copy, 12))  \(column(processed, 12))   \(twoDigits(processed / copy))  \(column(Double(bars), 8))"
@@ -45,10 +47,10 @@ struct PipelineBench: AsyncParsableCommand {
     }
 
     /// Appends the trades to `trades.staging`, as a source does.
-    private static func fill(_ log: SQLiteEventLog, _ trades: [BenchTrade]) async throws {
+    private static func fill(_ log: SQLiteEventLog, _ trades: [BenchTrade], _ partitions: Int) async throws {
         try await log.createTopics(
             [TradeTopics.staging, TradeTopics.valid, TradeTopics.rejected].map {
-                TopicSettings(name: $0, partitions: 4, retention: .seconds(86_400))
+                TopicSettings(name: $0, partitions: partitions, retention: .seconds(86_400))
             })
         let stager = try await Stager(log: log, logger: Logger(label: "bench", factory: SwiftLogNoOpLogHandler.init))
         for trade in trades {
@@ -88,14 +90,14 @@ struct PipelineBench: AsyncParsableCommand {
     }
 
     /// Rows a second from the log into the store, and how many bars that made.
-    private static func process(
-        _ log: SQLiteEventLog, _ store: BenchStore, _ rows: Int
+    private func process(
+        _ log: SQLiteEventLog, _ store: BenchStore
     ) async throws -> (rate: Double, bars: Int64) {
         let url = try await store.database("bench_pipeline")
         // Validation begins at the start of staging again, and what it forwards comes after what it forwarded before.
         var rewind = Append()
         rewind.consumed = ("tapedeck.validate", [:])
-        for partition in 0..<4 {
+        for partition in 0..<partitions {
             rewind.consumed?.offsets[TopicPartition(TradeTopics.staging, Int32(partition))] = 0
         }
         try await log.append(rewind)
@@ -106,8 +108,11 @@ struct PipelineBench: AsyncParsableCommand {
         let settings = try ConnectionSettings(url, sessionParameters: Processor.sessionParameters)
         var logger = Logger(label: "bench", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = .warning
+        var configuration = Processor.Configuration(topics: topics, owner: "bench")
+        configuration.batchBytes = batch << 20
+        let rows = rows
         let processor = Processor(
-            .init(topics: topics, owner: "bench"), log: log, store: settings, loop: loop, logger: logger,
+            configuration, log: log, store: settings, loop: loop, logger: logger,
             now: { Timestamp(microseconds: 4_000_000_000_000_000) })
         let work = Task(executorPreference: loop) {
             let connection = try await PostgresConnection.connect(ConnectionSettings(url), on: loop)

@@ -148,6 +148,28 @@ def test_the_query_command(played):
 def test_status(played):
     text = run("status", "--data-dir", played.folder).stdout.decode()
     assert "lag  0 records" in text and "source file  15,948 events" in text
+    report = json.loads(run("status", "--json", "--data-dir", played.folder).stdout)
+    assert report["lag"] == 0 and report["sources"][0]["events"] == 15948 and report["sources"][0]["rate"] >= 0
+    assert {topic["topic"]: topic["records"] for topic in report["topics"]}["trades"] == 15948
+    assert sum(entry["next_offset"] for entry in report["offsets"] if entry["topic"] == "trades") == 15948
+    newest = played.sql("select symbol, kind from ops.alerts where retracted_at is null order by ts desc, symbol desc limit 1")
+    assert [(report["alerts"][0]["symbol"], report["alerts"][0]["kind"])] == newest
+
+
+def test_alerts_come_newest_first_in_pages_that_hold_each_once(played):
+    want = played.sql("select symbol, timeframe, kind, value, threshold from ops.alerts "
+                      "order by ts desc, symbol desc, timeframe desc, kind desc")
+    seen, token = [], None
+    while True:
+        page = get(played, "/api/v1/alerts", order="desc", limit=7, **({"page_token": token} if token else {})).json()
+        seen += [(row["symbol"], row["timeframe"], row["kind"], row["value"], row["threshold"]) for row in page["alerts"]]
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert seen == want and len(want) > 10
+    one = want[0][0]
+    rows = get(played, "/api/v1/alerts", symbol=one).json()["alerts"]
+    assert rows and {row["symbol"] for row in rows} == {one}
 
 
 @pytest.mark.parametrize("path, headers", [
