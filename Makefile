@@ -3,9 +3,11 @@
 # make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
 # make bench   runs the benchmarks
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
+# make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
+# make sanitize          runs the unit tests under the address and the thread sanitizer
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end test-superset bench bench-http deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end test-superset bench bench-http fuzz sanitize deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -69,4 +71,32 @@ format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
-	rm -rf .build .build-venv .build-superset var
+	rm -rf .build .build-venv .build-superset .build-fuzz .build-asan .build-tsan var
+
+# What it finds is left in .build-fuzz as crash-*; `FUZZ=NAME .build-fuzz/release/fuzz FILE` runs one input again. The
+# corpus grows in .build-fuzz, from the seeds in Tests/Fuzz/corpus.
+FUZZ_TARGETS ?= $(notdir $(wildcard Tests/Fuzz/corpus/*))
+TIME ?= 60
+
+fuzz: deps
+	TAPEDECK_FUZZ=1 swift build -c release --product fuzz --sanitize fuzzer -Xswiftc -enable-testing \
+	    --scratch-path .build-fuzz
+	@set -e; for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$target for $(TIME) s"; mkdir -p .build-fuzz/corpus/$$target; \
+	    FUZZ=$$target .build-fuzz/release/fuzz -max_total_time=$(TIME) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+	        -artifact_prefix=.build-fuzz/crash-$$target- .build-fuzz/corpus/$$target Tests/Fuzz/corpus/$$target \
+	        2>&1 | tee .build-fuzz/$$target.log | grep -aE 'DONE|cov:.*pulse|SUMMARY|Fatal|stat::number_of' | tail -6; \
+	    grep -aq 'stat::number_of' .build-fuzz/$$target.log && ! ls .build-fuzz/crash-$$target-* 2>/dev/null; \
+	done
+
+# The unit tests that need no PostgreSQL, with every read and write checked; and with every pair of threads watched.
+# Leaks are not looked for: XCTest leaves some, and where Swift keeps a count of weak references, it hides the pointer
+# to it from the leak sanitizer.
+SANITIZED := HTTPTests|EventLoopTests|MarketTests|RecordsTests|IngestTests|ProcessorTests|EventLogTests|TapedeckTests
+
+sanitize: deps
+	swift build --build-tests --sanitize address --scratch-path .build-asan
+	ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --no-parallel --sanitize address --scratch-path .build-asan \
+	    --filter '$(SANITIZED)'
+	swift build --build-tests --sanitize thread --scratch-path .build-tsan
+	swift test --skip-build --no-parallel --sanitize thread --scratch-path .build-tsan --filter '$(SANITIZED)'

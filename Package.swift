@@ -180,3 +180,11 @@ let package = Package(
             ], exclude: ["dialect.sql", "dialect-statements.txt"], swiftSettings: strict),
     ]
 )
+
+// Fuzzing needs a main of its own (libFuzzer's), which would be in the way of every other build: see `make fuzz`.
+if Context.environment["TAPEDECK_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["HTTP", "QueryServer"], path: "Tests/Fuzz", exclude: ["corpus"],
+            swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
+}

@@ -39,6 +39,8 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
     private var local: [UnownedJob] = []
     private var running: [UnownedJob] = []
     private var timers = TimerQueue()
+    private var due: [TimerQueue.Entry] = []
+    private var firing: [TimerQueue.Entry] = []
     private var registrations: [Registration?] = []
     private var freeSlots: [Int] = []
     private var generation: UInt32 = 0
@@ -281,8 +283,14 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
         return CInt(min((next.nanoseconds - now.nanoseconds + 999_999) / 1_000_000, 60_000))
     }
 
+    /// Fires what is due. What these timers add waits for the next turn, even if it is due at once: otherwise a timer
+    /// that sets itself again would keep the loop from its sockets.
     private func fireTimers() {
-        while let due = timers.pop(dueAt: now) { due.fire() }
+        while let timer = timers.pop(dueAt: now) { due.append(timer) }
+        if due.isEmpty { return }
+        swap(&due, &firing)
+        for timer in firing { timer.fire() }
+        firing.removeAll(keepingCapacity: true)
     }
 }
 

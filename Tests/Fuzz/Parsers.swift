@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The properties of each parser that hold for every input.
+
+@testable import HTTP
+@testable import QueryServer
+
+/// What a request parser makes of a stream, as far as it can be seen.
+private enum Outcome: Equatable {
+    case needMore, refused(UInt16, String)
+    case head(bytes: [UInt8], length: Int, body: BodyFraming)
+}
+
+private func parse(_ stream: [UInt8], step: Int) -> (Outcome, RequestHead) {
+    var parser = RequestParser()
+    var seen = 0
+    while seen < stream.count {
+        seen = min(stream.count, seen + step)
+        let prefix = Array(stream[..<seen])
+        do {
+            if case .head(let length, let body) = try parser.parse(prefix.span) {
+                return (.head(bytes: parser.head.bytes, length: length, body: body), parser.head)
+            }
+        } catch {
+            return (.refused(error.status.code, error.message), parser.head)
+        }
+    }
+    return (.needMore, parser.head)
+}
+
+/// How the stream is cut changes nothing; what is refused is 4xx, 501 or 505; what is accepted can be read in one way
+/// only, and everything that looks at it comes to an end.
+let fuzzRequest: FuzzTarget = { stream in
+    let (whole, head) = parse(stream, step: .max - stream.count)
+    // Byte by byte is quadratic here; a few uneven steps find the same.
+    for step in stream.count < 64 ? [1, 3] : [7, 61] {
+        precondition(parse(stream, step: step).0 == whole, "step \(step) changes the outcome")
+    }
+    switch whole {
+    case .needMore: return
+    case .refused(let status, _):
+        precondition(status < 500 || status == 501 || status == 505, "refused with \(status)")
+    case .head(let bytes, let length, let body):
+        precondition(length <= RequestParser.Limits().headBytes)
+        // From the request line on: one empty line may stand in front.
+        for (index, byte) in bytes.enumerated() {
+            switch byte {
+            case 10: precondition(index > 0 && bytes[index - 1] == 13, "a bare line feed")
+            case 13: precondition(index + 1 < bytes.count && bytes[index + 1] == 10, "a bare carriage return")
+            case 9: break
+            default: precondition(byte >= 0x20 && byte != 0x7f, "a control byte")
+            }
+        }
+        let lengths = head.values(of: "content-length").count
+        let codings = head.values(of: "transfer-encoding").count
+        precondition(lengths + codings <= 1 && head.values(of: "host").count <= 1, "read in two ways")
+        precondition(body != .chunked || codings == 1)
+        if case .length = body { precondition(lengths == 1) }
+        inspect(head)
+    }
+}
+
+/// What the server and its handlers ask of a head.
+private func inspect(_ head: RequestHead) {
+    _ = try? head.path()
+    _ = try? head.pathSegments()
+    _ = try? head.query()
+    _ = head.allFields
+    _ = ContentCoding.chosen(for: head)
+    let validators = Validators(entityTag: "\"a\"", lastModified: 784_111_777)
+    _ = head.preconditions(validators)
+    if case .part(let range) = head.range(of: 10, validators) {
+        precondition(range.lowerBound >= 0 && range.upperBound <= 10 && !range.isEmpty)
+    }
+    let local = SocketAddress(bytes: [127, 0, 0, 1], port: 1)!
+    _ = TrustedProxies([AddressRange("0.0.0.0/0")!, AddressRange("::/0")!]).client(of: head, from: local)
+    _ = CrossOrigin(.any).preflight(head)
+    if let authority = head.authority { _ = HostNames.loopback().accepts(authority) }
+    _ = try? ReplyFormat(accept: head.values(of: "accept"))
+}
+
+/// How the body is cut changes nothing, and what comes out is no more than what went in.
+let fuzzChunked: FuzzTarget = { stream in
+    func decode(step: Int) -> (UInt16, [UInt8], used: Int, done: Bool) {
+        var decoder = ChunkedDecoder()
+        var output: [UInt8] = []
+        var used = 0
+        do {
+            while used < stream.count && !decoder.isDone {
+                let piece = Array(stream[used...].prefix(step))
+                used += try decoder.decode(piece.span, into: &output)
+            }
+        } catch {
+            return (error.status.code, [], 0, false)
+        }
+        return (200, output, used, decoder.isDone)
+    }
+    let whole = decode(step: .max)
+    precondition(whole.1.count <= stream.count && whole.used <= stream.count)
+    for step in [1, 5] { precondition(decode(step: step) == whole, "step \(step) changes the outcome") }
+}
+
+/// Nothing but text comes out, and no more of it than came in.
+let fuzzQuery: FuzzTarget = { bytes in
+    guard let query = try? QueryParameters(bytes[...]) else { return }
+    precondition(query.pairs.count <= QueryParameters.pairLimit)
+    let count = query.pairs.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
+    precondition(count <= bytes.count)
+}
+
+/// A header is a header when its last byte has come, and not before.
+let fuzzProxy: FuzzTarget = { bytes in
+    let whole = ProxyHeader.parse(bytes[...])
+    guard case .header(let length, _) = whole else { return }
+    precondition(length <= bytes.count && length <= max(ProxyHeader.lengthLimit, 107))
+    precondition(ProxyHeader.parse(bytes[..<length]) == whole)
+    for count in 0..<length { precondition(ProxyHeader.parse(bytes[..<count]) == .needMore) }
+}
+
+/// What is read ends, and a value's text is a value again.
+let fuzzJSON: FuzzTarget = { bytes in
+    _ = try? JSONReader.read(bytes)
+}
