@@ -7,7 +7,7 @@
 # make sanitize          runs the unit tests under the address and the thread sanitizer
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end test-superset bench bench-http fuzz sanitize deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end test-superset bench bench-analytics bench-http fuzz sanitize deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -59,6 +59,10 @@ test-superset: build .build-superset/installed
 
 bench: build
 	swift run -c release bench $(ARGS)
+
+# Sentiment beside vaderSentiment, forecasts beside NumPy.
+bench-analytics: deps-test
+	swift run -c release bench analytics $(ARGS)
 
 # The peers are a package of their own, for they need SwiftNIO.
 bench-http: deps

@@ -75,12 +75,20 @@ let package = Package(
                 .embedInCode("0005_indicators.sql"),
                 .embedInCode("0006_trino_functions.sql"), .embedInCode("0007_trino_metadata.sql"),
                 .embedInCode("0008_alerts_and_retention.sql"),
+                .embedInCode("0009_posts_and_forecasts.sql"),
             ], swiftSettings: strict),
         // The PostgreSQL we keep: the private server (initdb, start, stop) and the migrations.
         .target(
             name: "Store",
             dependencies: [
                 "Postgres", "EventLoop", "Schema", "CLinux", .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict),
+        // Forecasts made from stored prices, and the jobs that run by the clock.
+        .target(
+            name: "Analytics",
+            dependencies: [
+                "Market", "Forecast", "EventLoop", "Postgres", .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
         // Sources → records in the log.
@@ -93,14 +101,14 @@ let package = Package(
         .target(
             name: "Processor",
             dependencies: [
-                "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres",
+                "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // HTTP → SQL → JSON, CSV, …: SQL, REST, Grafana.
         .target(
             name: "QueryServer",
             dependencies: [
-                "Market", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
+                "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),
@@ -108,9 +116,9 @@ let package = Package(
         .executableTarget(
             name: "Tapedeck",
             dependencies: [
-                "Market", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",
-                "Processor",
-                "QueryServer", "CCurl", "CLinux",
+                "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
+                "EventLog",
+                "Kafka", "Store", "Ingest", "Processor", "QueryServer", "CCurl", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
@@ -118,8 +126,9 @@ let package = Package(
         .executableTarget(
             name: "bench",
             dependencies: [
-                "Market", "Records", "EventLoop", "HTTP", "Postgres", "EventLog", "Store", "Ingest", "Processor",
-                "CLinux",
+                "Market", "Records", "Sentiment", "Forecast", "EventLoop", "HTTP", "Postgres", "EventLog", "Store",
+                "Ingest",
+                "Processor", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),
@@ -137,6 +146,8 @@ let package = Package(
         .testTarget(
             name: "SentimentTests", dependencies: ["Sentiment", "TestSupport"], exclude: ["Fixtures"],
             swiftSettings: strict),
+        .testTarget(
+            name: "AnalyticsTests", dependencies: ["Analytics", "Forecast", "Market"], swiftSettings: strict),
         .testTarget(name: "ForecastTests", dependencies: ["Forecast", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TrinoSQLTests", dependencies: ["TrinoSQL", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
@@ -174,7 +185,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "TestSupport", "Store", "TrinoSQL", "Processor", "Ingest", "EventLog", "EventLoop", "Postgres",
+                "Sentiment", "Analytics", "Forecast", "TestSupport", "Store", "TrinoSQL", "Processor", "Ingest",
+                "EventLog", "EventLoop", "Postgres",
                 "Records", "Market",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["dialect.sql", "dialect-statements.txt"], swiftSettings: strict),

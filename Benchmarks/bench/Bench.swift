@@ -7,6 +7,8 @@ import ArgumentParser
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure Tapedeck beside what it is compared with.",
-        subcommands: [PipelineBench.self, HTTPServerProgram.self, SmallQueryBench.self, PagesBench.self],
+        subcommands: [
+            PipelineBench.self, HTTPServerProgram.self, SmallQueryBench.self, PagesBench.self, AnalyticsBench.self,
+        ],
         defaultSubcommand: PipelineBench.self)
 }

@@ -38,8 +38,9 @@ package struct SimulationParameters: Sendable, Equatable {
     package static let pathsRange = 2...1_000_000
     /// Prices computed in one run.
     package static let workLimit = 1_000_000_000
-    package static let volatilityRange = 0.0...100.0
-    package static let driftRange = -1000.0...1000.0
+    /// What a few seconds of history may well say; whether prices get out of hand is checked over the horizon.
+    package static let volatilityRange = 0.0...1e5
+    package static let driftRange = -1e9...1e9
 
     /// Throws what is not allowed.
     package func check() throws(ForecastError) {
@@ -50,8 +51,8 @@ package struct SimulationParameters: Sendable, Equatable {
         if !Self.stepsRange.contains(steps) { throw refuse("steps", steps, "1 to 10000") }
         if !Self.pathsRange.contains(paths) { throw refuse("paths", paths, "2 to 1000000") }
         if paths * steps > Self.workLimit { throw refuse("paths × steps", paths * steps, "at most \(Self.workLimit)") }
-        if !Self.volatilityRange.contains(volatility) { throw refuse("volatility", volatility, "0 to 100 (a year)") }
-        if !Self.driftRange.contains(drift) { throw refuse("drift", drift, "-1000 to 1000 (a year)") }
+        if !Self.volatilityRange.contains(volatility) { throw refuse("volatility", volatility, "0 to 100000 (a year)") }
+        if !Self.driftRange.contains(drift) { throw refuse("drift", drift, "-1e9 to 1e9 (a year)") }
         if !(stepYears > 0 && stepYears <= 1) { throw refuse("the step in years", stepYears, "above 0, at most 1") }
         if isAntithetic && paths % 2 != 0 { throw refuse("paths", paths, "an even number, for antithetic paths") }
         if !(0...paths).contains(keptPaths) { throw refuse("kept paths", keptPaths, "0 to \(paths)") }

@@ -71,6 +71,8 @@ package struct Processor: Sendable {
         /// Kinds of records that are validated beside trades.
         package var kinds: [any RecordKind] = []
         package var alertRules = AlertRules()
+        /// How posts are read; nil leaves them in the log.
+        package var posts: PostAnalysis?
         /// About how many bytes of records one transaction takes at most.
         package var batchBytes = 8 << 20
         /// The name under which partitions are claimed, for operators.
@@ -90,6 +92,7 @@ package struct Processor: Sendable {
 
     static let validatorGroup = "tapedeck.validate"
     static let sinkGroup = "tapedeck.sink"
+    static let factGroup = "tapedeck.sink.facts"
     /// How long to wait for records before looking whether to stop.
     private static let wait = Duration.milliseconds(250)
 
@@ -132,6 +135,9 @@ package struct Processor: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask(executorPreference: loop) { try await self.retrying("validation") { try await validate() } }
             group.addTask(executorPreference: loop) { try await self.retrying("store") { try await sink() } }
+            if !configuration.kinds.isEmpty {
+                group.addTask(executorPreference: loop) { try await self.retrying("facts") { try await sinkFacts() } }
+            }
             group.addTask(executorPreference: loop) { await observe() }
             try await group.next()
             group.cancelAll()
@@ -288,6 +294,29 @@ package struct Processor: Sendable {
         let consumer = try await log.consumer(
             group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
         try await closing(consumer) { try await run(sink, consumer) }
+    }
+
+    /// What comes by the minute: posts, instruments, quotes.
+    private func sinkFacts() async throws {
+        let connection = try await connectSink()
+        defer { connection.close() }
+        let sink = FactSink(
+            connection: connection, analysis: configuration.posts, logID: log.identity, owner: configuration.owner,
+            now: now, atStep: atStep)
+        let consumer = try await log.consumer(group: Self.factGroup, topics: FactSink.topics(configuration.posts))
+        try await closing(consumer) {
+            while !Task.isCancelled {
+                switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
+                case .assigned(let partitions):
+                    for (partition, offset) in try await sink.claim(partitions) {
+                        consumer.start(partition, at: offset)
+                    }
+                case .revoked(let partitions): sink.release(partitions)
+                case .idle: break
+                case .records(let batches): progress.committed(try await sink.commit(batches))
+                }
+            }
+        }
     }
 
     private func run(_ sink: TradeSink, _ consumer: any EventLogConsumer) async throws {

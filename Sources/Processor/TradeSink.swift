@@ -558,24 +558,25 @@ final class TradeSink {
     // MARK: Rejected records and counts
 
     private func keep(_ rejected: [RejectedRecord], _ counts: inout RunCounts) async throws {
-        func storable(_ text: String?) -> String? {
-            // PostgreSQL has no zero byte in text.
-            text.map { $0.utf8.contains(0) ? String($0.map { $0 == "\0" ? "\u{FFFD}" : $0 }) : $0 }
-        }
         let kept = try await connection.query(
             SinkStatements.keepRejected,
             [
                 .textArray(rejected.map(\.topic)), .int64Array(rejected.map { Int64($0.partition) }),
                 .int64Array(rejected.map(\.offset)), .textArray(rejected.map(\.reason)),
                 .textArray(rejected.map(\.message)), .textArray(rejected.map { Self.hex($0.original) }),
-                .optionalTextArray(rejected.map { storable($0.symbol) }),
-                .optionalTextArray(rejected.map { storable($0.source) }), .int64Array(rejected.map(\.run)),
+                .optionalTextArray(rejected.map { Self.storable($0.symbol) }),
+                .optionalTextArray(rejected.map { Self.storable($0.source) }), .int64Array(rejected.map(\.run)),
                 .timestampArray(rejected.map(\.rejectedAt.microseconds)), .text(logID, as: .text),
             ])
         for row in kept { counts.count(rejected: try row.int64(0), try row.string(1)) }
     }
 
-    private static func hex(_ bytes: [UInt8]) -> String {
+    /// PostgreSQL has no zero byte in text.
+    static func storable(_ text: String?) -> String? {
+        text.map { $0.utf8.contains(0) ? String($0.map { $0 == "\0" ? "\u{FFFD}" : $0 }) : $0 }
+    }
+
+    static func hex(_ bytes: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
         text.reserveCapacity(2 * bytes.count)

@@ -26,6 +26,8 @@ extension QueryServer {
         /// Where requests and pools are counted, and what `/metrics` shows.
         package var metrics = MetricsRegistry()
         package var loops = Loops.count(1)
+        /// Makes the forecasts that are asked for; nil where none are made.
+        package var forecasts: ForecastDesk?
 
         /// Most connections of one loop for SQL of users.
         package var sqlConnectionsPerLoop = 8

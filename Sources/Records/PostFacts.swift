@@ -22,6 +22,8 @@ package struct PostFacts: RecordFacts {
     package var submissionId: String?
     /// When it was written.
     package var createdAt: Timestamp?
+    /// When it was last edited.
+    package var editedAt: Timestamp?
 
     package init() {}
 
@@ -43,6 +45,7 @@ package struct PostFacts: RecordFacts {
             .init("upvote_ratio", "double"),
             .init("submission_id", "string"),
             .init("created_at", "long", isRequired: true),
+            .init("edited_at", "long"),
         ])
 
     package func encode(_ writer: inout AvroWriter, isValid: Bool) {
@@ -58,6 +61,7 @@ package struct PostFacts: RecordFacts {
         writer.optional(upvoteRatio) { $0.double($1) }
         writer.optional(submissionId) { $0.string($1) }
         writer.required(createdAt, isValid: isValid) { $0.long($1.microseconds) }
+        writer.optional(editedAt) { $0.long($1.microseconds) }
     }
 
     package mutating func decode(_ reader: inout AvroReader, isValid: Bool) -> Bool {
@@ -72,7 +76,8 @@ package struct PostFacts: RecordFacts {
             let numComments = reader.optional({ $0.long() }),
             let upvoteRatio = reader.optionalDouble(),
             let submissionId = reader.optionalText(),
-            let createdAt = reader.required(isValid: isValid, { $0.long() })
+            let createdAt = reader.required(isValid: isValid, { $0.long() }),
+            let editedAt = reader.optional({ $0.long() })
         else { return false }
         self.id = id.map { String(decoding: $0, as: UTF8.self) }
         self.kind = kind.map { String(decoding: $0, as: UTF8.self) }
@@ -86,6 +91,7 @@ package struct PostFacts: RecordFacts {
         self.upvoteRatio = upvoteRatio
         self.submissionId = submissionId
         self.createdAt = createdAt.map { Timestamp(microseconds: $0) }
+        self.editedAt = editedAt.map { Timestamp(microseconds: $0) }
         return true
     }
 }

@@ -18,17 +18,25 @@ struct LoadCommand: AsyncParsableCommand {
         discussion: """
             Files are CSV with a header (ts, symbol, price, size, trade_id in any order), NDJSON of the same, or NDJSON \
             of captured Finnhub frames; gzip or not; - is standard input. A trade that is there already is not added \
-            again. The exit status is 0 only if every record is accounted for and every file could be read to its end.
+            again. Posts (NDJSON as Reddit's API has them, or CSV) and instruments (CSV or NDJSON with symbol and name) \
+            are told by their names. The exit status is 0 only if every record is accounted for and every file could be read to its end.
             """)
 
     @OptionGroup var flags: SettingFlags
     @Option(help: "The symbol of every trade, for files without a symbol column; else only trades of this symbol.")
     var symbol: String?
+    @Option(help: "What the files hold: trades, posts or instruments; else told by the first line.")
+    var kind: FileKind?
+    @Option(help: "The time of posts and instruments that have none (RFC 3339 or a date).") var time: String?
     @Flag(help: "Print the summary as one JSON object.") var json = false
     @Argument(help: ArgumentHelp("The files.", valueName: "file")) var files: [String]
 
     func run() async throws {
         let settings = try flags.resolve()
+        let defaultTime = try time.map { text in
+            guard let time = Timestamp(parsing: text) else { throw ValidationError("--time: '\(text)' is not a time") }
+            return time
+        }
         let logger = Runtime.logger(settings)
         let folder = try DataFolder(settings.string(.dataDir))
         // Where a tapedeck runs on the folder already, its log takes the records and its processor processes them.
@@ -42,7 +50,8 @@ struct LoadCommand: AsyncParsableCommand {
                 try Self.settings(of: folder, flags), logger: logger, folder: nil)
         }
         let stop = StopSignal()
-        let load = Load(runtime: runtime, files: files, symbol: symbol, processes: isOwner)
+        let load = Load(
+            runtime: runtime, files: files, symbol: symbol, kind: kind, defaultTime: defaultTime, processes: isOwner)
         let work = Task { try await load.run() }
         let signal = Task {
             await stop.wait()
@@ -73,6 +82,8 @@ private struct Load: Sendable {
     let runtime: Runtime
     let files: [String]
     let symbol: String?
+    let kind: FileKind?
+    let defaultTime: Timestamp?
     /// Whether to process here, because nobody else does.
     let processes: Bool
 
@@ -151,7 +162,14 @@ private struct Load: Sendable {
                 logger: runtime.logger, progress: progress, now: wallClock)
             let ticker = Task { await Self.show(progress, path, StatusLine(plainInterval: .seconds(2))) }
             do {
-                try await replay.play()
+                let kind = try kind ?? FileKind.of(path)
+                if kind == .trades {
+                    try await replay.play()
+                } else {
+                    try await FactLoader(
+                        log: runtime.log, logger: runtime.logger, progress: progress, now: wallClock
+                    ).load(kind, path, run: result.run, defaultTime: defaultTime)
+                }
             } catch {
                 result.failure = "\(error)"
             }
@@ -330,3 +348,5 @@ func jsonText(_ text: String) -> String {
     }
     return quoted + "\""
 }
+
+extension FileKind: ExpressibleByArgument {}

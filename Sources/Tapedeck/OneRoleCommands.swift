@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Analytics
 import ArgumentParser
 import EventLog
 import EventLoop
@@ -48,6 +49,7 @@ struct ProcessCommand: AsyncParsableCommand {
         let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
         let runtime = try await Runtime.open(settings, logger: Runtime.logger(settings), folder: folder)
         let processor = try runtime.processor()
+        let jobs = try runtime.jobs()
         let listener = try MetricsListener.start(settings, runtime.metrics, logger: runtime.logger) {
             processor.metrics.isStoreUp
         }
@@ -55,6 +57,7 @@ struct ProcessCommand: AsyncParsableCommand {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask(executorPreference: runtime.loop) { try await processor.run() }
                 group.addTask(executorPreference: runtime.loop) { await Upkeep(runtime).run() }
+                group.addTask(executorPreference: runtime.loop) { await jobs.run() }
                 // The processor ends by a failure; the upkeep only with the task.
                 defer { group.cancelAll() }
                 try await group.next()
@@ -79,7 +82,8 @@ struct ServeCommand: AsyncParsableCommand {
         let logger = Runtime.logger(settings)
         let reader = try settings.requiring(.readerURL).string(.readerURL)
         let stop = StopSignal()
-        let service = try await QueryService.start(settings, readerURL: reader, logger: logger)
+        let service = try await QueryService.start(
+            settings, readerURL: reader, writerURL: settings.text(.databaseURL), logger: logger)
         stop.onHangUp(service.onHangUp)
         print("listening on \(service.scheme)://\(service.address)")
         fflush(nil)

@@ -13,6 +13,8 @@ import TLS
 /// The query server as a command runs it.
 struct QueryService: Sendable {
     private let server: QueryServer
+    /// The thread of forecasts.
+    private let forecasting: EventLoop
     private let tls: TLSServer?
     private let logger: Logger
     /// Where it listens, with the real port.
@@ -36,9 +38,12 @@ struct QueryService: Sendable {
         }
     }
 
-    /// - Parameter metrics: what `/metrics` shows, of the other roles in this process too.
+    /// - Parameters:
+    ///   - writerURL: where forecasts that are asked for are kept; nil if they are not. Nothing else is written.
+    ///   - metrics: what `/metrics` shows, of the other roles in this process too.
     static func start(
-        _ settings: Settings, readerURL: String, logger: Logger, metrics: MetricsRegistry = MetricsRegistry()
+        _ settings: Settings, readerURL: String, writerURL: String?, logger: Logger,
+        metrics: MetricsRegistry = MetricsRegistry()
     ) async throws -> QueryService {
         metrics.addProcessMetrics(version: Tapedeck.version)
         let reader = try ConnectionSettings(
@@ -68,10 +73,15 @@ struct QueryService: Sendable {
         configuration.trino.live = settings.integer(.trinoMaxQueries) ?? configuration.trino.live
         let tls = try TLSSettings.server(settings)
         configuration.http.tls = tls
+        let forecasting = try EventLoop(name: "forecast")
+        forecasting.start()
+        configuration.forecasts = ForecastDesk(
+            loop: forecasting,
+            writer: try writerURL.map { try ConnectionSettings($0, applicationName: "tapedeck serve: forecasts") })
         let server = QueryServer(configuration, logger: logger)
         let address = try await server.start()
         let service = QueryService(
-            server: server, tls: tls, logger: logger, address: "\(address)",
+            server: server, forecasting: forecasting, tls: tls, logger: logger, address: "\(address)",
             drainTimeout: settings.duration(.drainTimeout))
         service.reportCertificates()
         return service
@@ -105,5 +115,8 @@ struct QueryService: Sendable {
     }
 
     /// Stops accepting, lets requests under way finish for a while, and closes.
-    func stop() async { await server.shutdown(deadline: drainTimeout) }
+    func stop() async {
+        await server.shutdown(deadline: drainTimeout)
+        forecasting.stop()
+    }
 }

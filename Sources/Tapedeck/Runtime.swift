@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Analytics
 import EventLog
 import EventLoop
 import Glibc
@@ -11,6 +12,7 @@ import Metrics
 import Postgres
 import Processor
 import QueryServer
+import Sentiment
 import Store
 
 /// What a command runs on: the store and the log that the settings name, or the embedded ones in the data folder.
@@ -161,11 +163,25 @@ final class Runtime: Sendable {
             timeframe: Timeframe(name: settings.string(.alertTimeframe)), move: settings.number(.alertMove),
             volume: settings.number(.alertVolume), range: settings.number(.alertRange),
             coolDown: settings.duration(.alertCoolDown))
+        if settings.string(.sentiment) != "off" {
+            configuration.posts = PostAnalysis(
+                lexicon: try Lexicon.load(settings, additions: []),
+                finance: settings.string(.sentiment) == "finance"
+                    ? try Lexicon.load(settings, additions: LexiconAddition.finance) : nil,
+                tickers: .init(matchesSubreddits: settings.string(.subredditMentions) == "on"))
+        }
         let store = try ConnectionSettings(
             writerURL, applicationName: "tapedeck process", operationTimeout: .seconds(120),
             sessionParameters: Processor.sessionParameters)
         return Processor(
             configuration, log: log, store: store, loop: loop, logger: logger, metrics: metrics, now: wallClock)
+    }
+
+    /// The jobs on this store.
+    func jobs() throws -> JobScheduler {
+        try Jobs.scheduler(
+            settings, store: ConnectionSettings(writerURL, applicationName: "tapedeck jobs"), loop: loop, logger: logger
+        )
     }
 
     /// Closes the log and stops the private PostgreSQL.

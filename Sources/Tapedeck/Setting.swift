@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Analytics
 import ArgumentParser
 import Market
 import Kafka
@@ -25,6 +26,8 @@ struct Setting: Sendable {
         case databaseURL
         /// `sqlite:FOLDER` or `kafka://HOST:PORT,…`.
         case eventLog
+        /// Five fields as in crontab, or off.
+        case schedule
 
         var description: String {
             switch self {
@@ -39,6 +42,7 @@ struct Setting: Sendable {
             case .file: "file"
             case .list(let what, _): "\(what)[,\(what)…]"
             case .databaseURL: "postgresql://USER:PASSWORD@HOST[:PORT][,HOST…]/DATABASE"
+            case .schedule: "five fields as in crontab(5), or off"
             case .eventLog: "sqlite:FOLDER, or kafka://HOST:PORT[,HOST:PORT…][?PROPERTY=VALUE&…]"
             }
         }
@@ -155,7 +159,7 @@ struct Setting: Sendable {
     )
 
     /// Every setting.
-    static let all = common + server + tls
+    static let all = common + server + tls + analytics
 
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,
@@ -194,6 +198,8 @@ struct Setting: Sendable {
         case .databaseURL:
             let isURI = value.hasPrefix("postgresql://") || value.hasPrefix("postgres://")
             return isURI ? nil : refuse("is not a PostgreSQL URI")
+        case .schedule:
+            return value == "off" || CronSchedule(value) != nil ? nil : refuse("is not a schedule such as '7 * * * *'")
         case .eventLog:
             if value.hasPrefix("kafka://") {
                 do throws(KafkaLocation.Refusal) {

@@ -187,6 +187,7 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.alertCoolDown.name), help: Setting.alertCoolDown.help) var alertCoolDown: String?
     @OptionGroup var server: ServerSettingFlags
     @OptionGroup var tls: TLSSettingFlags
+    @OptionGroup var analytics: AnalyticsFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -199,7 +200,7 @@ struct SettingFlags: ParsableArguments {
             (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
             (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),
             (.alertVolume, alertVolume), (.alertRange, alertRange), (.alertCoolDown, alertCoolDown),
-        ] + server.given + tls.given
+        ] + server.given + tls.given + analytics.given
     }
 
     /// The settings with everything that can give them, checked.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Analytics
 import ArgumentParser
 import EventLog
 import EventLoop
@@ -73,16 +74,7 @@ struct UpCommand: AsyncParsableCommand {
 
     /// The sample tape: beside the checkout's binary, in the working folder, or where a package puts it.
     private static func sample() throws -> SourceSpec {
-        var folders = ["."]
-        if let binary = realpath("/proc/self/exe", nil) {
-            // .build/release/tapedeck or .build/TRIPLE/release/tapedeck
-            let parts = String(cString: binary).split(separator: "/").dropLast()
-            for up in 0...4 where up <= parts.count {
-                folders.append("/" + parts.dropLast(up).joined(separator: "/"))
-            }
-            free(binary)
-        }
-        for folder in folders + ["/usr/share/tapedeck"] {
+        for folder in ProgramFolders.all {
             let path = "\(folder)/samples/trades.csv.gz"
             if access(path, R_OK) == 0 {
                 let absolute = realpath(path, nil)
@@ -98,7 +90,8 @@ struct UpCommand: AsyncParsableCommand {
         _ runtime: Runtime, _ folder: DataFolder, _ specs: [SourceSpec], _ stop: StopSignal
     ) async throws {
         let service = try await QueryService.start(
-            runtime.settings, readerURL: runtime.readerURL, logger: runtime.logger, metrics: runtime.metrics)
+            runtime.settings, readerURL: runtime.readerURL, writerURL: runtime.writerURL, logger: runtime.logger,
+            metrics: runtime.metrics)
         try folder.writeConnections(
             databaseURL: runtime.advertised.writer, readerURL: runtime.advertised.reader, eventLog: runtime.logURL,
             listen: service.address)
@@ -113,6 +106,8 @@ struct UpCommand: AsyncParsableCommand {
             await Dashboard(runtime: runtime, sources: sources, processor: processor).run()
         }
         let retaining = Task(executorPreference: runtime.loop) { await Upkeep(runtime).run() }
+        let scheduler = try runtime.jobs()
+        let scheduling = Task(executorPreference: runtime.loop) { await scheduler.run() }
         // Whichever comes first: a signal, or something that cannot go on.
         let ending = Ending()
         let watching = [
@@ -131,11 +126,13 @@ struct UpCommand: AsyncParsableCommand {
         ingesting.cancel()
         ticking.cancel()
         retaining.cancel()
+        scheduling.cancel()
         _ = await ingesting.result
         await ticking.value
         await service.stop()
         processing.cancel()
         _ = await processing.result
+        await scheduling.value
         if let failure { throw failure }
     }
 

@@ -171,9 +171,9 @@ struct SimulationTests {
         #expect(
             isAllowed { $0.volatility = 0 } && !isAllowed { $0.volatility = -0.1 }
                 && !isAllowed { $0.volatility = .nan })
-        #expect(isAllowed { $0.volatility = 100 } && !isAllowed { $0.volatility = 100.1 })
+        #expect(isAllowed { $0.volatility = 1e5 } && !isAllowed { $0.volatility = 100_001 })
         #expect(
-            isAllowed { $0.drift = -1000 } && !isAllowed { $0.drift = -1001 } && !isAllowed { $0.drift = .infinity })
+            isAllowed { $0.drift = -1e9 } && !isAllowed { $0.drift = -1.1e9 } && !isAllowed { $0.drift = .infinity })
         #expect(!isAllowed { $0.spot = 0 } && !isAllowed { $0.spot = .infinity } && !isAllowed { $0.stepYears = 0 })
         #expect(isAllowed { $0.stepYears = 1 } && !isAllowed { $0.stepYears = 1.1 })
         #expect(!isAllowed { ($0.isAntithetic, $0.paths) = (true, 11) })

@@ -211,6 +211,40 @@ struct SettingValueTests {
             "alert-cool-down", "5",
             "TAPEDECK_ALERT_COOL_DOWN (--alert-cool-down): '5' is not a time such as 500ms, 60s, 3d; allowed: 0s to 365d"
         ),
+        (
+            "sentiment", "textblob",
+            "TAPEDECK_SENTIMENT (--sentiment): 'textblob' is not known; allowed: vader, finance, off"
+        ),
+        ("lexicon", "", "TAPEDECK_LEXICON (--lexicon): '' is empty; allowed: folder"),
+        (
+            "subreddit-mentions", "yes",
+            "TAPEDECK_SUBREDDIT_MENTIONS (--subreddit-mentions): 'yes' is not known; allowed: on, off"
+        ),
+        ("forecast-symbols", "", "TAPEDECK_FORECAST_SYMBOLS (--forecast-symbols): '' is empty; allowed: text"),
+        (
+            "forecast-retention", "1s",
+            "TAPEDECK_FORECAST_RETENTION (--forecast-retention): '1s' is out of range; allowed: 3600s to 3650d"
+        ),
+        (
+            "forecast-schedule", "60 * * * *",
+            "TAPEDECK_FORECAST_SCHEDULE (--forecast-schedule): '60 * * * *' is not a schedule such as '7 * * * *'; "
+                + "allowed: five fields as in crontab(5), or off"
+        ),
+        (
+            "score-schedule", "60 * * * *",
+            "TAPEDECK_SCORE_SCHEDULE (--score-schedule): '60 * * * *' is not a schedule such as '7 * * * *'; "
+                + "allowed: five fields as in crontab(5), or off"
+        ),
+        (
+            "report-schedule", "60 * * * *",
+            "TAPEDECK_REPORT_SCHEDULE (--report-schedule): '60 * * * *' is not a schedule such as '7 * * * *'; "
+                + "allowed: five fields as in crontab(5), or off"
+        ),
+        (
+            "retention-schedule", "60 * * * *",
+            "TAPEDECK_RETENTION_SCHEDULE (--retention-schedule): '60 * * * *' is not a schedule such as '7 * * * *'; "
+                + "allowed: five fields as in crontab(5), or off"
+        ),
         ("log-format", "xml", "TAPEDECK_LOG_FORMAT (--log-format): 'xml' is not known; allowed: text, json"),
         (
             "max-connections", "0",

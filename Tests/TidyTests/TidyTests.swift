@@ -72,13 +72,18 @@ struct ImportTests {
         "EventLog": system.union(["GRDB", "CZlib", "Foundation"]),
         "Kafka": system.union(["EventLog", "CKafka", "Dispatch", "Logging"]),
         "Store": system.union(["Postgres", "EventLoop", "Schema", "CLinux", "Logging"]),
+        "Analytics": ["Glibc", "Market", "Forecast", "EventLoop", "Postgres", "Logging"],
         "Ingest": system.union(["Market", "Metrics", "Records", "EventLog", "CZlib", "Logging"]),
-        "Processor": system.union(["Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging"]),
+        "Processor": system.union([
+            "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging",
+        ]),
         "QueryServer": system.union([
-            "Market", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres", "FoundationEssentials", "Logging",
+            "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
+            "FoundationEssentials", "Logging",
         ]),
         "Tapedeck": system.union([
-            "Market", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres", "EventLog", "Kafka", "Store", "Ingest",
+            "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
+            "EventLog", "Kafka", "Store", "Ingest",
             "Processor",
             "QueryServer", "CCurl",
             "CLinux", "ArgumentParser", "Logging",

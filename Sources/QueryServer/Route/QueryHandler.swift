@@ -73,6 +73,18 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .latest: try await answerMarket(.latest, request, response, id)
         case .symbols: try await answerMarket(.symbols, request, response, id)
         case .alerts: try await answerMarket(.alerts, request, response, id)
+        case .posts: try await answerList(.posts, request, response, id)
+        case .sentiment: try await answerList(.sentiment, request, response, id)
+        case .forecasts:
+            if request.head.method == .post {
+                let lease = lease(request, .lookups, .rest, request.head.target, id)
+                try await makeForecast(request, response, lease)
+            } else {
+                try await answerList(.forecasts, request, response, id)
+            }
+        case .forecast:
+            let lease = lease(request, .lookups, .rest, request.head.target, id)
+            try await answerForecast(request, response, lease)
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
             try await CandleQuery(plan: CandlePlan(request: candles))
@@ -90,6 +102,17 @@ final class QueryHandler: Handler, @unchecked Sendable {
         let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
         let lease = lease(request, lane, .rest, request.head.target, id)
         try await MarketQuery(page, response, lease.query).run(lease)
+    }
+
+    private func answerList(
+        _ resource: ListResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
+    ) async throws {
+        let page = try ListRequest(
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
+            configuration)
+        let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
+        try await ListQuery(plan: ListPlan(request: page))
+            .run(lease(request, lane, .rest, request.head.target, id), response)
     }
 
     private func lease(

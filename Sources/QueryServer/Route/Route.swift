@@ -8,6 +8,7 @@ enum Route: CaseIterable, Sendable {
     case index, live, ready, health, metrics, version
     case sql, queries, query
     case bars, indicators, trades, latest, symbols, alerts
+    case posts, sentiment, forecasts, forecast
     case candles
 
     /// The path, which is also the name under which requests are counted.
@@ -28,6 +29,10 @@ enum Route: CaseIterable, Sendable {
         case .latest: "/api/v1/latest"
         case .symbols: "/api/v1/symbols"
         case .alerts: "/api/v1/alerts"
+        case .posts: "/api/v1/posts"
+        case .sentiment: "/api/v1/sentiment"
+        case .forecasts: "/api/v1/forecasts"
+        case .forecast: "/api/v1/forecasts/{id}"
         case .candles: "/grafana/candles"
         }
     }
@@ -50,6 +55,10 @@ enum Route: CaseIterable, Sendable {
         case .latest: "The latest trade of each symbol."
         case .symbols: "Symbols that have traded or are known: search."
         case .alerts: "Bars that went beyond a threshold: symbol, from, to."
+        case .posts: "Posts of Reddit: symbol, subreddit, kind, from, to."
+        case .sentiment: "Sentiment over time: symbol, timeframe, from, to."
+        case .forecasts: "Forecasts that were made: symbol, from, to. POST makes one."
+        case .forecast: "One forecast: its fan, outcomes and a few paths."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
         }
     }
@@ -57,7 +66,7 @@ enum Route: CaseIterable, Sendable {
     /// What may be done with it. HEAD is understood where GET is, OPTIONS everywhere.
     var methods: [Method] {
         switch self {
-        case .sql: [.get, .post]
+        case .sql, .forecasts: [.get, .post]
         case .query: [.delete]
         default: [.get]
         }
@@ -74,6 +83,8 @@ enum Route: CaseIterable, Sendable {
             self = route
         } else if Self.isBelow("/api/v1/queries/", head) {
             self = .query
+        } else if Self.isBelow("/api/v1/forecasts/", head) {
+            self = .forecast
         } else {
             throw Self.notFound(head)
         }

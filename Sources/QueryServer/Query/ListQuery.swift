@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A page of posts, sentiment or forecasts: read, and its rows sent on as they come.
+
+import HTTP
+import Postgres
+
+/// Answers with one page.
+struct ListQuery {
+    let plan: ListPlan
+
+    func run(_ lease: Lease, _ response: ResponseWriter) async throws {
+        let request = plan.request
+        let body = RowBody(response, contentType: request.format.contentType, query: lease.query)
+        let encoder = RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
+        switch request.format {
+        case .csv: encoder.appendCSVHeader(to: &body.bytes)
+        case .ndjson: break
+        case .json, .objects: body.bytes.appendText("{\"\(request.resource.rawValue)\":[")
+        }
+        try await lease.run(response) { connection in
+            let step = plan.step
+            let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
+            var sent = 0
+            var last: PageToken?
+            var next: PageToken?
+            while let row = try await rows.next() {
+                // The one row too many.
+                if sent == request.limit {
+                    next = last
+                    continue
+                }
+                if request.format == .json && sent > 0 { body.bytes.append(UInt8(ascii: ",")) }
+                encoder.append(row, to: &body.bytes)
+                if request.format == .ndjson { body.bytes.append(0x0A) }
+                sent += 1
+                body.rows = sent
+                if sent == request.limit { last = try plan.token(row) }
+                if body.isFull { try await body.flush() }
+            }
+            if request.format == .json {
+                body.bytes.appendText("],\"next_page_token\":")
+                body.bytes.appendJSONString(next?.text)
+                body.bytes.appendText("}\n")
+            }
+        }
+        try await body.finish()
+    }
+}
