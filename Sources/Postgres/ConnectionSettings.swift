@@ -18,6 +18,9 @@ package struct ConnectionSettings: Sendable {
     package var sessionParameters: [String: String]
     /// Most statements kept prepared on one connection; the least recently used is deallocated.
     package var preparedStatementLimit: Int
+    /// Most bytes of one row of a stream, as they come from the server; nil for any. A row is held whole, several times
+    /// over.
+    package var rowBytesLimit: Int?
 
     /// The keywords of the connection string (PostgreSQL 15 docs, 34.1.2).
     private(set) var options: [String: String]

@@ -134,11 +134,29 @@ extension PostgresConnection {
     func nextResult(_ operation: Operation) async throws(PostgresError) -> OwnedResult? {
         while true {
             let handle = try liveHandle()
-            if PQisBusy(handle) == 0 { return try takeResult() }
+            if PQisBusy(handle) == 0 {
+                unfinishedBytes = 0
+                return try takeResult()
+            }
             try await awaitReadable(operation)
+            try boundRow()
             // A failure shows in the result that PQgetResult makes of it, after those that arrived before it.
             if PQconsumeInput(try liveHandle()) == 0 { return try takeResult() }
         }
+    }
+
+    /// Counts what is about to be read; throws, with the connection closed, if it makes one row too large. libpq would
+    /// make room for all of it.
+    func boundRow() throws(PostgresError) {
+        guard activity == .streaming, let limit = settings.rowBytesLimit else { return }
+        var available: CInt = 0
+        if ioctl(PQsocket(try liveHandle()), UInt(FIONREAD), &available) == 0 { unfinishedBytes += Int(available) }
+        if unfinishedBytes <= limit { return }
+        _ = cancellation.request()
+        _ = lose()
+        throw PostgresError(
+            .server, "a row is larger than \(limit) bytes", sqlState: "54000",
+            hint: "Ask for parts of the value, as with substr() or by unnesting it.")
     }
 
     /// The result that is complete in libpq's memory, or nil after the last.

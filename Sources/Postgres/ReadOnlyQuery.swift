@@ -63,6 +63,7 @@ extension PostgresConnection {
             else { return 0 }
             return PQpipelineSync(handle)
         }
+        activity = .streaming
         for _ in 0..<(commands.count + (newName == nil ? 0 : 1)) { try await readCommand(operation) }
         if let statement, let newName { prepared.insert(statement, types: parameters.types, serverName: newName) }
         return try await openStream(operation)

@@ -61,6 +61,7 @@ package final class RowStream {
         }
         guard isOpen, !isAtLast, let handle = try? connection.liveHandle(), PQisBusy(handle) == 0 else { return nil }
         if let current { PQclear(current) }
+        connection.unfinishedBytes = 0
         current = PQgetResult(handle)
         if let current, PQresultStatus(current) == PGRES_SINGLE_TUPLE {
             rowCount += 1
@@ -92,11 +93,13 @@ package final class RowStream {
     private func receive() async throws(PostgresError) {
         if eagerReads < Self.readAhead {
             eagerReads += 1
+            try connection.boundRow()
             if PQconsumeInput(try connection.liveHandle()) == 0 { return try broken() }
             if PQisBusy(try connection.liveHandle()) == 0 { return }
         }
         eagerReads = 0
         try await connection.awaitReadable(operation)
+        try connection.boundRow()
         if PQconsumeInput(try connection.liveHandle()) == 0 { try broken() }
     }
 

@@ -51,6 +51,12 @@ extension QueryServer {
         package var rowLimitDefault: Int?
         /// The largest `limit`; nil for any.
         package var rowLimit: Int?
+        /// The most bytes of a result, and what a request gets that names no `max_bytes`; nil for any.
+        package var byteLimit: Int?
+        /// Bytes of one row, as PostgreSQL sends it.
+        package var rowBytesLimit = 16 * 1024 * 1024
+        /// The most that a query of a user may cost by the planner's estimate (EXPLAIN); nil for any.
+        package var costLimit: Double?
         /// Bytes of a request body (413).
         package var bodyLimit = 1024 * 1024
 

@@ -46,6 +46,7 @@ final class Gate {
         sqlSettings.inspect = Self.inspect
         // Plans over many partitions are large, and these are plans of anybody's.
         reader.preparedStatementLimit = 16
+        reader.rowBytesLimit = configuration.rowBytesLimit
         sqlPool = ConnectionPool(reader, on: loop, settings: sqlSettings)
     }
 
@@ -83,6 +84,7 @@ final class Gate {
         defer { running.remove(query) }
         try await admission.enter(lane, query, loop: slot, on: loop, until: deadline)
         defer { admission.leave(lane, query.client, loop: slot) }
+        if query.kind == .sql { query.mark("queue") }
         let pool = lane == .lookups ? restPool : sqlPool
         let connection: PostgresConnection
         do throws(PostgresError) {
@@ -90,6 +92,7 @@ final class Gate {
         } catch {
             throw query.failure(QueryError(unavailable: error))
         }
+        if query.kind == .sql { query.mark("connection") }
         let cancel = connection.cancelHandle
         query.begin { cancel.cancel() }
         do {

@@ -43,8 +43,16 @@ final class RunningQuery: Sendable {
     let rows = Atomic(0)
     let bytes = Atomic(0)
 
+    /// A stage on the way to the first byte, and how long it took.
+    struct Timing: Sendable {
+        var name: StaticString
+        var duration: Duration
+    }
+
     private struct State {
         var stage = Stage.queued
+        var timings: [Timing] = []
+        var lastMark: MonotonicTime?
         var ending: Ending?
         var stop: (@Sendable () -> Void)?
     }
@@ -63,6 +71,18 @@ final class RunningQuery: Sendable {
     }
 
     var stage: Stage { state.withLock { $0.stage } }
+
+    /// The stages that ``mark(_:)`` has closed.
+    var timings: [Timing] { state.withLock { $0.timings } }
+
+    /// Closes a stage that began where the one before ended, the first one with the query.
+    func mark(_ name: StaticString) {
+        let now = MonotonicTime.now()
+        state.withLock { state in
+            state.timings.append(Timing(name: name, duration: now - (state.lastMark ?? started)))
+            state.lastMark = now
+        }
+    }
 
     /// What ended it early, if anything has.
     var ending: Ending? { state.withLock { $0.ending } }

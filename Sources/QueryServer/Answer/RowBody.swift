@@ -15,7 +15,9 @@ final class RowBody {
     /// Rows appended, for the list of running queries; the encoder's owner counts.
     var rows = 0
     private let query: RunningQuery
-    private let headers: Headers
+    private var headers: Headers
+    /// Bytes that have left the buffer.
+    private var flushed = 0
     /// When the first bytes that are still here may leave at the latest.
     private var lastFlush: MonotonicTime
 
@@ -31,6 +33,18 @@ final class RowBody {
         lastFlush = .now()
     }
 
+    /// Bytes of the body so far.
+    @inline(__always)
+    var count: Int { flushed + bytes.count }
+
+    /// Adds to `Server-Timing` how long the stages before the first byte took, in milliseconds (W3C Server Timing).
+    func addTimings() {
+        let marks = query.timings
+        func milliseconds(_ duration: Duration) -> Double { Double(duration.inNanoseconds / 1000) / 1000 }
+        headers.add(
+            "Server-Timing", marks.map { "\($0.name);dur=\(milliseconds($0.duration))" }.joined(separator: ", "))
+    }
+
     /// Whether there is enough to send.
     @inline(__always)
     var isFull: Bool { bytes.count >= Self.chunk }
@@ -40,6 +54,7 @@ final class RowBody {
         if !response.isStarted { try response.start(.ok, headers) }
         query.rows.store(rows, ordering: .relaxed)
         query.bytes.add(bytes.count, ordering: .relaxed)
+        flushed += bytes.count
         // Two buffers change places, so that nothing is copied and the memory is used again.
         swap(&response.buffer, &bytes)
         try await response.flush()

@@ -15,16 +15,20 @@ struct SQLRequest {
     var limit: Int?
     /// Whether ``limit`` is the server's and not the client's.
     var limitIsOurs = false
+    /// Bytes of the reply's body at most, before compression; nil for any.
+    var maxBytes: Int?
+    /// Whether ``maxBytes`` is the server's and not the client's.
+    var maxBytesIsOurs = false
     var timeout: Duration
     var bigintAsString = false
 
-    static let names = ["query", "params", "format", "limit", "timeout_ms", "bigint"]
+    static let names = ["query", "params", "format", "limit", "max_bytes", "timeout_ms", "bigint"]
 
     static let emptyQuery = QueryError(
         400, "empty_query", "the query is empty", hint: "Send it as ?query=, or as the body of a POST.")
 
     /// Reads the request, its body included. What the body says goes before what the URL says.
-    init(_ request: Request, _ configuration: QueryServer.Configuration) async throws {
+    init(_ request: Request, _ limits: CallerLimits, _ configuration: QueryServer.Configuration) async throws {
         let reader = try ParameterReader(try request.head.query(), known: Self.names)
         var fields = try SQLFields(reader)
         if request.head.method == .post {
@@ -36,10 +40,19 @@ struct SQLRequest {
             try fields.read(
                 try await request.body.collect(upTo: configuration.bodyLimit), try Self.bodyKind(request.head))
         }
-        try self.init(fields, accept: request.head.values(of: "accept"), configuration)
+        // Header fields say what parameters of theirs say, which go before them.
+        fields.limit = fields.limit ?? request.head["x-tapedeck-limit"]
+        fields.maxBytes = fields.maxBytes ?? request.head["x-tapedeck-max-bytes"]
+        fields.timeout = fields.timeout ?? request.head["x-tapedeck-timeout-ms"]
+        fields.bigint = fields.bigint ?? request.head["x-tapedeck-bigint"]
+        try self.init(fields, accept: request.head.values(of: "accept"), configuration, limits: limits)
     }
 
-    init(_ fields: SQLFields, accept: [String], _ configuration: QueryServer.Configuration) throws(QueryError) {
+    /// - Parameter limits: what the caller may, where it differs from what everybody may.
+    init(
+        _ fields: SQLFields, accept: [String], _ configuration: QueryServer.Configuration,
+        limits: CallerLimits = CallerLimits()
+    ) throws(QueryError) {
         guard let query = fields.query, !query.utf8.allSatisfy({ $0 <= 0x20 }) else { throw Self.emptyQuery }
         sql = query
         kind = StatementKind(query)
@@ -54,16 +67,23 @@ struct SQLRequest {
         } else {
             format = try ReplyFormat(accept: accept)
         }
-        let limitMax = configuration.rowLimit ?? .max
-        limit = try fields.integer("limit", fields.limit, in: 0...limitMax)
-        if limit == nil, let ours = configuration.rowLimitDefault ?? configuration.rowLimit {
+        let rowLimit = limits.rows ?? configuration.rowLimit
+        limit = try fields.integer("limit", fields.limit, in: 0...(rowLimit ?? .max))
+        if limit == nil, let ours = [configuration.rowLimitDefault, rowLimit].compactMap(\.self).min() {
             limit = ours
             limitIsOurs = true
         }
-        let timeoutMax = Int(configuration.queryTimeoutLimit.inNanoseconds / 1_000_000)
+        let byteLimit = limits.bytes ?? configuration.byteLimit
+        maxBytes = try fields.integer("max_bytes", fields.maxBytes, in: 0...(byteLimit ?? .max))
+        if maxBytes == nil, let byteLimit {
+            maxBytes = byteLimit
+            maxBytesIsOurs = true
+        }
+        let timeoutLimit = limits.timeout ?? configuration.queryTimeoutLimit
+        let timeoutMax = Int(timeoutLimit.inNanoseconds / 1_000_000)
         timeout =
             try fields.integer("timeout_ms", fields.timeout, in: 1...timeoutMax).map { .milliseconds($0) }
-            ?? configuration.queryTimeoutDefault
+            ?? min(configuration.queryTimeoutDefault, timeoutLimit)
         switch fields.bigint {
         case nil, "number"?: bigintAsString = false
         case "string"?: bigintAsString = true
@@ -115,6 +135,7 @@ struct SQLFields {
     var parameters: [JSONValue] = []
     var format: String?
     var limit: String?
+    var maxBytes: String?
     var timeout: String?
     var bigint: String?
 
@@ -125,6 +146,7 @@ struct SQLFields {
         query = reader.text("query")
         format = reader.text("format")
         limit = reader.text("limit")
+        maxBytes = reader.text("max_bytes")
         timeout = reader.text("timeout_ms")
         bigint = reader.text("bigint")
         guard let text = reader.text("params") else { return }
@@ -157,6 +179,7 @@ struct SQLFields {
                 parameters = form.parameters.isEmpty ? parameters : form.parameters
                 format = form.format ?? format
                 limit = form.limit ?? limit
+                maxBytes = form.maxBytes ?? maxBytes
                 timeout = form.timeout ?? timeout
                 bigint = form.bigint ?? bigint
             } else {
@@ -190,13 +213,16 @@ struct SQLFields {
         case ("format", .string(let text)): format = text
         case ("bigint", .string(let text)): bigint = text
         case ("limit", .number(let digits)): limit = digits
+        case ("max_bytes", .number(let digits)): maxBytes = digits
         case ("timeout_ms", .number(let digits)): timeout = digits
-        case ("params", .null), ("format", .null), ("bigint", .null), ("limit", .null), ("timeout_ms", .null): return
+        case ("params", .null), ("format", .null), ("bigint", .null), ("limit", .null), ("max_bytes", .null),
+            ("timeout_ms", .null):
+            return
         case (_, _) where SQLRequest.names.contains(name):
             let wanted =
                 switch name {
                 case "params": "an array"
-                case "limit", "timeout_ms": "an integer"
+                case "limit", "max_bytes", "timeout_ms": "an integer"
                 default: "a string"
                 }
             throw ParameterReader.invalid(name, value.text, allowed: wanted)

@@ -61,9 +61,9 @@ final class QueryHandler: Handler, @unchecked Sendable {
         switch route {
         case .index, .live, .ready, .health, .metrics, .version: try await answerOperator(route, request, response)
         case .sql:
-            let query = try await SQLRequest(request, configuration)
+            let query = try await SQLRequest(request, Caller(request).limits, configuration)
             logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])
-            try await SQLQuery(query: query, id: id, started: request.received)
+            try await SQLQuery(query: query, id: id, started: request.received, costLimit: configuration.costLimit)
                 .run(lease(request, .queries, .sql, query.sql, id, timeout: query.timeout), response)
         case .queries: try await answerQueries(request, response)
         case .query: try await cancelQuery(request, response)

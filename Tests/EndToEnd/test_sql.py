@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The SQL endpoint over a real socket: limits, renderings, timings, streaming, and the end of a query."""
+import re
+import socket
+import time
+
+import psycopg
+import pytest
+import requests
+from conftest import wait_until
+
+
+def post(up, sql, headers=None, **parameters):
+    return requests.post(
+        up.url + "/api/v1/sql", data=sql.encode(), params=parameters, timeout=60,
+        headers={"Content-Type": "application/sql", **(headers or {})})
+
+
+RENDERINGS = [
+    # what, JSON, CSV
+    ("9007199254740993::int8", 9007199254740993, "9007199254740993"),
+    ("'NaN'::float8", None, "NaN"), ("'-Infinity'::float8", None, "-Infinity"), ("1e-7::float8", 1e-07, "1e-07"),
+    ("12345678901234567890.5::numeric", 12345678901234567890.5, "12345678901234567890.5"),
+    ("'NaN'::numeric", None, "NaN"), ("true", True, "true"), ("null::int", None, ""), ("''", "", '""'),
+    ("timestamptz '2024-02-29 23:59:59.999999+02'", "2024-02-29T21:59:59.999999Z", "2024-02-29T21:59:59.999999Z"),
+    ("timestamp '2024-02-29 12:00'", "2024-02-29T12:00:00", "2024-02-29T12:00:00"),
+    ("date '2024-02-29'", "2024-02-29", "2024-02-29"), ("time '12:34:56.5'", "12:34:56.5", "12:34:56.5"),
+    ("interval '1 day 02:03:04.5'", "1 day 02:03:04.5", "1 day 02:03:04.5"),
+    ("'\\xdeadbeef'::bytea", "\\xdeadbeef", "\\xdeadbeef"),
+    ("'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+     "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    ("'{\"a\":\n [1,null]}'::json", {"a": [1, None]}, None), ("'{\"b\":1}'::jsonb", {"b": 1}, '"{""b"": 1}"'),
+    ("array[1,null,3]", [1, None, 3], '"{1,NULL,3}"'), ("array[['a','b,c'],['NULL',null]]",
+                                                        [["a", "b,c"], ["NULL", None]], None),
+    ("array[timestamptz '2024-01-01Z']", ["2024-01-01T00:00:00Z"], None),
+    ("int4range(1, 5)", "[1,5)", '"[1,5)"'), ("row(1, 'a')", "(1,a)", '"(1,a)"'),
+    ("'10.0.0.1'::inet", "10.0.0.1", "10.0.0.1"), ("1::information_schema.cardinal_number", 1, "1"),
+]
+
+
+@pytest.mark.parametrize("expression, as_json, as_csv", RENDERINGS)
+def test_renderings(played, expression, as_json, as_csv):
+    assert post(played, f"select {expression} as v").json()["rows"] == [[as_json]]
+    assert post(played, f"select {expression} as v", format="ndjson").json() == {"v": as_json}
+    if as_csv is not None:
+        assert post(played, f"select {expression} as v", format="csv").text == f"v\n{as_csv}\n"
+
+
+def test_bigints_as_strings(played):
+    query = "select 9007199254740993::int8 as a, array[9007199254740993] as b, 1::int4 as c"
+    expected = [["9007199254740993", ["9007199254740993"], 1]]
+    assert post(played, query, bigint="string").json()["rows"] == expected
+    assert post(played, query, {"X-Tapedeck-Bigint": "string"}).json()["rows"] == expected
+
+
+def test_limits_by_parameter_and_header(played):
+    query = "select g from generate_series(1, 1000) g"
+    for headers, parameters in [({"X-Tapedeck-Limit": "2"}, {}), ({"X-Tapedeck-Limit": "9"}, {"limit": 2})]:
+        body = post(played, query, headers, **parameters).json()
+        assert body["row_count"] == 2 and body["truncated"] is True
+    whole = post(played, query, format="csv").text
+    for size in (len(whole), len(whole) - 1):
+        cut = post(played, query, format="csv", max_bytes=size).text
+        assert whole.startswith(cut) and len(cut) <= size and cut.endswith("\n")
+        assert (cut == whole) == (size == len(whole))
+    assert post(played, query, {"X-Tapedeck-Max-Bytes": "300"}).json()["truncated"] is True
+    slow = post(played, "select pg_sleep(20)", {"X-Tapedeck-Timeout-Ms": "100"})
+    assert slow.status_code == 504 and slow.json()["code"] == "57014"
+    for name, value in [("X-Tapedeck-Limit", "x"), ("X-Tapedeck-Timeout-Ms", "0"), ("X-Tapedeck-Max-Bytes", "-1")]:
+        refused = post(played, query, {name: value})
+        assert refused.status_code == 400 and refused.json()["code"] == "invalid_parameter"
+
+
+def test_timings_and_compression(played):
+    reply = post(played, "select g, repeat('x', 100) from generate_series(1, 10000) g", format="csv")
+    assert reply.headers["Content-Encoding"] == "gzip"
+    assert len(reply.text.splitlines()) == 10001
+    stages = re.findall(r"([\w-]+);dur=([\d.e-]+)", reply.headers["Server-Timing"])
+    assert [name for name, _ in stages] == ["queue", "connection", "first-row"]
+
+
+def test_a_row_of_any_size_is_not_taken(played):
+    fits = post(played, "select repeat('x', 15000000) as v", format="csv")
+    assert fits.status_code == 200 and len(fits.content) > 15000000
+    refused = post(played, "select repeat('x', 100000000) as v", format="csv")
+    assert refused.status_code == 400 and refused.json()["code"] == "54000", refused.text[:200]
+    # A limit of the row, not of the result.
+    assert post(played, "select repeat('x', 1000000) from generate_series(1, 20)", format="csv").status_code == 200
+
+
+def test_explain(played):
+    assert "Scan" in post(played, "explain select * from trades where symbol = 'x'", format="csv").text
+    plan = post(played, "explain (format json) select 1").json()["rows"][0][0]
+    assert plan[0]["Plan"]["Node Type"] == "Result"
+
+
+def active(up, word):
+    """Wait event of the query that holds the word, or None when it has ended."""
+    with psycopg.connect(up.writer_url) as connection:
+        row = connection.execute(
+            "select coalesce(wait_event, 'none') from pg_stat_activity where state = 'active' and query like %s "
+            "and usename = 'tapedeck_reader'", [f"%{word}%"]).fetchone()
+    return row[0] if row else None
+
+
+def test_a_client_that_stops_reading_stops_postgresql_and_one_that_leaves_ends_it(played):
+    host, port = played.environment["TAPEDECK_LISTEN"].split(":")
+    client = socket.create_connection((host, int(port)))
+    # In the select list it is not gathered before the first row leaves.
+    query = "select+generate_series(1,1000000000),repeat('x',100),'stopped'"
+    client.sendall(f"GET /api/v1/sql?format=csv&query={query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    wait_until(lambda: active(played, "stopped") == "ClientWrite", 30, "PostgreSQL to wait for the client")
+    client.close()
+    left = time.monotonic()
+    wait_until(lambda: active(played, "stopped") is None, 10, "the query to end")
+    print(f"cancelled within {(time.monotonic() - left) * 1000:.0f} ms of the client's leaving")
+    assert time.monotonic() - left < 5
