@@ -27,6 +27,7 @@ let package = Package(
         .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
 
         // The words of the domain: symbols, trades, bars, timeframes, time. No I/O.
         .target(name: "Market", swiftSettings: strict),
@@ -118,7 +119,7 @@ let package = Package(
             dependencies: [
                 "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
                 "EventLog",
-                "Kafka", "Store", "Ingest", "Processor", "QueryServer", "CCurl", "CLinux",
+                "Kafka", "Store", "Ingest", "Processor", "QueryServer", "CCurl", "CEdit", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

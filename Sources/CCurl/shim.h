@@ -27,6 +27,12 @@ static inline CURLcode tapedeck_curl_set_writer(CURL *curl, curl_write_callback 
     CURLcode code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, writer);
     return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_WRITEDATA, context);
 }
+/// `progress` is called a few times a second, with bytes received; anything but 0 from it ends the transfer.
+static inline CURLcode tapedeck_curl_set_progress(CURL *curl, curl_xferinfo_callback progress, void *context) {
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, context);
+    return curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+}
 static inline CURLcode tapedeck_curl_set_body(CURL *curl, const void *bytes, long count) {
     CURLcode code = curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, count);
     return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, bytes);

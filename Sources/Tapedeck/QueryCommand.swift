@@ -17,19 +17,23 @@ struct QueryCommand: AsyncParsableCommand {
         help:
             "The server's URL, http:// or https://; else the one that runs on the data folder, else TAPEDECK_LISTEN.")
     var server: String?
-    @Argument(help: ArgumentHelp("The statement.", valueName: "sql")) var sql: String
+    @Argument(
+        help: ArgumentHelp("The statement; without it a prompt, or statements from standard input.", valueName: "sql"))
+    var sql: String?
 
     func run() async throws {
         let settings = try flags.resolve()
-        let base = try server ?? Self.address(settings, listen: flags.listen)
-        let wire = format == .table ? "csv" : format.rawValue
-        var request = try HTTPRequest(
-            "\(base)/api/v1/sql?format=\(wire)", body: sql, authorities: settings.text(.tlsCA))
+        let client = try QueryClient(
+            base: try server ?? Self.address(settings, listen: flags.listen), authorities: settings.text(.tlsCA))
+        guard let sql else {
+            let isTyped = isatty(0) != 0 && isatty(1) != 0
+            if !Prompt(client, format: format, isInteractive: isTyped).run() { throw ExitCode(1) }
+            return
+        }
         if format == .table {
-            let text = try request.collect()
-            print(TextTable(csv: text).text)
+            print(TextTable(csv: try client.collect(sql, format: "csv")).text)
         } else {
-            try request.stream()
+            try client.stream(sql, format: format.rawValue) { writeAll($0, to: 1) }
         }
     }
 
@@ -45,7 +49,42 @@ struct QueryCommand: AsyncParsableCommand {
     }
 }
 
-/// A POST of SQL by libcurl, whose reply is collected or streamed to standard output.
+/// Sends statements to a query server, by libcurl.
+struct QueryClient {
+    /// The server's URL.
+    let base: String
+    /// The file of the authorities whose word is taken for the server's certificate; nil for the system's.
+    let authorities: String?
+
+    init(base: String, authorities: String?) throws {
+        if let authorities, access(authorities, R_OK) != 0 {
+            throw ValidationError("\(authorities) cannot be read: \(String(cString: strerror(errno)))")
+        }
+        self.base = base
+        self.authorities = authorities
+    }
+
+    /// Most bytes of a reply that is held whole.
+    private static let collectLimit = 256 * 1024 * 1024
+
+    /// The whole reply. `progress` is told now and then how far a long query is, and in the end an empty text.
+    func collect(_ sql: String, format: String, progress: ((String) -> Void)? = nil) throws -> String {
+        let request = try HTTPRequest("\(base)/api/v1/sql?format=\(format)", body: sql, authorities: authorities)
+        return String(
+            decoding: try request.perform(progress: progress, limit: Self.collectLimit, sink: nil), as: UTF8.self)
+    }
+
+    /// Hands the reply on as it comes, until `sink` says false.
+    func stream(
+        _ sql: String, format: String, progress: ((String) -> Void)? = nil,
+        to sink: @escaping (UnsafeRawBufferPointer) -> Bool
+    ) throws {
+        let request = try HTTPRequest("\(base)/api/v1/sql?format=\(format)", body: sql, authorities: authorities)
+        _ = try request.perform(progress: progress, limit: .max, sink: sink)
+    }
+}
+
+/// A POST of SQL by libcurl.
 private struct HTTPRequest: ~Copyable {
     private let handle: UnsafeMutableRawPointer
     private let headers: UnsafeMutablePointer<curl_slist>?
@@ -55,27 +94,47 @@ private struct HTTPRequest: ~Copyable {
     /// Where the reply goes. Errors are collected whatever was asked for.
     private final class Reply {
         let handle: UnsafeMutableRawPointer
-        let streams: Bool
+        let sink: ((UnsafeRawBufferPointer) -> Bool)?
+        let limit: Int
+        let progress: ((String) -> Void)?
+        let started = ContinuousClock.now
+        var lines = 0
+        var shown = ContinuousClock.now
         var bytes: [UInt8] = []
 
-        init(_ handle: UnsafeMutableRawPointer, streams: Bool) {
+        init(
+            _ handle: UnsafeMutableRawPointer, progress: ((String) -> Void)?, limit: Int,
+            sink: ((UnsafeRawBufferPointer) -> Bool)?
+        ) {
             self.handle = handle
-            self.streams = streams
+            self.progress = progress
+            self.limit = limit
+            self.sink = sink
         }
 
         func take(_ chunk: UnsafeRawBufferPointer) -> Bool {
-            guard streams, tapedeck_curl_status(handle) == 200 else {
+            if progress != nil { lines += chunk.count { $0 == 0x0A } }
+            guard let sink, tapedeck_curl_status(handle) == 200 else {
                 bytes.append(contentsOf: chunk)
-                return true
+                return bytes.count <= limit
             }
-            return writeAll(chunk, to: 1)
+            return sink(chunk)
+        }
+
+        /// Whether to go on.
+        func report() -> Bool {
+            let now = ContinuousClock.now
+            if let progress, now - started > .seconds(1), now - shown > .milliseconds(250) {
+                shown = now
+                progress(
+                    "\(grouped(Int64(max(0, lines - 1)))) rows, \((now - started).components.seconds) s; Ctrl-C cancels"
+                )
+            }
+            return !Interrupt.wasPressed
         }
     }
 
     init(_ url: String, body: String, authorities: String?) throws {
-        if let authorities, access(authorities, R_OK) != 0 {
-            throw ValidationError("\(authorities) cannot be read: \(String(cString: strerror(errno)))")
-        }
         guard let handle = curl_easy_init() else { throw ValidationError("libcurl cannot be started") }
         self.handle = handle
         headers = curl_slist_append(nil, "Content-Type: application/sql")
@@ -97,19 +156,33 @@ private struct HTTPRequest: ~Copyable {
         complaint.deallocate()
     }
 
-    mutating func collect() throws -> String { String(decoding: try perform(streams: false), as: UTF8.self) }
-
-    mutating func stream() throws { _ = try perform(streams: true) }
-
-    private func perform(streams: Bool) throws -> [UInt8] {
-        let reply = Reply(handle, streams: streams)
+    /// Returns what `sink` was not given: everything without one, and the bodies of errors.
+    func perform(
+        progress: ((String) -> Void)?, limit: Int, sink: ((UnsafeRawBufferPointer) -> Bool)?
+    ) throws -> [UInt8] {
+        let reply = Reply(handle, progress: progress, limit: limit, sink: sink)
+        let context = Unmanaged.passUnretained(reply).toOpaque()
         _ = tapedeck_curl_set_writer(
             handle,
             { bytes, size, count, context in
                 let reply = Unmanaged<Reply>.fromOpaque(context!).takeUnretainedValue()
                 return reply.take(UnsafeRawBufferPointer(start: bytes, count: size * count)) ? size * count : 0
-            }, Unmanaged.passUnretained(reply).toOpaque())
+            }, context)
+        _ = tapedeck_curl_set_progress(
+            handle,
+            { context, _, _, _, _ in Unmanaged<Reply>.fromOpaque(context!).takeUnretainedValue().report() ? 0 : 1 },
+            context)
         let code = withExtendedLifetime(reply) { curl_easy_perform(handle) }
+        progress?("")
+        if code == CURLE_ABORTED_BY_CALLBACK {
+            // The server cancels the query of a client that hangs up.
+            throw QueryFailure(description: "cancelled")
+        }
+        if code == CURLE_WRITE_ERROR && reply.bytes.count > limit {
+            throw QueryFailure(
+                description: "the result is larger than \(limit / 1_048_576) MiB\n"
+                    + "hint: Send it to a file: \\format csv, \\o FILE; or name a limit.")
+        }
         if code != CURLE_OK {
             let why = complaint[0] == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: complaint)
             // OpenSSL's words for an authority that is not known; a name or a time that is wrong speaks for itself.
@@ -126,8 +199,10 @@ private struct HTTPRequest: ~Copyable {
 }
 
 /// What the server said was wrong.
-private struct QueryFailure: Error, CustomStringConvertible {
+struct QueryFailure: Error, CustomStringConvertible {
     var description: String
+    /// The server's message, hint, and the place in the statement, in characters from 1.
+    private var parts: (message: String, hint: String?, position: Int?)?
 
     init(description: String) { self.description = description }
 
@@ -137,6 +212,28 @@ private struct QueryFailure: Error, CustomStringConvertible {
         let hint = Self.member("hint", of: errorBody).map { "\nhint: \($0)" } ?? ""
         let position = Self.member("position", of: errorBody).map { " at character \($0)" } ?? ""
         description = message + position + hint
+        parts = (
+            message, Self.member("hint", of: errorBody), Self.member("position", of: errorBody).flatMap { Int($0) }
+        )
+    }
+
+    /// The failure with the line of the statement that it is about, and a caret under the place.
+    func shown(in sql: String) -> String {
+        guard let parts else { return description }
+        var text = "ERROR: \(parts.message)"
+        let scalars = Array(sql.unicodeScalars)
+        if let position = parts.position, position >= 1, position <= scalars.count + 1 {
+            let before = scalars[..<(position - 1)]
+            let start = before.lastIndex(of: "\n").map { $0 + 1 } ?? 0
+            let end = scalars[start...].firstIndex(of: "\n") ?? scalars.count
+            let label = "LINE \(before.count { $0 == "\n" } + 1): "
+            var line = String.UnicodeScalarView()
+            line.append(contentsOf: scalars[start..<end].map { $0 == "\t" ? " " : $0 })
+            text += "\n" + label + String(line)
+            text += "\n" + String(repeating: " ", count: label.count + position - 1 - start) + "^"
+        }
+        if let hint = parts.hint { text += "\nHINT: \(hint)" }
+        return text
     }
 
     /// A member of a flat JSON object of ours, string or number; nil if null or absent.
@@ -197,8 +294,24 @@ struct TextTable {
         text = lines.joined(separator: "\n")
     }
 
+    /// A line for each value, for rows that are wider than the screen.
+    static func expanded(csv: String) -> String {
+        let rows = parse(csv)
+        guard let header = rows.first else { return "" }
+        let width = header.map(\.count).max() ?? 0
+        var lines: [String] = []
+        for (number, row) in rows.dropFirst().enumerated() {
+            lines.append("-[ \(number + 1) ]" + String(repeating: "-", count: max(2, width)))
+            for (name, value) in zip(header, row) {
+                lines.append(name + String(repeating: " ", count: width - name.count) + " | " + value)
+            }
+        }
+        lines.append("(\(rows.count - 1) row\(rows.count == 2 ? "" : "s"))")
+        return lines.joined(separator: "\n")
+    }
+
     /// RFC 4180, embedded line ends included.
-    private static func parse(_ csv: String) -> [[String]] {
+    static func parse(_ csv: String) -> [[String]] {
         var rows: [[String]] = []
         var row: [String] = []
         var cell = ""

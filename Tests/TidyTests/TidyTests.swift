@@ -85,7 +85,7 @@ struct ImportTests {
             "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
             "EventLog", "Kafka", "Store", "Ingest",
             "Processor",
-            "QueryServer", "CCurl",
+            "QueryServer", "CCurl", "CEdit",
             "CLinux", "ArgumentParser", "Logging",
         ]),
     ]
