@@ -108,7 +108,7 @@ def test_a_client_that_stops_reading_stops_postgresql_and_one_that_leaves_ends_i
     client = socket.create_connection((host, int(port)))
     # In the select list it is not gathered before the first row leaves.
     query = "select+generate_series(1,1000000000),repeat('x',100),'stopped'"
-    client.sendall(f"GET /api/v1/sql?format=csv&query={query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    client.sendall(f"GET /api/v1/sql?format=csv&query={query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     wait_until(lambda: active(played, "stopped") == "ClientWrite", 30, "PostgreSQL to wait for the client")
     client.close()
     left = time.monotonic()
