@@ -28,6 +28,9 @@ enum Keywords {
     /// What a query begins with.
     static let queryStarts: Set<String> = ["select", "values", "with", "table"]
 
+    /// What may follow a query in brackets that is part of a larger one.
+    static let afterQuery: Set<String> = [")", "union", "except", "intersect", "order", "limit", "offset", "fetch"]
+
     /// Names in Trino that PostgreSQL 15 wants quoted.
     static let reservedByPostgres: Set<String> = [
         "all", "analyse", "analyze", "any", "array", "asc", "asymmetric", "authorization", "binary", "both", "check",

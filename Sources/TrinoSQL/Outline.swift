@@ -142,6 +142,22 @@ struct Outline: Sendable {
         return text(end) == "[" ? end : nil
     }
 
+    /// Whether the bracket holds a query, and not a join or a value.
+    func isQuery(_ open: Int) -> Bool { Self.isQuery(open, tokens, partners) }
+
+    fileprivate static func isQuery(_ open: Int, _ tokens: [Token], _ partners: [Int]) -> Bool {
+        func text(_ index: Int) -> String { index < tokens.count ? tokens[index].text : "" }
+        var index = open
+        while text(index + 1) == "(" { index += 1 }
+        guard Keywords.queryStarts.contains(text(index + 1)) else { return false }
+        // `((SELECT …) AS a JOIN …)` is a join; `((SELECT …) UNION (SELECT …))` a query.
+        while index > open {
+            guard Keywords.afterQuery.contains(text(partners[index] + 1)) else { return false }
+            index -= 1
+        }
+        return true
+    }
+
     /// The end of the chain of names (`a.b.c`) that begins at `index`.
     func endOfChain(_ index: Int) -> Int {
         var end = index + 1
@@ -226,7 +242,7 @@ private struct OutlineScan {
     private func next(_ index: Int) -> String { index + 1 < tokens.count ? tokens[index + 1].text : "" }
 
     private mutating func open(_ index: Int) {
-        let isQuery = Keywords.queryStarts.contains(next(index))
+        let isQuery = Outline.isQuery(index, tokens, partners)
         // A bracket around a join is still a FROM; one behind a name is a call, or a list of columns.
         let isCall = index > 0 && tokens[index - 1].isName && !Keywords.reserved.contains(tokens[index - 1].text)
         let clause = levels[levels.count - 1].clause

@@ -6,7 +6,7 @@ enum SelectList {
     static func names(_ outline: Outline, from start: Int) -> [OutputName] {
         var index = start
         if outline.text(index) == "with" { index = endOfWith(outline, index) }
-        while outline.text(index) == "(", Rules.isQuery(outline, index) { index += 1 }
+        while outline.text(index) == "(", outline.isQuery(index) { index += 1 }
         switch outline.text(index) {
         case "select": return items(outline, index)
         case "values":

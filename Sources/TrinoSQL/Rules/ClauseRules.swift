@@ -61,7 +61,7 @@ extension Rules {
     }
 
     private static func derivedTable(_ outline: Outline, _ index: Int) -> Rewrite? {
-        guard outline.clauses[index] == .from, outline.isOperand[index], isQuery(outline, index),
+        guard outline.clauses[index] == .from, outline.isOperand[index], outline.isQuery(index),
             outline.text(index - 1) != "using"
         else { return nil }
         let close = outline.partners[index]
@@ -80,22 +80,6 @@ extension Rules {
             alias += "(" + (0..<count).map { "\"_col\($0)\"" }.joined(separator: ", ") + ")"
         }
         return Rewrite(to: close + 1, [.token(index), .source(index + 1..<close), .token(close), .text(alias)])
-    }
-
-    /// Whether the bracket holds a query, and not a join or a value.
-    static func isQuery(_ outline: Outline, _ open: Int) -> Bool {
-        var index = open
-        while outline.text(index + 1) == "(" { index += 1 }
-        guard Keywords.queryStarts.contains(outline.text(index + 1)) else { return false }
-        // `((SELECT …) AS a JOIN …)` is a join; `((SELECT …) UNION (SELECT …))` a query.
-        while index > open {
-            let next = outline.text(outline.partners[index] + 1)
-            guard [")", "union", "except", "intersect", "order", "limit", "offset", "fetch"].contains(next) else {
-                return false
-            }
-            index -= 1
-        }
-        return true
     }
 
     private static func like(_ outline: Outline, _ index: Int) -> Rewrite? {
@@ -137,7 +121,10 @@ enum NotNullKey {
     /// the name of an expression of its SELECT.
     static func isKey(_ outline: Outline, endingAt desc: Int, schema: String) -> Bool {
         let start = keyStart(outline, desc)
-        guard outline.isName(start), outline.endOfChain(start) == desc else { return false }
+        guard outline.isName(start), outline.endOfChain(start) == desc, [",", "by"].contains(outline.text(start - 1))
+        else {
+            return false
+        }
         let key = outline.chain(start..<desc)
         guard let query = QueryShape(outline, orderedAt: start, schema: schema), let columns = columns[query.table],
             let column = key.last, columns.contains(column), key.count <= 2

@@ -75,6 +75,11 @@ extension Rules {
         RewriteRule(
             "lambda", "PostgreSQL would read -> as an operator of JSON", on: [.text("->")]
         ) { outline, index, context throws(TrinoSyntaxError) in
+            // `f(x -> …)`, `f((x, y) -> …)`; what has a key to its right is PostgreSQL's own operator.
+            let start = outline.text(index - 1) == ")" ? outline.partners[index - 1] : index - 1
+            guard ["(", ","].contains(outline.text(start - 1)), ![.string, .integer].contains(outline.kind(index + 1)),
+                outline.text(index + 1) != ">"
+            else { return nil }
             throw context.error(.notSupported, "lambda expressions are not supported", at: index, outline)
         },
         RewriteRule(
