@@ -42,4 +42,30 @@ enum Keywords {
 
     /// What may follow a table without being its alias, beside the reserved words.
     static let notAlias: Set<String> = ["limit", "offset", "fetch", "window", "tablesample", "match_recognize"]
+
+    /// What a word may be, in one look.
+    struct Roles: OptionSet, Sendable {
+        let rawValue: UInt8
+        static let reserved = Roles(rawValue: 1)
+        static let beforeOperand = Roles(rawValue: 2)
+        static let infix = Roles(rawValue: 4)
+        /// It may begin a clause.
+        static let clause = Roles(rawValue: 8)
+    }
+
+    /// The roles of words; a word that is not here is a name.
+    static let roles: [String: Roles] = {
+        var roles: [String: Roles] = [:]
+        for (words, role) in [
+            (reserved, Roles.reserved), (beforeOperand, .beforeOperand), (infix, .infix), (clauses, .clause),
+        ] {
+            for word in words { roles[word, default: []].insert(role) }
+        }
+        return roles
+    }()
+
+    private static let clauses: Set<String> = [
+        "select", "with", "values", "from", "on", "join", "cross", "natural", "inner", "left", "right", "full", "where",
+        "group", "having", "order", "window", "limit", "offset", "fetch", "union", "except", "intersect",
+    ]
 }

@@ -227,13 +227,15 @@ private struct OutlineScan {
 
     mutating func run() {
         for index in tokens.indices {
-            if tokens[index].is(")") || tokens[index].is("]") { levels.removeLast() }
-            if tokens[index].kind == .word, !follows(".", index) { enterClause(index) }
+            let token = tokens[index]
+            let roles = token.kind == .word ? Keywords.roles[token.text] ?? [] : []
+            let opens = partners[index] > index
+            if partners[index] >= 0, !opens { levels.removeLast() }
+            if roles.contains(.clause), !follows(".", index) { enterClause(index) }
             isOperand[index] = expectsOperand
             clauses[index] = levels[levels.count - 1].clause
-            if tokens[index].is("(") || tokens[index].is("[") { open(index) }
-            if tokens[index].is(","), levels[levels.count - 1].clause == .on { levels[levels.count - 1].clause = .from }
-            expectsOperand = isOperandExpected(after: index)
+            if opens { open(index) }
+            expectsOperand = isOperandExpected(after: index, roles)
         }
     }
 
@@ -279,20 +281,18 @@ private struct OutlineScan {
         index > 1 && tokens[index - 1].is("distinct") && (tokens[index - 2].is("is") || tokens[index - 2].is("not"))
     }
 
-    private func isOperandExpected(after index: Int) -> Bool {
+    private mutating func isOperandExpected(after index: Int, _ roles: Keywords.Roles) -> Bool {
         let token = tokens[index]
         switch token.kind {
         case .symbol:
-            switch token.text {
-            case ")", "]": return false
-            case "*": return !isOperand[index]
-            default: return true
-            }
-        case .word where follows(".", index): return false
+            if partners[index] >= 0 { return partners[index] > index }
+            if token.is("*") { return !isOperand[index] }
+            if token.is(","), levels[levels.count - 1].clause == .on { levels[levels.count - 1].clause = .from }
+            return true
         case .word:
-            if Keywords.beforeOperand.contains(token.text) { return true }
-            if isOperand[index] || Keywords.reserved.contains(token.text) { return false }
-            return Keywords.infix.contains(token.text)
+            if roles.isEmpty || follows(".", index) { return false }
+            if roles.contains(.beforeOperand) { return true }
+            return roles.contains(.infix) && !isOperand[index]
         default: return false
         }
     }

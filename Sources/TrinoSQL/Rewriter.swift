@@ -76,14 +76,12 @@ struct Rewriter {
     private let outline: Outline
     private var context: RewriteContext
     private var output: SourceMappedText
-    private let rules: [RewriteRule.Trigger: [RewriteRule]]
     /// The call that has got its bracket, while it is rendered.
     private var bracketed = -1
 
     init(_ outline: Outline, _ context: RewriteContext) {
         self.outline = outline
         self.context = context
-        rules = Rules.byTrigger
         output = SourceMappedText(capacity: outline.source.count + outline.source.count / 4 + 64)
     }
 
@@ -128,8 +126,8 @@ struct Rewriter {
             bracketed = index
             return Rewrite(to: end, [.text("("), .source(index..<end), .text(")")])
         }
-        let trigger: RewriteRule.Trigger = token.text.isEmpty ? .kind(token.kind) : .text(token.text)
-        guard let rules = rules[trigger] else { return nil }
+        let rules = token.text.isEmpty ? Rules.byKind[token.kind] : Rules.byText[token.text]
+        guard let rules else { return nil }
         for rule in rules {
             if let rewrite = try rule.rewrite(outline, index, context) { return rewrite }
         }

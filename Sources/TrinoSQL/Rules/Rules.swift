@@ -5,11 +5,20 @@
 enum Rules {
     static let all: [RewriteRule] = literals + names + types + clauses + expressions + calls
 
-    /// The rules by what they are asked about, in the order of ``all``.
-    static let byTrigger: [RewriteRule.Trigger: [RewriteRule]] = {
-        var table: [RewriteRule.Trigger: [RewriteRule]] = [:]
+    /// The rules that are asked about a text, in the order of ``all``.
+    static let byText: [String: [RewriteRule]] = {
+        var table: [String: [RewriteRule]] = [:]
         for rule in all {
-            for trigger in rule.triggers { table[trigger, default: []].append(rule) }
+            for case .text(let text) in rule.triggers { table[text, default: []].append(rule) }
+        }
+        return table
+    }()
+
+    /// The rules that are asked about a kind, in the order of ``all``.
+    static let byKind: [Token.Kind: [RewriteRule]] = {
+        var table: [Token.Kind: [RewriteRule]] = [:]
+        for rule in all {
+            for case .kind(let kind) in rule.triggers { table[kind, default: []].append(rule) }
         }
         return table
     }()
