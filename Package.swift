@@ -75,6 +75,7 @@ let package = Package(
                 .embedInCode("0003_reference_and_ops.sql"), .embedInCode("0004_functions.sql"),
                 .embedInCode("0005_indicators.sql"),
                 .embedInCode("0006_trino_functions.sql"), .embedInCode("0007_trino_metadata.sql"),
+                .embedInCode("0010_trino_activity.sql"),
                 .embedInCode("0008_alerts_and_retention.sql"),
                 .embedInCode("0009_posts_and_forecasts.sql"),
             ], swiftSettings: strict),

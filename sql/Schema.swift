@@ -24,5 +24,6 @@ package struct Migration: Sendable {
         Migration(7, "trino_metadata", PackageResources._007_trino_metadata_sql),
         Migration(8, "alerts_and_retention", PackageResources._008_alerts_and_retention_sql),
         Migration(9, "posts_and_forecasts", PackageResources._009_posts_and_forecasts_sql),
+        Migration(10, "trino_activity", PackageResources._010_trino_activity_sql),
     ]
 }
