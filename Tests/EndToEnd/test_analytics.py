@@ -4,7 +4,6 @@
 import gzip
 import json
 import random
-import subprocess
 
 import numpy
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 import requests
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SentimentIntensityAnalyzer
 
-from conftest import BINARY, ROOT, run, summary
+from conftest import ROOT, run, summary
 
 SHARED = ROOT.parent.parent / "shared" / "data" / "test-only" / "reddit"
 
@@ -34,9 +33,7 @@ def scores(texts):
     """What `tapedeck sentiment` says of each text."""
     escape = str.maketrans({"\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"})
     lines = "".join(text.translate(escape) + "\n" for text in texts)
-    done = subprocess.run(
-        [BINARY, "sentiment"], input=lines.encode(), capture_output=True, check=True, cwd=ROOT, timeout=120
-    )
+    done = run("sentiment", stdin=lines.encode(), cwd=ROOT)
     return [tuple(map(float, line.split("\t"))) for line in done.stdout.decode().splitlines()]
 
 
@@ -110,8 +107,8 @@ def test_posts_become_sentiment_that_readers_see(up, tmp_path):
     assert summary(command(up, "load", "--json", posts))["accepted"] == 200
     assert summary(command(up, "load", "--json", posts))["already_there"] == 200
     reply = requests.get(f"{up.url}/api/v1/sentiment", {"symbol": "GME", "timeframe": "1d"}, timeout=10).json()
-    bar = reply["sentiment"][0]
-    assert (bar["post_count"], bar["positive_count"], bar["negative_count"]) == (134, 67, 67)
+    counts = [sum(bar[name] for bar in reply["sentiment"]) for name in ("post_count", "positive_count", "negative_count")]
+    assert counts == [134, 67, 67]
     listed = requests.get(f"{up.url}/api/v1/posts", {"symbol": "GME", "limit": 1}, timeout=10).json()["posts"][0]
     analyzer = SentimentIntensityAnalyzer()
     assert listed["sentiment"] == analyzer.polarity_scores(listed["body"])["compound"]
@@ -127,8 +124,8 @@ def test_a_forecast_is_the_log_normal_it_stands_for(up, tmp_path):
     with open(tape, "w") as file:
         file.write("ts,symbol,price,size\n")
         for hour, value in enumerate(price):
-            file.write(f"{1_700_006_400 + 3600 * hour},X,{value!r},1\n")
-    command(up, "load", tape)
+            file.write(f"{1_700_006_400 + 3600 * hour},X,{float(value)!r},1\n")
+    assert summary(command(up, "load", "--json", tape))["accepted"] == 500
     made = requests.post(
         f"{up.url}/api/v1/forecasts",
         json={"symbol": "X", "horizon": "2d", "paths": 20000, "seed": 1, "lookback": "60d", "price": "close"}, timeout=30)
@@ -162,7 +159,6 @@ def test_a_forecast_is_the_log_normal_it_stands_for(up, tmp_path):
 
 
 def test_a_missing_lexicon_is_told(tmp_path):
-    done = subprocess.run(
-        [BINARY, "sentiment", "--lexicon", str(tmp_path)], input=b"", capture_output=True, cwd=ROOT, timeout=30)
+    done = run("sentiment", "--lexicon", tmp_path, check=False, stdin=b"", cwd=ROOT)
     assert done.returncode != 0
     assert b"make deps" in done.stderr and b"TAPEDECK_LEXICON" in done.stderr
