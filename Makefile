@@ -1,6 +1,7 @@
 # make run     installs what is missing, builds, and starts everything on the embedded default
 # make test    installs, builds and runs every test
 # make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
+# make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
@@ -44,7 +45,7 @@ test-swift: deps
 	@set -o pipefail; swift test --skip-build --no-parallel 2>&1 | tee .build/test.log || \
 	    { status=$$?; echo; echo "What failed:"; grep -aE '^(✘|↳|.*error:)' .build/test.log; exit $$status; }
 
-test-end-to-end: build deps-test
+test-end-to-end: build deps-test mock-kafka
 	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)
 
 # Superset needs libraries that the other tests must not have, and 860 MB for them.
@@ -56,6 +57,14 @@ test-end-to-end: build deps-test
 
 test-superset: build .build-superset/installed
 	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
+
+# Kills, cuts and freezes the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
+.PHONY: faults mock-kafka
+faults: build deps-test mock-kafka
+	.build-venv/bin/python Tests/EndToEnd/faults.py --seeds $(or $(SEEDS),20) $(FAULTS_ARGS)
+
+mock-kafka: deps
+	swift build --product mock-kafka
 
 bench: build
 	swift run -c release bench $(ARGS)

@@ -126,13 +126,13 @@ package final class KafkaEventLog: EventLog {
         let outcome: Result<[String], EventLogError> = await Self.blocking {
             KafkaAdmin.create(topics, replication: replication, handle)
         }
-        for name in try outcome.get() {
-            // The broker has no CreateTopics: it makes a topic when it is asked about one, its own way.
-            logger.notice(
-                "the broker cannot be told how to create a topic; it creates it its own way",
-                metadata: ["topic": "\(name)"])
-            await Self.blocking { KafkaAdmin.touch(name, handle) }
-        }
+        let untold = try outcome.get()
+        if untold.isEmpty { return }
+        // It makes a topic when it is asked about one, with its own settings.
+        logger.notice(
+            "the brokers cannot be told how to create topics and make them their own way",
+            metadata: ["topics": "\(untold.joined(separator: ","))"])
+        for name in untold { await Self.blocking { KafkaAdmin.touch(name, handle) } }
     }
 
     /// The partition count of every topic, without creating any.

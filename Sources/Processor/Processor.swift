@@ -242,38 +242,6 @@ package struct Processor: Sendable {
 
     // MARK: The store
 
-    /// Records of the log that the store does not have yet, staged ones included.
-    package static func lag(_ topics: TopicRoles, log: any EventLog, store: PostgresConnection) async throws -> Int64 {
-        var lag: Int64 = 0
-        for (partition, end) in try await log.endOffsets(of: topics.staging).enumerated() {
-            lag +=
-                end
-                - (try await log.committedOffset(
-                    group: validatorGroup, partition: TopicPartition(topics.staging, Int32(partition))))
-        }
-        let stored = try await storedOffsets(of: log, store)
-        for topic in [topics.valid, topics.rejected] {
-            for (partition, end) in try await log.endOffsets(of: topic).enumerated() {
-                lag += max(0, end - (stored[TopicPartition(topic, Int32(partition))] ?? 0))
-            }
-        }
-        return lag
-    }
-
-    /// Up to which offset the store has each partition of the log.
-    package static func storedOffsets(
-        of log: any EventLog, _ store: PostgresConnection
-    ) async throws -> [TopicPartition: Int64] {
-        var stored: [TopicPartition: Int64] = [:]
-        let rows = try await store.query(
-            "SELECT topic, partition, next_offset FROM ops.log_offsets WHERE log_id = $1",
-            [.text(log.identity, as: .text)])
-        for row in rows {
-            stored[TopicPartition(try row.string(0), Int32(try row.int64(1)))] = try row.int64(2)
-        }
-        return stored
-    }
-
     private func connectSink() async throws -> PostgresConnection {
         do {
             let connection = try await PostgresConnection.connect(store, on: loop)
@@ -291,8 +259,11 @@ package struct Processor: Sendable {
         let sink = TradeSink(
             connection: connection, topics: configuration.topics, logID: log.identity, owner: configuration.owner,
             metrics: metrics, alertRules: configuration.alertRules, now: now, atStep: atStep)
+        // What is refused is kept in one table, whatever kind it is of.
         let consumer = try await log.consumer(
-            group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
+            group: Self.sinkGroup,
+            topics: [configuration.topics.valid, configuration.topics.rejected]
+                + configuration.kinds.map(\.topics.rejected))
         try await closing(consumer) { try await run(sink, consumer) }
     }
 

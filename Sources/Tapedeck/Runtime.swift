@@ -135,7 +135,7 @@ final class Runtime: Sendable {
     }
 
     /// The kinds of records that have topics beside trades.
-    private static func kinds(_ settings: Settings) -> [any RecordKind] {
+    static func kinds(_ settings: Settings) -> [any RecordKind] {
         let lead = settings.duration(.longestLead)
         return [QuoteKind(longestLead: lead), InstrumentKind(longestLead: lead), PostKind(longestLead: lead)]
     }

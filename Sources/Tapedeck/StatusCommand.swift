@@ -10,7 +10,8 @@ import Processor
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
-        abstract: "Show lag, freshness and rate of each source, what was rejected last, and the newest alerts.")
+        abstract:
+            "Show lag by partition, freshness and rate of each source, what was rejected last, and the newest alerts.")
 
     @OptionGroup var flags: SettingFlags
     @Flag(help: "One JSON object, for programs.") var json = false
@@ -33,11 +34,12 @@ struct StatusCommand: AsyncParsableCommand {
         let loop = try EventLoop(name: "status")
         loop.start()
         let asJSON = json
+        let topics = [Runtime.topics] + Runtime.kinds(settings).map(\.topics)
         let report = Task(executorPreference: loop) {
             let store = try await PostgresConnection.connect(
                 ConnectionSettings(url, applicationName: "tapedeck status"), on: loop)
             defer { store.close() }
-            let progress = try await LogProgress(log, store)
+            let progress = try await LogProgress(log, topics, store)
             return asJSON ? try await Self.json(progress, store) : try await Self.text(progress, store)
         }
         print(try await report.value)
@@ -46,15 +48,23 @@ struct StatusCommand: AsyncParsableCommand {
 
     /// How far the store is behind the log.
     private struct LogProgress: Sendable {
-        var lag: Int64
-        var topics: [(name: String, partitions: Int, records: Int64)] = []
+        /// In the order of the topics.
+        var lags: [PartitionLag]
 
-        init(_ log: any EventLog, _ store: PostgresConnection) async throws {
-            lag = try await Processor.lag(Runtime.topics, log: log, store: store)
-            for topic in [Runtime.topics.staging, Runtime.topics.valid, Runtime.topics.rejected] {
-                let ends = try await log.endOffsets(of: topic)
-                topics.append((topic, ends.count, ends.reduce(0, +)))
+        init(_ log: any EventLog, _ topics: [TopicRoles], _ store: PostgresConnection) async throws {
+            lags = try await Processor.lags(of: topics, log: log, store: store)
+        }
+
+        var lag: Int64 { lags.reduce(0) { $0 + $1.records } }
+
+        /// The topics in order, with the partitions of each.
+        var topics: [(name: String, partitions: [PartitionLag])] {
+            var topics: [(name: String, partitions: [PartitionLag])] = []
+            for lag in lags {
+                if topics.last?.name != lag.partition.topic { topics.append((lag.partition.topic, [])) }
+                topics[topics.count - 1].partitions.append(lag)
             }
+            return topics
         }
     }
 
@@ -63,7 +73,15 @@ struct StatusCommand: AsyncParsableCommand {
     private static func text(_ progress: LogProgress, _ store: PostgresConnection) async throws -> String {
         var lines = ["lag  \(grouped(progress.lag)) records"]
         for topic in progress.topics {
-            lines.append("topic \(topic.name)  \(topic.partitions) partitions  \(grouped(topic.records)) records")
+            let records = topic.partitions.reduce(0) { $0 + $1.end }
+            // Of another kind's topic that nobody has used there is nothing to say.
+            if records == 0 && !topic.name.hasPrefix(Runtime.topics.valid) { continue }
+            lines.append("topic \(topic.name)  \(topic.partitions.count) partitions  \(grouped(records)) records")
+            for lag in topic.partitions where lag.records > 0 {
+                lines.append(
+                    "  partition \(lag.partition.partition)  at \(grouped(lag.done)) of \(grouped(lag.end))  "
+                        + "lag \(grouped(lag.records))")
+            }
         }
         lines += try await sourceLines(store)
         lines += try await rejectLines(store)
@@ -123,11 +141,18 @@ struct StatusCommand: AsyncParsableCommand {
                 coalesce((SELECT json_agg(json_build_object('topic', topic, 'partition', partition, 'next_offset', next_offset,
                     'owner', owner, 'updated_at', updated_at) ORDER BY topic, partition) FROM ops.log_offsets), '[]')::text
             """)[0]
-        let topics = progress.topics.map {
-            "{\"topic\":\(jsonText($0.name)),\"partitions\":\($0.partitions),\"records\":\($0.records)}"
+        let topics = progress.topics.map { topic in
+            "{\"topic\":\(jsonText(topic.name)),\"partitions\":\(topic.partitions.count),\"records\":\(topic.partitions.reduce(0) { $0 + $1.end })}"
+        }
+        let partitions = progress.lags.map { lag in
+            """
+            {"topic":\(jsonText(lag.partition.topic)),"partition":\(lag.partition.partition),"end_offset":\(lag.end),\
+            "done_offset":\(lag.done),"lag":\(lag.records)}
+            """
         }
         return """
-            {"lag":\(progress.lag),"topics":[\(topics.joined(separator: ","))],"offsets":\(try known.string(3)),\
+            {"lag":\(progress.lag),"topics":[\(topics.joined(separator: ","))],\
+            "partitions":[\(partitions.joined(separator: ","))],"offsets":\(try known.string(3)),\
             "sources":\(try known.string(0)),"rejected":\(try known.string(1)),"alerts":\(try known.string(2))}
             """
     }
