@@ -58,7 +58,7 @@ test-end-to-end: build deps-test mock-kafka
 test-superset: build .build-superset/installed
 	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
 
-# Kills, cuts and freezes the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
+# Kills and cuts the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
 .PHONY: faults mock-kafka
 faults: build deps-test mock-kafka
 	.build-venv/bin/python Tests/EndToEnd/faults.py --seeds $(or $(SEEDS),20) $(FAULTS_ARGS)

@@ -106,14 +106,24 @@ final class Runtime: Sendable {
         }
     }
 
-    /// Applies the migrations that the database lacks.
+    /// Applies the migrations that the database lacks; waits half a minute for a database that starts or fails over.
     @discardableResult
     static func migrate(_ url: String, on loop: EventLoop) async throws -> [String] {
         let task = Task(executorPreference: loop) {
-            let connection = try await PostgresConnection.connect(
-                ConnectionSettings(url, applicationName: "tapedeck migrate"), on: loop)
-            defer { connection.close() }
-            return try await Migrator.migrate(connection)
+            let deadline = MonotonicTime.now() + .seconds(30)
+            while true {
+                do {
+                    let connection = try await PostgresConnection.connect(
+                        ConnectionSettings(url, applicationName: "tapedeck migrate"), on: loop)
+                    defer { connection.close() }
+                    return try await Migrator.migrate(connection)
+                } catch let error as PostgresError
+                    where (error.isRetriable || [.connection, .timeout].contains(error.kind))
+                    && MonotonicTime.now() < deadline
+                {
+                    try await loop.sleep(for: .milliseconds(250))
+                }
+            }
         }
         return try await task.value
     }

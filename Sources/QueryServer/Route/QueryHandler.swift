@@ -85,6 +85,14 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .forecast:
             let lease = lease(request, .lookups, .rest, request.head.target, id)
             try await answerForecast(request, response, lease)
+        case .rejected:
+            let page = try RejectedRequest(try request.head.query(), now: Self.now(), configuration)
+            let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
+            try await RejectedQuery(request: page)
+                .run(lease(request, lane, .rest, request.head.target, id), response)
+        case .sources:
+            _ = try ParameterReader(try request.head.query(), known: [])
+            try await SourcesQuery().run(lease(request, .lookups, .rest, request.head.target, id), response)
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
             try await CandleQuery(plan: CandlePlan(request: candles))

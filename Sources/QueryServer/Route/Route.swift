@@ -9,6 +9,7 @@ enum Route: CaseIterable, Sendable {
     case sql, queries, query
     case bars, indicators, trades, latest, symbols, alerts
     case posts, sentiment, forecasts, forecast
+    case rejected, sources
     case candles
 
     /// The path, which is also the name under which requests are counted.
@@ -33,6 +34,8 @@ enum Route: CaseIterable, Sendable {
         case .sentiment: "/api/v1/sentiment"
         case .forecasts: "/api/v1/forecasts"
         case .forecast: "/api/v1/forecasts/{id}"
+        case .rejected: "/api/v1/rejected"
+        case .sources: "/api/v1/sources"
         case .candles: "/grafana/candles"
         }
     }
@@ -53,6 +56,8 @@ enum Route: CaseIterable, Sendable {
         case .indicators: "Technical indicators of bars: symbol, timeframe, from, to."
         case .trades: "Trades: symbol, from, to."
         case .latest: "The latest trade of each symbol."
+        case .rejected: "Records that validation refused, with reason and payload: reason, topic, from, to."
+        case .sources: "The sources: what came from each, and when."
         case .symbols: "Symbols that have traded or are known: search."
         case .alerts: "Bars that went beyond a threshold: symbol, from, to."
         case .posts: "Posts of Reddit: symbol, subreddit, kind, from, to."
