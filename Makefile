@@ -4,11 +4,12 @@
 # make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
+# make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
 # make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
 # make sanitize          runs the unit tests under the address and the thread sanitizer
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end test-superset bench bench-analytics bench-http fuzz sanitize deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end test-superset bench bench-analytics bench-http bench-secure fuzz sanitize deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -39,7 +40,7 @@ test: deps-test test-swift test-end-to-end
 
 # One test at a time: suites that wait for servers and clocks then never compete for the cores. The failures are said
 # again at the end, where they are found.
-test-swift: deps
+test-swift: deps deps-test
 	swift build --build-tests
 	@echo "swift test --skip-build --no-parallel"
 	@set -o pipefail; swift test --skip-build --no-parallel 2>&1 | tee .build/test.log || \
@@ -79,6 +80,12 @@ bench-http: deps
 	swift build -c release --product bench
 	swift build -c release --package-path Benchmarks/http/peers
 	python3 Benchmarks/http/run.py $(ARGS)
+
+# TLS beside nginx, WebSocket beside Python's websockets.
+bench-secure: deps-test
+	@deploy/install-packages nginx-light wrk util-linux openssl
+	swift build -c release --product bench
+	python3 Benchmarks/http/secure.py $(ARGS)
 
 format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift

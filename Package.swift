@@ -54,6 +54,9 @@ let package = Package(
         .target(
             name: "HTTP", dependencies: ["TLS", "EventLoop", "CLinux", "CZlib"], exclude: ["README.md"],
             swiftSettings: strict),
+        // WebSocket (RFC 6455), both roles, over plain text and TLS.
+        .target(
+            name: "WebSocket", dependencies: ["HTTP", "TLS", "EventLoop", "CLinux", "CZlib"], swiftSettings: strict),
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
         .target(
             name: "Postgres",
@@ -128,9 +131,8 @@ let package = Package(
         .executableTarget(
             name: "bench",
             dependencies: [
-                "Market", "Records", "Sentiment", "Forecast", "EventLoop", "HTTP", "Postgres", "EventLog", "Store",
-                "Ingest",
-                "Processor", "CLinux",
+                "Market", "Records", "Sentiment", "Forecast", "EventLoop", "TLS", "HTTP", "WebSocket", "Postgres",
+                "EventLog", "Store", "Ingest", "Processor", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),
@@ -170,6 +172,10 @@ let package = Package(
         .testTarget(
             name: "HTTPTests", dependencies: ["HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "TestSupport"],
             swiftSettings: strict),
+        .testTarget(
+            name: "WebSocketTests",
+            dependencies: ["WebSocket", "HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "TestSupport"],
+            exclude: ["Peers"], swiftSettings: strict),
         .testTarget(
             name: "TapedeckTests", dependencies: ["Tapedeck", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),

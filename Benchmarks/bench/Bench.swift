@@ -8,8 +8,8 @@ struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure Tapedeck beside what it is compared with.",
         subcommands: [
-            PipelineBench.self, LatencyBench.self, HTTPServerProgram.self, SmallQueryBench.self, PagesBench.self,
-            AnalyticsBench.self,
+            PipelineBench.self, LatencyBench.self, HTTPServerProgram.self, WebSocketLoadProgram.self,
+            SmallQueryBench.self, PagesBench.self, AnalyticsBench.self,
         ],
         defaultSubcommand: PipelineBench.self)
 }

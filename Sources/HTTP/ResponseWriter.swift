@@ -173,7 +173,7 @@ package final class ResponseWriter {
     package func switchProtocols(_ headers: Headers) async throws(HTTPError) -> UpgradedConnection {
         precondition(state == .idle, "a second response to one request")
         precondition(connection.body.isAtEnd, "another protocol begins behind the body")
-        status = Status(101)
+        status = .switchingProtocols
         keepAlive = false
         head.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
         head.appendFields(headers)

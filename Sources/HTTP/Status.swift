@@ -14,7 +14,8 @@ package struct Status: Sendable, Hashable {
 
     /// `reason` is made safe to send: what is not printable ASCII becomes a space, so it may come from anywhere.
     package init(_ code: UInt16, reason: String? = nil) {
-        precondition((200...599).contains(code), "a final status is 200 to 599, not \(code)")
+        // 101 is final for HTTP: what follows is another protocol.
+        precondition(code == 101 || (200...599).contains(code), "a final status is 101 or 200 to 599, not \(code)")
         self.code = code
         self.reason = reason.map { reason in
             let bytes = reason.utf8.prefix(Self.reasonLimit).map { (0x20...0x7e).contains($0) ? $0 : Byte.space }
@@ -25,6 +26,8 @@ package struct Status: Sendable, Hashable {
     /// The same status with another reason phrase.
     package func because(_ reason: String) -> Status { Status(code, reason: reason) }
 
+    /// For ``ResponseWriter/switchProtocols(_:)`` only.
+    static let switchingProtocols = Status(101)
     package static let ok = Status(200)
     package static let created = Status(201)
     package static let accepted = Status(202)
@@ -64,6 +67,7 @@ package struct Status: Sendable, Hashable {
     /// The phrase of RFC 9110 §15 (and 6585 for 428, 429, 431).
     static func standardReason(_ code: UInt16) -> StaticString {
         switch code {
+        case 101: "Switching Protocols"
         case 200: "OK"
         case 201: "Created"
         case 202: "Accepted"

@@ -68,6 +68,7 @@ struct ImportTests {
         "Metrics": system,
         "TLS": system.union(["COpenSSL"]),
         "HTTP": system.union(["TLS", "EventLoop", "CLinux", "CZlib"]),
+        "WebSocket": system.union(["HTTP", "TLS", "EventLoop", "CLinux", "CZlib"]),
         "Postgres": system.union(["CLibPQ", "EventLoop", "CLinux"]),
         "EventLog": system.union(["GRDB", "CZlib", "Foundation"]),
         "Kafka": system.union(["EventLog", "CKafka", "Dispatch", "Logging"]),
