@@ -120,6 +120,12 @@ package final class Registration {
         }
         precondition(self[side].continuation == nil, "two waits on one side of a socket")
         return await withUnsafeContinuation { continuation in
+            // Entering a suspension may take a turn of the loop's queue: what happened in it would be waited for in vain.
+            if cancelled { return continuation.resume(returning: .cancelled) }
+            if self[side].ready {
+                self[side].ready = false
+                return continuation.resume(returning: .ready)
+            }
             self[side].continuation = continuation
             self[side].deadline = deadline
             switch mode {

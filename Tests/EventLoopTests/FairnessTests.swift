@@ -181,6 +181,29 @@ struct RegistrationTests {
         }
     }
 
+    @Test func `a wait sees what happens while it is being entered`() async throws {
+        for turns in 0..<8 {
+            let outcome = try await EventLoopTests.onLoop { loop in
+                let (a, b) = try EventLoopTests.socketPair()
+                defer { close(a); close(b) }
+                let registration = try loop.register(a, mode: .edge)
+                defer { registration.deregister() }
+                let shared = OnLoop(value: registration)
+                return await withTaskGroup(of: Registration.Outcome?.self) { group in
+                    group.addTask { await shared.value.readable(until: .now() + .seconds(2)) }
+                    // Its turns of the loop's queue alternate with the wait's.
+                    group.addTask {
+                        for _ in 0..<turns { await Task.yield() }
+                        shared.value.cancelWaits()
+                        return nil
+                    }
+                    return await group.reduce(nil) { $0 ?? $1 }
+                }
+            }
+            #expect(outcome == .cancelled, "after \(turns) turns")
+        }
+    }
+
     @Test func `a broken connection is told apart from a peer that only stopped sending`() async throws {
         try await EventLoopTests.onLoop { loop in
             let (a, b) = try EventLoopTests.socketPair()
