@@ -25,6 +25,9 @@ struct SendQueue {
     /// The batch that is being sent is ours alone.
     private var batchIsOwn = false
 
+    /// Whether something waits to be taken.
+    var hasNext: Bool { pong != nil || first < entries.count }
+
     /// Whether nothing waits and nothing is being sent.
     var isEmpty: Bool { bytes == 0 }
 

@@ -219,7 +219,14 @@ package final class WebSocketConnection: @unchecked Sendable {
         loop.preconditionOnLoop()
         try checkOpen()
         while queue.bytes >= settings.queueBytes {
-            await withUnsafeContinuation { roomWaiters.append($0) }
+            await withUnsafeContinuation { continuation in
+                // Entering a suspension may take a turn of the loop's queue, in which the room can have come.
+                if queue.bytes < settings.queueBytes || state != .open || failure != nil {
+                    continuation.resume()
+                } else {
+                    roomWaiters.append(continuation)
+                }
+            }
             try checkOpen()
         }
         let opcode: Opcode = kind == .text ? .text : .binary
@@ -332,7 +339,12 @@ package final class WebSocketConnection: @unchecked Sendable {
         } catch {}
         isFinishing = true
         wakeWriter()
-        if !writerHasEnded { await withUnsafeContinuation { writerEndWaiter = $0 } }
+        if !writerHasEnded {
+            await withUnsafeContinuation { continuation in
+                // It may have ended since: see `send`.
+                if writerHasEnded { continuation.resume() } else { writerEndWaiter = continuation }
+            }
+        }
         // What the peer still sends is read: closing a socket with unread bytes resets the connection, and the reset
         // overtakes our close frame.
         var left = 16 << 20
@@ -364,7 +376,10 @@ package final class WebSocketConnection: @unchecked Sendable {
         while true {
             guard let batch = queue.takeBatch(mask: { role == .client ? masks.next() : nil }) else {
                 if isFinishing { break }
-                await withUnsafeContinuation { writerWaiter = $0 }
+                await withUnsafeContinuation { continuation in
+                    // What is waited for may have come since: see `send`.
+                    if queue.hasNext || isFinishing { continuation.resume() } else { writerWaiter = continuation }
+                }
                 continue
             }
             do throws(HTTPError) {

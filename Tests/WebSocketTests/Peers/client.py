@@ -537,7 +537,8 @@ async def what_is_sent_to_all_arrives_at_all():
     async def listen(index):
         options = [{"compression": None}, {}, {"compression": None, "extensions": [
             ClientPerMessageDeflateFactory(server_max_window_bits=10)]}][index % 3]
-        async with opened("/live", **options) as ws:
+        # Without a limit, because a full queue of messages would keep its close frame from being read.
+        async with opened("/live", max_queue=None, **options) as ws:
             messages = [await ws.recv() for _ in range(50)]
         numbers = [int(message.split(",")[0]) for message in messages]
         assert numbers == list(range(numbers[0], numbers[0] + 50)), numbers

@@ -8,6 +8,7 @@ Prints the port of the first and of the second, and serves until its standard in
 import asyncio
 import base64
 import hashlib
+import logging
 import ssl
 import struct
 import sys
@@ -15,6 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import serve
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+# That a client ends what it has begun is what the tests are about, and no news.
+logging.getLogger("websockets").setLevel(logging.CRITICAL)
 
 CONTEXT = None
 if len(sys.argv) > 2:
