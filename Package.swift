@@ -205,6 +205,6 @@ let package = Package(
 if Context.environment["TAPEDECK_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "fuzz", dependencies: ["HTTP", "QueryServer"], path: "Tests/Fuzz", exclude: ["corpus"],
+            name: "fuzz", dependencies: ["HTTP", "QueryServer", "WebSocket"], path: "Tests/Fuzz", exclude: ["corpus"],
             swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
 }

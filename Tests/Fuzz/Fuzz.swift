@@ -14,6 +14,7 @@ let targets: [String: FuzzTarget] = [
     "query": fuzzQuery,
     "proxy": fuzzProxy,
     "json": fuzzJSON,
+    "websocket": fuzzWebSocket,
 ]
 
 private func dprint(_ text: String) { _ = text.withCString { write(2, $0, strlen($0)) } }

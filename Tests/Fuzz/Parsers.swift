@@ -3,6 +3,7 @@
 
 @testable import HTTP
 @testable import QueryServer
+@testable import WebSocket
 
 /// What a request parser makes of a stream, as far as it can be seen.
 private enum Outcome: Equatable {
@@ -119,4 +120,78 @@ let fuzzProxy: FuzzTarget = { bytes in
 /// What is read ends, and a value's text is a value again.
 let fuzzJSON: FuzzTarget = { bytes in
     _ = try? JSONReader.read(bytes)
+}
+
+/// What a WebSocket makes of a stream of frames.
+private struct Reading: Equatable {
+    enum Event: Equatable {
+        case message(MessageKind, [UInt8])
+        case control(MessageReader.Event, [UInt8])
+    }
+
+    var events: [Event] = []
+    var failure: WebSocketError?
+    /// Bytes of a frame's head that has not come whole.
+    var rest = 0
+
+    init(_ stream: ArraySlice<UInt8>, _ role: Role, _ codecs: ConnectionCodecs?, _ limits: MessageLimits, step: Int) {
+        var reader = MessageReader(role: role, limits: limits, codecs: codecs)
+        var input: [UInt8] = []
+        var stream = stream
+        while let piece = Optional(stream.prefix(step)), !piece.isEmpty {
+            stream = stream.dropFirst(step)
+            input += piece
+            var position = 0
+            do throws(WebSocketError) {
+                reading: while true {
+                    switch try reader.next(input.span, &position) {
+                    case .needMore: break reading
+                    case .message(let kind): events.append(.message(kind, reader.payload))
+                    case let event: events.append(.control(event, reader.control))
+                    }
+                }
+            } catch {
+                failure = error
+                return
+            }
+            input.removeFirst(position)
+            reader.trim()
+        }
+        rest = input.count
+    }
+}
+
+/// Of either role, compressed or not, as the first byte says: how the stream is cut changes nothing, no message is over
+/// the limits, texts are UTF-8, and what is refused has a code that may be sent.
+let fuzzWebSocket: FuzzTarget = { bytes in
+    guard let choice = bytes.first else { return }
+    let role: Role = choice & 1 == 0 ? .server : .client
+    var agreement = CompressionAgreement()
+    agreement.serverKeepsContext = choice & 4 != 0
+    agreement.clientKeepsContext = choice & 4 != 0
+    var limits = MessageLimits()
+    limits.frameBytes = 10_000
+    limits.messageBytes = 20_000
+    limits.fragments = 8
+    func read(step: Int) -> Reading {
+        // Of its own: what one reading has inflated must not be there for the next.
+        let codecs = choice & 2 == 0 ? nil : ConnectionCodecs(agreement, role: role, level: 1, shared: SharedCodecs())
+        return Reading(bytes.dropFirst(), role, codecs, limits, step: step)
+    }
+    let whole = read(step: .max)
+    precondition(whole.rest < FrameHead.longest)
+    for step in [1, 7] { precondition(read(step: step) == whole, "step \(step) changes the outcome") }
+    for event in whole.events {
+        switch event {
+        case .message(let kind, let payload):
+            precondition(payload.count <= limits.messageBytes)
+            if kind == .text { precondition(String(validating: payload, as: UTF8.self) != nil) }
+        case .control(let event, let payload):
+            precondition(payload.count <= FrameHead.longestControl)
+            if case .close(let code) = event { precondition(code == .none || code.mayBeSent) }
+        }
+    }
+    if let failure = whole.failure {
+        guard case .violation(let code) = failure.reason, code.mayBeSent else { preconditionFailure("\(failure)") }
+    }
 }
