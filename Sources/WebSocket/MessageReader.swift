@@ -177,8 +177,11 @@ struct MessageReader {
     ) throws(WebSocketError) {
         guard let inflater else { preconditionFailure("a compressed message without an inflater") }
         let start = payload.count
-        switch body(inflater, compressed, &payload, limits.messageBytes) {
-        case .good: try checkText(from: start)
+        let outcome = body(inflater, compressed, &payload, limits.messageBytes)
+        // What came out before the end of it comes first, however it was cut.
+        try checkText(from: start)
+        switch outcome {
+        case .good: break
         case .tooBig: throw messageTooBig
         case .broken: throw WebSocketError(.violation(.invalidData), "a compressed message that cannot be inflated")
         }

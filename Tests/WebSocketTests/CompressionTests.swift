@@ -80,6 +80,12 @@ struct CompressionTests {
         #expect(Reading([frame(0xc1, half)], codecs: codecs()).failure == .invalidText)
         #expect(
             Reading([frame(0xc1, [0xff, 0xff, 0xff])], codecs: codecs()).failure?.reason == .violation(.invalidData))
+        // A stored block of no text, and then a block of no type: the first of them counts, however they are cut.
+        let both = frame(0xc1, [0x00, 0x03, 0x00, 0xfc, 0xff, 0xed, 0xa0, 0x80, 0xff])
+        for count in 1...both.count {
+            let reading = Reading([Array(both[..<count]), Array(both[count...])], codecs: codecs())
+            #expect(reading.failure == .invalidText, "cut at \(count)")
+        }
         // Without the extension the bit is wrong; with it, on control frames and continuations, too.
         for bytes in [frame(0xc9), frame(0xc8), frame(0x41, [0xf2]) + frame(0xc0, [0x48])] {
             #expect(Reading([bytes], codecs: codecs()).failure?.reason == .violation(.protocolError))
