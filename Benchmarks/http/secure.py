@@ -17,7 +17,8 @@ import run
 
 BENCH = run.ROOT / ".build/release/bench"
 NGINX = run.NGINX.replace("reuseport;", "reuseport ssl; ssl_certificate {folder}/both.pem; "
-                          "ssl_certificate_key {folder}/both.pem; ssl_session_cache shared:s:10m;")
+                          "ssl_certificate_key {folder}/both.pem; ssl_protocols TLSv1.2 TLSv1.3; "
+                          "ssl_session_cache shared:s:10m;")
 ECHO = """
 import asyncio, sys
 from websockets.asyncio.server import serve
