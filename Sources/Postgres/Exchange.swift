@@ -146,15 +146,19 @@ extension PostgresConnection {
     }
 
     /// Counts what is about to be read; throws, with the connection closed, if it makes one row too large. libpq would
-    /// make room for all of it.
+    /// make room for all of it. What the server sends while libpq reads is not counted: see ``RowStream``.
     func boundRow() throws(PostgresError) {
         guard activity == .streaming, let limit = settings.rowBytesLimit else { return }
         var available: CInt = 0
         if ioctl(PQsocket(try liveHandle()), UInt(FIONREAD), &available) == 0 { unfinishedBytes += Int(available) }
-        if unfinishedBytes <= limit { return }
+        if unfinishedBytes > limit { throw refuseRow(limit) }
+    }
+
+    /// Stops the statement and closes the connection, since the rest of the row would have to be read; returns the error.
+    func refuseRow(_ limit: Int) -> PostgresError {
         _ = cancellation.request()
         _ = lose()
-        throw PostgresError(
+        return PostgresError(
             .server, "a row is larger than \(limit) bytes", sqlState: "54000",
             hint: "Ask for parts of the value, as with substr() or by unnesting it.")
     }

@@ -24,6 +24,9 @@ package final class RowStream {
     /// Whether `current` is the operation's last result, still to be judged by ``conclude()``.
     fileprivate private(set) var isAtLast: Bool
     private var isOpen = true
+    /// `current` is a row beyond ``ConnectionSettings/rowBytesLimit``: it came so fast that libpq had all of it before its
+    /// size showed.
+    private var isTooLarge = false
     /// Reads without a wait since the last one: see ``readAhead``.
     private var eagerReads = 0
 
@@ -63,17 +66,29 @@ package final class RowStream {
         if let current { PQclear(current) }
         connection.unfinishedBytes = 0
         current = PQgetResult(handle)
-        if let current, PQresultStatus(current) == PGRES_SINGLE_TUPLE {
-            rowCount += 1
-            return Row(stream: self, result: current)
-        }
+        if let current, PQresultStatus(current) == PGRES_SINGLE_TUPLE { return row(current) }
         // The end, or an error: kept for conclude() to judge.
         isAtLast = true
         return nil
     }
 
+    /// The row of a result; nil if it is larger than a row may be.
+    private func row(_ result: OpaquePointer) -> Row? {
+        if let limit = connection.settings.rowBytesLimit, PQresultMemorySize(result) > limit {
+            isTooLarge = true
+            isAtLast = true
+            return nil
+        }
+        rowCount += 1
+        return Row(stream: self, result: result)
+    }
+
     private func nextAfterWaiting() async throws(PostgresError) -> Row? {
         while isOpen {
+            if isTooLarge {
+                isOpen = false
+                throw connection.refuseRow(connection.settings.rowBytesLimit ?? 0)
+            }
             if isAtLast {
                 try await conclude()
                 return nil
@@ -204,6 +219,11 @@ extension PostgresConnection {
         guard let result = try await nextResult(operation) else {
             try finish(PostgresError(.usage, "the server sent no result"))
             throw lose()
+        }
+        if let limit = settings.rowBytesLimit, result.status == PGRES_SINGLE_TUPLE,
+            PQresultMemorySize(result.pointer) > limit
+        {
+            throw refuseRow(limit)
         }
         let stream = RowStream(connection: self, operation: operation, first: result)
         if stream.isAtLast { try await stream.conclude() }

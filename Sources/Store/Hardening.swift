@@ -89,11 +89,12 @@ package enum Hardening {
 
             CREATE OR REPLACE FUNCTION tapedeck_guard.may_end(target integer) RETURNS boolean
             LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
-                SELECT target = pg_backend_pid() OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity s
-                    WHERE s.pid = target AND s.usename = session_user AND s.client_addr = inet_client_addr())
+                SELECT current_setting('tapedeck.shared', true) IS DISTINCT FROM 'on'
+                    AND (target = pg_backend_pid() OR EXISTS (SELECT FROM pg_catalog.pg_stat_activity s
+                        WHERE s.pid = target AND s.usename = session_user AND s.client_addr = inet_client_addr()))
             $body$;
             COMMENT ON FUNCTION tapedeck_guard.may_end(integer) IS
-                'Whether the caller may end a session: its own, or one of its role made directly from its address.';
+                'Whether the caller may end a session: its own, or one of its role made directly from its address. Nobody may through the query server, whose sessions say tapedeck.shared = on, since many callers share them.';
             CREATE OR REPLACE FUNCTION tapedeck_guard.pg_terminate_backend(pid integer) RETURNS boolean
             LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
             BEGIN

@@ -30,6 +30,9 @@ final class Gate {
         self.slot = slot
         var reader = configuration.reader
         reader.sessionParameters["default_transaction_read_only"] = "on"
+        // Many callers share these sessions: none of them may end one (tapedeck_guard.may_end). A query can change no
+        // setting.
+        reader.sessionParameters["tapedeck.shared"] = "on"
         // In case this process dies in the middle: then nobody is left to cancel. A query can change it, but not the
         // deadline of the request.
         let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
