@@ -13,7 +13,7 @@ from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SentimentIntensi
 
 from conftest import ROOT, run, summary
 
-SHARED = ROOT.parent.parent / "shared" / "data" / "test-only" / "reddit"
+SHARED = ROOT.parent / "shared" / "data" / "test-only" / "reddit"
 
 
 @pytest.fixture
