@@ -74,7 +74,8 @@ package struct CivilDate: Hashable, Sendable {
 // MARK: Text
 
 extension Timestamp: CustomStringConvertible {
-    /// RFC 3339 in UTC with as many fraction digits as are needed (none, 3 or 6), as in `2013-01-01T00:04:19.486096Z`.
+    /// RFC 3339 in UTC with as many fraction digits as are needed, as in `2013-01-01T00:04:19.486096Z` or
+    /// `2013-01-01T00:04:19.5Z`: what PostgreSQL writes, so that one moment has one text in every answer.
     package var description: String {
         let date = CivilDate(daysSinceEpoch: day)
         // Wrapping: the first day of Int64 begins before its range does.
@@ -83,10 +84,9 @@ extension Timestamp: CustomStringConvertible {
         let fraction = ofDay % 1_000_000
         var text = "\(padded(date.year, 4))-\(padded(date.month, 2))-\(padded(date.day, 2))T"
         text += "\(padded(Int(seconds / 3600), 2)):\(padded(Int(seconds / 60 % 60), 2)):\(padded(Int(seconds % 60), 2))"
-        if fraction % 1000 != 0 {
+        if fraction != 0 {
             text += "." + padded(Int(fraction), 6)
-        } else if fraction != 0 {
-            text += "." + padded(Int(fraction / 1000), 3)
+            while text.utf8.last == UInt8(ascii: "0") { text.removeLast() }
         }
         return text + "Z"
     }

@@ -178,7 +178,8 @@ struct TimestampTests {
 
     static let spelled: [(Int64, String)] = [
         (0, "1970-01-01T00:00:00Z"), (-1, "1969-12-31T23:59:59.999999Z"), (1, "1970-01-01T00:00:00.000001Z"),
-        (1000, "1970-01-01T00:00:00.001Z"), (500_000, "1970-01-01T00:00:00.500Z"),
+        (1000, "1970-01-01T00:00:00.001Z"), (500_000, "1970-01-01T00:00:00.5Z"),
+        (120_340, "1970-01-01T00:00:00.12034Z"), (1_000_010, "1970-01-01T00:00:01.00001Z"),
         (1_356_998_659_486_096, "2013-01-01T00:04:19.486096Z"), (1_356_998_659_486_000, "2013-01-01T00:04:19.486Z"),
         (-1_000, "1969-12-31T23:59:59.999Z"), (firstRFC, "0001-01-01T00:00:00Z"),
         (lastRFC, "9999-12-31T23:59:59.999999Z"),
@@ -197,12 +198,9 @@ struct TimestampTests {
             if round % 3 == 2 { microseconds = floorDivide(microseconds, 1_000_000) * 1_000_000 }
             let moment = Timestamp(microseconds: microseconds)
             let library = libraryText(microseconds)
-            var expected = library
-            if round % 3 == 1 { expected = library.dropLast(4) + "Z" }
-            if round % 3 == 2 { expected = library.dropLast(8) + "Z" }
-            if expected.hasSuffix(".000000Z") { expected = expected.dropLast(8) + "Z" }
-            if expected.hasSuffix(".000Z") { expected = expected.dropLast(5) + "Z" }
-            if expected.hasSuffix("000Z") && expected.count == 27 { expected = expected.dropLast(4) + "Z" }
+            var fraction = library.dropLast().suffix(6)
+            while fraction.last == "0" { fraction.removeLast() }
+            let expected = library.dropLast(8) + (fraction.isEmpty ? "" : "." + fraction) + "Z"
             #expect(moment.description == expected, "\(microseconds), seed \(random.seed)")
             #expect(Timestamp(parsing: moment.description) == moment, "\(microseconds), seed \(random.seed)")
             #expect(Timestamp(parsing: library) == moment, "\(microseconds), seed \(random.seed)")
