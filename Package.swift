@@ -79,6 +79,7 @@ let package = Package(
                 .embedInCode("0005_indicators.sql"),
                 .embedInCode("0006_trino_functions.sql"), .embedInCode("0007_trino_metadata.sql"),
                 .embedInCode("0010_trino_activity.sql"),
+                .embedInCode("0011_api_keys.sql"),
                 .embedInCode("0008_alerts_and_retention.sql"),
                 .embedInCode("0009_posts_and_forecasts.sql"),
             ], swiftSettings: strict),
@@ -113,7 +114,7 @@ let package = Package(
         .target(
             name: "QueryServer",
             dependencies: [
-                "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
+                "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "EventLoop", "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -25,5 +25,6 @@ package struct Migration: Sendable {
         Migration(8, "alerts_and_retention", PackageResources._008_alerts_and_retention_sql),
         Migration(9, "posts_and_forecasts", PackageResources._009_posts_and_forecasts_sql),
         Migration(10, "trino_activity", PackageResources._010_trino_activity_sql),
+        Migration(11, "api_keys", PackageResources._011_api_keys_sql),
     ]
 }

@@ -27,6 +27,8 @@ package struct Request {
     package let received: MonotonicTime
     /// The loop that the handler runs on.
     package let loop: EventLoop
+    /// Who the client has shown to be, where the handler has found out and its parts want to know.
+    package var identity: (any AnyObject & Sendable)?
     private let connection: Connection
 
     init(_ connection: Connection, id: UInt64, received: MonotonicTime) {

@@ -94,7 +94,7 @@ package struct SocketAddress: Sendable, Hashable, CustomStringConvertible {
 
     /// What stands for one client when connections are counted: the address, or the /64 of an IPv6 address, which is
     /// what a single customer has.
-    var client: SocketAddress {
+    package var client: SocketAddress {
         var client = self
         client.port = 0
         if case .v6(let high, let low, let scope) = host, low.bigEndian >> 32 != 0xffff || high != 0 {

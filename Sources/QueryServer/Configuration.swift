@@ -26,6 +26,10 @@ extension QueryServer {
         /// Where requests and pools are counted, and what `/metrics` shows.
         package var metrics = MetricsRegistry()
         package var loops = Loops.count(1)
+        /// Whether requests need an API key.
+        package var requiresKeys = false
+        /// Where it is written down who ran what; nil for nowhere.
+        package var audit: AuditLog?
         /// Makes the forecasts that are asked for; nil where none are made.
         package var forecasts: ForecastDesk?
 

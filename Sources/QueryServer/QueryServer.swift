@@ -44,6 +44,7 @@ package final class QueryServer: Sendable {
             lane == .lookups ? configuration.lookups : configuration.queries
         }
         let queries = RunningQueries()
+        let keys = KeyRing(isRequired: configuration.requiresKeys)
         let trinoQueries = TrinoQueries(configuration.trino)
         var handlers: [QueryHandler] = []
         let observer = ServerObservers(all: [RequestLog(logger: logger), RequestMetrics(configuration.metrics)])
@@ -51,7 +52,7 @@ package final class QueryServer: Sendable {
             let gate = Gate(configuration, admission: admission, running: queries, slot: handlers.count, on: loop)
             let trino = TrinoService(
                 configuration, trinoQueries, gate, logger: logger, isSweeper: handlers.isEmpty)
-            let handler = QueryHandler(configuration, gate, trino, logger: logger)
+            let handler = QueryHandler(configuration, gate, trino, keys, logger: logger)
             handlers.append(handler)
             return handler
         }

@@ -7,7 +7,8 @@ import Glibc
 /// `tapedeck query "SQL"`: one statement through the query server.
 struct QueryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "query", abstract: "Run one SQL statement through the query server and print its rows.")
+        commandName: "query", abstract: "Run one SQL statement through the query server and print its rows.",
+        discussion: "Where the server asks for a key, it is taken from \(Settings.apiKeyName).")
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case table, csv, json, ndjson }
 
@@ -24,7 +25,8 @@ struct QueryCommand: AsyncParsableCommand {
     func run() async throws {
         let settings = try flags.resolve()
         let client = try QueryClient(
-            base: try server ?? Self.address(settings, listen: flags.listen), authorities: settings.text(.tlsCA))
+            base: try server ?? Self.address(settings, listen: flags.listen), authorities: settings.text(.tlsCA),
+            key: settings.apiKey)
         guard let sql else {
             let isTyped = isatty(0) != 0 && isatty(1) != 0
             if !Prompt(client, format: format, isInteractive: isTyped).run() { throw ExitCode(1) }
@@ -55,13 +57,23 @@ struct QueryClient {
     let base: String
     /// The file of the authorities whose word is taken for the server's certificate; nil for the system's.
     let authorities: String?
+    /// What it shows to be let in.
+    let key: String?
 
-    init(base: String, authorities: String?) throws {
+    init(base: String, authorities: String?, key: String?) throws {
         if let authorities, access(authorities, R_OK) != 0 {
             throw ValidationError("\(authorities) cannot be read: \(String(cString: strerror(errno)))")
         }
         self.base = base
         self.authorities = authorities
+        if let key, !key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
+            throw ValidationError("\(Settings.apiKeyName) holds what no key does")
+        }
+        self.key = key
+    }
+
+    private func request(_ sql: String, format: String) throws -> HTTPRequest {
+        try HTTPRequest("\(base)/api/v1/sql?format=\(format)", body: sql, authorities: authorities, key: key)
     }
 
     /// Most bytes of a reply that is held whole.
@@ -69,7 +81,7 @@ struct QueryClient {
 
     /// The whole reply. `progress` is told now and then how far a long query is, and in the end an empty text.
     func collect(_ sql: String, format: String, progress: ((String) -> Void)? = nil) throws -> String {
-        let request = try HTTPRequest("\(base)/api/v1/sql?format=\(format)", body: sql, authorities: authorities)
+        let request = try request(sql, format: format)
         return String(
             decoding: try request.perform(progress: progress, limit: Self.collectLimit, sink: nil), as: UTF8.self)
     }
@@ -79,7 +91,7 @@ struct QueryClient {
         _ sql: String, format: String, progress: ((String) -> Void)? = nil,
         to sink: @escaping (UnsafeRawBufferPointer) -> Bool
     ) throws {
-        let request = try HTTPRequest("\(base)/api/v1/sql?format=\(format)", body: sql, authorities: authorities)
+        let request = try request(sql, format: format)
         _ = try request.perform(progress: progress, limit: .max, sink: sink)
     }
 }
@@ -87,7 +99,7 @@ struct QueryClient {
 /// A POST of SQL by libcurl.
 private struct HTTPRequest: ~Copyable {
     private let handle: UnsafeMutableRawPointer
-    private let headers: UnsafeMutablePointer<curl_slist>?
+    private var headers: UnsafeMutablePointer<curl_slist>?
     /// Where libcurl says what it met, for people; `CURL_ERROR_SIZE` bytes.
     private let complaint: UnsafeMutablePointer<CChar>
 
@@ -134,10 +146,11 @@ private struct HTTPRequest: ~Copyable {
         }
     }
 
-    init(_ url: String, body: String, authorities: String?) throws {
+    init(_ url: String, body: String, authorities: String?, key: String?) throws {
         guard let handle = curl_easy_init() else { throw ValidationError("libcurl cannot be started") }
         self.handle = handle
         headers = curl_slist_append(nil, "Content-Type: application/sql")
+        if let key { headers = curl_slist_append(headers, "Authorization: Bearer \(key)") }
         complaint = .allocate(capacity: Int(CURL_ERROR_SIZE))
         complaint.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         _ = tapedeck_curl_set_complaint(handle, complaint)

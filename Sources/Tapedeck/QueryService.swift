@@ -16,6 +16,7 @@ struct QueryService: Sendable {
     /// The thread of forecasts.
     private let forecasting: EventLoop
     private let tls: TLSServer?
+    private let audit: AuditLog?
     private let logger: Logger
     /// Where it listens, with the real port.
     let address: String
@@ -31,10 +32,20 @@ struct QueryService: Sendable {
     /// what is said, and lets everybody say it.
     static func checkReach(_ settings: Settings, insecure: Bool) throws {
         let address = try settings.address(.listen)
-        if !address.isLoopback && !insecure {
+        if !address.isLoopback && !insecure && settings.string(.requireKeys) != "on" {
             throw ValidationError(
                 "\(Setting.listen.environment) is \(address), which other machines can reach, and requests need no key; "
-                    + "listen on 127.0.0.1, or say --insecure")
+                    + "listen on 127.0.0.1, set \(Setting.requireKeys.environment)=on, or say --insecure")
+        }
+    }
+
+    /// Tells an operator whose keys anybody on the way can read.
+    private static func warnOfPlainKeys(_ settings: Settings, isEncrypted: Bool, _ logger: Logger) throws {
+        let isFar = try !settings.address(.listen).isLoopback
+        if settings.string(.requireKeys) == "on" && isFar && !isEncrypted && settings.list(.trustedProxies).isEmpty {
+            logger.warning(
+                "keys are sent in the clear: set \(Setting.tlsCert.environment), or put a proxy with TLS in front and name it in \(Setting.trustedProxies.environment)"
+            )
         }
     }
 
@@ -73,6 +84,16 @@ struct QueryService: Sendable {
         configuration.trino.live = settings.integer(.trinoMaxQueries) ?? configuration.trino.live
         let tls = try TLSSettings.server(settings)
         configuration.http.tls = tls
+        try warnOfPlainKeys(settings, isEncrypted: tls != nil, logger)
+        configuration.requiresKeys = settings.string(.requireKeys) == "on"
+        let audit = try settings.text(.auditLog).map { path in
+            do throws(SystemError) {
+                return try AuditLog(path: path, metrics: metrics, logger: logger)
+            } catch {
+                throw ValidationError("\(Setting.auditLog.environment): \(error)")
+            }
+        }
+        configuration.audit = audit
         let forecasting = try EventLoop(name: "forecast")
         forecasting.start()
         configuration.forecasts = ForecastDesk(
@@ -81,16 +102,20 @@ struct QueryService: Sendable {
         let server = QueryServer(configuration, logger: logger)
         let address = try await server.start()
         let service = QueryService(
-            server: server, forecasting: forecasting, tls: tls, logger: logger, address: "\(address)",
+            server: server, forecasting: forecasting, tls: tls, audit: audit, logger: logger, address: "\(address)",
             drainTimeout: settings.duration(.drainTimeout))
         service.reportCertificates()
         return service
     }
 
-    /// What to do on SIGHUP: with TLS the certificates are read again; nil without, when the signal asks to stop.
+    /// What to do on SIGHUP: certificates are read and the audit log is opened again; nil without either, when the signal
+    /// asks to stop.
     var onHangUp: (@Sendable () -> Void)? {
-        if tls == nil { return nil }
-        return { [self] in reloadCertificates() }
+        if tls == nil && audit == nil { return nil }
+        return { [self] in
+            audit?.reopen()
+            if tls != nil { reloadCertificates() }
+        }
     }
 
     private func reloadCertificates() {

@@ -65,8 +65,16 @@ extension Setting {
         name: "proxy-protocol", environment: "TAPEDECK_PROXY_PROTOCOL", kind: .choice(["on", "off"]), default: "off",
         summary: "Whether connections of these proxies begin with a PROXY header, version 1 or 2.")
 
+    static let requireKeys = Setting(
+        name: "require-keys", environment: "TAPEDECK_REQUIRE_KEYS", kind: .choice(["on", "off"]), default: "off",
+        summary: "Whether requests need an API key, which 'tapedeck keys create' makes.")
+    static let auditLog = Setting(
+        name: "audit-log", environment: "TAPEDECK_AUDIT_LOG", kind: .file, default: nil,
+        summary: "A file to which the end of each statement is written, with who ran it; read again on SIGHUP.")
+
     /// The settings above.
     static let server = [
+        requireKeys, auditLog,
         maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
         trinoClientTimeout, trinoMaxQueries, idleTimeout, headTimeout, transferTimeout,
         minTransferRate, drainTimeout, compression, allowedHosts, corsOrigins, trustedProxies, proxyProtocol,
@@ -90,6 +98,8 @@ extension Setting {
 
 /// The flags of ``Setting/server``.
 struct ServerSettingFlags: ParsableArguments {
+    @Option(name: .customLong(Setting.requireKeys.name), help: Setting.requireKeys.help) var requireKeys: String?
+    @Option(name: .customLong(Setting.auditLog.name), help: Setting.auditLog.help) var auditLog: String?
     @Option(name: .customLong(Setting.maxConnections.name), help: Setting.maxConnections.help)
     var maxConnections: String?
     @Option(name: .customLong(Setting.maxConnectionsPerAddress.name), help: Setting.maxConnectionsPerAddress.help)
@@ -116,7 +126,8 @@ struct ServerSettingFlags: ParsableArguments {
 
     var given: [(Setting, String?)] {
         [
-            (.maxConnections, maxConnections), (.maxConnectionsPerAddress, maxConnectionsPerAddress),
+            (.requireKeys, requireKeys), (.auditLog, auditLog), (.maxConnections, maxConnections),
+            (.maxConnectionsPerAddress, maxConnectionsPerAddress),
             (.maxHeadBytes, maxHeadBytes), (.maxBodyBytes, maxBodyBytes),
             (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),

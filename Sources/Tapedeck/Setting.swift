@@ -238,7 +238,7 @@ struct Setting: Sendable {
         }
     }
 
-    private static func text(of duration: Duration) -> String {
+    static func text(of duration: Duration) -> String {
         let (seconds, attoseconds) = duration.components
         if attoseconds != 0 { return "\(seconds * 1000 + attoseconds / 1_000_000_000_000_000)ms" }
         if seconds != 0 && seconds % 86_400 == 0 { return "\(seconds / 86_400)d" }

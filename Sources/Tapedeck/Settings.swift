@@ -6,6 +6,11 @@ import Glibc
 /// The values of all settings: flags before environment before `.env` before defaults. Read once, at the start.
 struct Settings: Sendable {
     private var values: [String: String] = [:]
+    /// The key that `tapedeck query` shows to the server. It has no flag: everybody could see it in the list of processes.
+    let apiKey: String?
+
+    /// The environment's name for ``apiKey``.
+    static let apiKeyName = "TAPEDECK_API_KEY"
 
     /// Gathers the values and checks each; throws a message that names the setting, the value and what is allowed.
     init(
@@ -21,6 +26,7 @@ struct Settings: Sendable {
             if let complaint = setting.complaint(about: value) { throw SettingsError(message: complaint) }
             values[setting.name] = value
         }
+        apiKey = environment[Self.apiKeyName] ?? file[Self.apiKeyName]
         if values[Setting.eventLog.name] == nil, let broker = environment["KAFKA_SERVER"] ?? file["KAFKA_SERVER"] {
             let port = environment["KAFKA_PORT"] ?? file["KAFKA_PORT"] ?? "9092"
             let url = broker.contains(":") ? "kafka://\(broker)" : "kafka://\(broker):\(port)"
@@ -61,7 +67,7 @@ struct Settings: Sendable {
     // MARK: Sources
 
     private static func refuseUnknown(_ names: [String: String], in place: String) throws(SettingsError) {
-        let known = Set(Setting.all.map(\.environment)).union(["TAPEDECK_POSTGRES_BIN"])
+        let known = Set(Setting.all.map(\.environment)).union(["TAPEDECK_POSTGRES_BIN", Self.apiKeyName])
         for name in names.keys.sorted() where name.hasPrefix("TAPEDECK_") && !known.contains(name) {
             let nearest = known.min { distance($0, name) < distance($1, name) }
             throw SettingsError(

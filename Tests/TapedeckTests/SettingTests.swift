@@ -216,6 +216,11 @@ struct SettingValueTests {
             "TAPEDECK_SENTIMENT (--sentiment): 'textblob' is not known; allowed: vader, finance, off"
         ),
         ("lexicon", "", "TAPEDECK_LEXICON (--lexicon): '' is empty; allowed: folder"),
+        ("audit-log", "", "TAPEDECK_AUDIT_LOG (--audit-log): '' is empty; allowed: file"),
+        (
+            "require-keys", "yes",
+            "TAPEDECK_REQUIRE_KEYS (--require-keys): 'yes' is not known; allowed: on, off"
+        ),
         (
             "subreddit-mentions", "yes",
             "TAPEDECK_SUBREDDIT_MENTIONS (--subreddit-mentions): 'yes' is not known; allowed: on, off"

@@ -79,7 +79,7 @@ struct ImportTests {
             "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging",
         ]),
         "QueryServer": system.union([
-            "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "HTTP", "EventLoop", "Postgres",
+            "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "EventLoop", "Postgres",
             "FoundationEssentials", "Logging",
         ]),
         "Tapedeck": system.union([

@@ -15,6 +15,7 @@ final class Gate {
     let loop: EventLoop
     let admission: Admission
     let running: RunningQueries
+    private let audit: AuditLog?
     /// This loop's number.
     private let slot: Int
     private let sqlPool: ConnectionPool
@@ -28,6 +29,7 @@ final class Gate {
         self.admission = admission
         self.running = running
         self.slot = slot
+        audit = configuration.audit
         var reader = configuration.reader
         reader.sessionParameters["default_transaction_read_only"] = "on"
         // Many callers share these sessions: none of them may end one (tapedeck_guard.may_end). A query can change no
@@ -80,6 +82,31 @@ final class Gate {
     /// - Throws: ``QueryError`` for a refusal, what `body` throws, or what ended the query: see
     ///   ``RunningQuery/failure(_:)``.
     func run<T>(
+        _ query: RunningQuery, in lane: Admission.Lane, deadline: MonotonicTime,
+        _ body: (PostgresConnection) async throws -> T
+    ) async throws -> T {
+        guard let audit else { return try await admit(query, in: lane, deadline: deadline, body) }
+        do {
+            let value = try await admit(query, in: lane, deadline: deadline, body)
+            audit.note(query, outcome: "ok")
+            return value
+        } catch {
+            audit.note(query, outcome: Self.code(of: error))
+            throw error
+        }
+    }
+
+    /// What the audit log calls a failure.
+    private static func code(of error: any Error) -> String {
+        switch error {
+        case let error as QueryError: error.code
+        case let error as PostgresError: error.sqlState ?? "database_unavailable"
+        case let error as HTTPError: error.isConnectionLost ? "client_gone" : error.code
+        default: "failed"
+        }
+    }
+
+    private func admit<T>(
         _ query: RunningQuery, in lane: Admission.Lane, deadline: MonotonicTime,
         _ body: (PostgresConnection) async throws -> T
     ) async throws -> T {

@@ -73,6 +73,9 @@ struct QueryError: Error, Equatable {
         var headers: Headers = ["Content-Type": "application/json", "X-Query-Id": id.description]
         if let retryAfterSeconds { headers.add("Retry-After", "\(retryAfterSeconds)") }
         if let allow { headers.add("Allow", allow) }
+        if status == 401 {
+            headers.add("WWW-Authenticate", "Bearer realm=\"tapedeck\", Basic realm=\"tapedeck\", charset=\"UTF-8\"")
+        }
         return headers
     }
 }

@@ -67,19 +67,19 @@ struct SQLRequest {
         } else {
             format = try ReplyFormat(accept: accept)
         }
-        let rowLimit = limits.rows ?? configuration.rowLimit
+        let rowLimit = [limits.rows, configuration.rowLimit].compactMap(\.self).min()
         limit = try fields.integer("limit", fields.limit, in: 0...(rowLimit ?? .max))
         if limit == nil, let ours = [configuration.rowLimitDefault, rowLimit].compactMap(\.self).min() {
             limit = ours
             limitIsOurs = true
         }
-        let byteLimit = limits.bytes ?? configuration.byteLimit
+        let byteLimit = [limits.bytes, configuration.byteLimit].compactMap(\.self).min()
         maxBytes = try fields.integer("max_bytes", fields.maxBytes, in: 0...(byteLimit ?? .max))
         if maxBytes == nil, let byteLimit {
             maxBytes = byteLimit
             maxBytesIsOurs = true
         }
-        let timeoutLimit = limits.timeout ?? configuration.queryTimeoutLimit
+        let timeoutLimit = min(limits.timeout ?? .seconds(86_400), configuration.queryTimeoutLimit)
         let timeoutMax = Int(timeoutLimit.inNanoseconds / 1_000_000)
         timeout =
             try fields.integer("timeout_ms", fields.timeout, in: 1...timeoutMax).map { .milliseconds($0) }

@@ -9,13 +9,16 @@ extension QueryHandler {
     /// Bytes of a statement that the list shows.
     private static let shownText = 4096
 
-    /// `GET /api/v1/queries`: everything that waits or runs, of all loops, oldest first.
+    /// `GET /api/v1/queries`: everything that waits or runs, of all loops, oldest first; with a key that is no
+    /// administrator's, what it runs itself.
     func answerQueries(_ request: Request, _ response: ResponseWriter) async throws {
         _ = try ParameterReader(try request.head.query(), known: [])
         let now = MonotonicTime.now()
         var json: [UInt8] = []
         json.appendText("{\"queries\":[")
-        for (index, query) in gate.running.all.enumerated() {
+        let asker = Caller(request)
+        let visible = gate.running.all.filter { asker.maySee($0.client) }
+        for (index, query) in visible.enumerated() {
             if index > 0 { json.appendText(",") }
             json.append(query, now: now, shownText: Self.shownText)
         }
@@ -27,7 +30,9 @@ extension QueryHandler {
     func cancelQuery(_ request: Request, _ response: ResponseWriter) async throws {
         _ = try ParameterReader(try request.head.query(), known: [])
         let id = try request.head.pathSegments().last ?? ""
-        guard let query = gate.running.find(id) else {
+        guard let query = gate.running.find(id),
+            Caller(request).maySee(query.client)
+        else {
             throw QueryError(
                 404, "no_such_query", "no such query waits or runs",
                 hint: "It may have ended. GET /api/v1/queries lists those that have not.")
@@ -45,6 +50,8 @@ extension [UInt8] {
         appendJSONString(query.client.address)
         appendText(",\"user\":")
         appendJSONString(query.client.user)
+        appendText(",\"key\":")
+        appendJSONString(query.client.key?.grant.name)
         appendText(",\"query\":")
         let text = query.text.utf8
         let cut = text.count > shownText ? String(decoding: text.prefix(shownText), as: UTF8.self) + "…" : query.text

@@ -18,35 +18,62 @@ final class QueryHandler: Handler, @unchecked Sendable {
     let configuration: QueryServer.Configuration
     let gate: Gate
     let trino: TrinoService
+    private let keys: KeyRing
     private let logger: Logger
 
-    init(_ configuration: QueryServer.Configuration, _ gate: Gate, _ trino: TrinoService, logger: Logger) {
+    init(
+        _ configuration: QueryServer.Configuration, _ gate: Gate, _ trino: TrinoService, _ keys: KeyRing, logger: Logger
+    ) {
         loop = gate.loop
         self.configuration = configuration
         self.gate = gate
         self.trino = trino
+        self.keys = keys
         self.logger = logger
     }
 
     /// Closes the connections; on the loop.
     func close() async { await gate.close() }
 
-    func handle(_ request: Request, _ response: ResponseWriter) async throws {
+    func handle(_ arrived: Request, _ response: ResponseWriter) async throws {
+        var request = arrived
         let id = QueryID(request.id)
         do {
             if request.head.method == .options && request.head.rawPath.elementsEqual("*".utf8) {
                 return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, OPTIONS"])
             }
-            if let route = TrinoRoute(request.head) { return try await trino.handle(route, request, response) }
+            if let route = TrinoRoute(request.head) {
+                request.identity = try await identify(request, route.access)
+                return try await trino.handle(route, request, response)
+            }
             let route = try Route(request.head)
             response.route = "\(route.path)"
             if request.head.method == .options {
                 return try await response.respond(.noContent, ["Allow": route.allow])
             }
             try checkMethod(request.head, route)
+            request.identity = try await identify(request, route.access)
             try await answer(route, request, response, id)
         } catch {
             try await refuse(error, request, response, id)
+        }
+    }
+
+    /// Who sends the request; see ``KeyRing``.
+    private func identify(_ request: Request, _ access: Access) async throws -> KeyIdentity? {
+        if access == .open { return nil }
+        return try await keys.admit(Credentials(request.head), access, from: request.peer) { id, hash in
+            let deadline = MonotonicTime.now() + configuration.connectTimeout
+            do {
+                return try await gate.beside(deadline: deadline) { connection in
+                    try await KeyStore(connection).check(id: id, hash: hash, deadline: deadline)
+                }
+            } catch {
+                logger.warning("a key cannot be checked", metadata: ["error": "\(error)"])
+                throw QueryError(
+                    503, "not_ready", "API keys cannot be checked now", hint: "Try again in a moment.",
+                    retryAfterSeconds: 1)
+            }
         }
     }
 

@@ -68,6 +68,16 @@ enum Route: CaseIterable, Sendable {
         }
     }
 
+    /// Who may.
+    var access: Access {
+        switch self {
+        case .index, .live, .ready, .health, .version: .open
+        case .metrics: .anyKey
+        case .sql, .queries, .query: .scope(.sql)
+        default: .scope(.rest)
+        }
+    }
+
     /// What may be done with it. HEAD is understood where GET is, OPTIONS everywhere.
     var methods: [Method] {
         switch self {

@@ -3,6 +3,7 @@
 
 import EventLoop
 import Postgres
+import TrinoSQL
 
 /// Writes rows as Trino's JSON and hands them over in chunks: when enough are there, or when they have waited.
 ///
@@ -15,6 +16,8 @@ final class TrinoRows {
     private var chunk: [UInt8] = []
     private var count = 0
     private var isTimed = false
+    private var sent = (rows: 0, bytes: 0)
+    private let limits: CallerLimits
 
     /// Bytes that are worth handing over.
     private static let chunkBytes = 256 * 1024
@@ -25,6 +28,7 @@ final class TrinoRows {
         self.query = query
         self.queries = queries
         self.loop = loop
+        limits = query.running.client.limits
         let session = query.session
         forms = types.map {
             TrinoForm($0, parametricDatetime: session.parametricDatetime, isUTC: session.isUTC)
@@ -43,6 +47,7 @@ final class TrinoRows {
             }
             guard let row = next else { break }
             append(row)
+            try checkLimits()
             if chunk.count >= size {
                 let (bytes, rows) = takeChunk()
                 size = min(Self.chunkBytes, queries.readyBytes / 2)
@@ -51,6 +56,19 @@ final class TrinoRows {
         }
         let (bytes, count) = takeChunk()
         try await query.finish(bytes, rows: count, limit: queries.readyBytes, on: loop)
+    }
+
+    /// The protocol has no way to say that rows are missing, so a result beyond what its client's key may have fails.
+    @inline(__always)
+    private func checkLimits() throws(TrinoFailure) {
+        if let limit = limits.rows, sent.rows + count > limit {
+            throw TrinoFailure(
+                .genericInsufficientResources, "The result has more than the \(limit) rows that this API key may have")
+        }
+        if let limit = limits.bytes, sent.bytes + chunk.count > limit {
+            throw TrinoFailure(
+                .genericInsufficientResources, "The result has more than the \(limit) bytes that this API key may have")
+        }
     }
 
     @inline(__always)
@@ -69,6 +87,7 @@ final class TrinoRows {
 
     private func takeChunk() -> ([UInt8], Int) {
         defer {
+            sent = (sent.rows + count, sent.bytes + chunk.count)
             chunk = []
             count = 0
         }

@@ -294,7 +294,7 @@ struct TrinoRun {
     }
 
     private func kill(_ id: String, _ message: String?) throws {
-        guard let target = queries.find(id) else {
+        guard let target = queries.find(id), query.running.client.maySee(target.running.client) else {
             throw TrinoFailure(.notFound, "Target query not found: \(id)")
         }
         if target.isEnded { throw TrinoFailure(.notSupported, "Target query is not running: \(id)") }

@@ -111,13 +111,15 @@ final class TrinoService: @unchecked Sendable {
             try await response.respond(.noContent)
         case (.queries, .get): try await sendList(request, response)
         case (.query(let id), .get):
-            guard let query = queries.find(id) else { throw TrinoRefusal(410, "Query not found: \(id)") }
+            guard let query = queries.find(id), maySee(query, request) else {
+                throw TrinoRefusal(410, "Query not found: \(id)")
+            }
             try await send([query].json(single: true, try TrinoBase(request)), response)
         case (.query(let id), .delete):
-            queries.find(id)?.cancel()
+            if let query = queries.find(id), maySee(query, request) { query.cancel() }
             try await response.respond(.noContent)
         case (.killed(let id), .put):
-            guard let query = queries.find(id), !query.isEnded else {
+            guard let query = queries.find(id), !query.isEnded, maySee(query, request) else {
                 throw TrinoRefusal(410, "Query not running: \(id)")
             }
             let message = String(decoding: try await request.body.collect(upTo: 4096), as: UTF8.self)
@@ -152,12 +154,15 @@ final class TrinoService: @unchecked Sendable {
         }
         if sql.utf8.allSatisfy({ $0 <= 0x20 }) { throw TrinoRefusal(400, "SQL statement is empty") }
         let now = QueryHandler.now()
+        let caller = Caller(request)
         let id = queries.makeID(now)
         let query = TrinoQuery(
             id: id, slug: TrinoQueries.makeSecret(), sql: sql, session: session,
             running: RunningQuery(
-                id: id, kind: .trino, client: Caller(request), text: sql, started: request.received, startedAt: now),
-            timeout: min(session.timeout ?? configuration.queryTimeoutDefault, configuration.queryTimeoutLimit),
+                id: id, kind: .trino, client: caller, text: sql, started: request.received, startedAt: now),
+            timeout: min(
+                session.timeout ?? configuration.queryTimeoutDefault, configuration.queryTimeoutLimit,
+                caller.limits.timeout ?? .seconds(86_400)),
             created: request.received)
         try queries.add(query)
         logger.debug("trino", metadata: ["id": "\(id)", "query": "\(sql)"])
@@ -200,15 +205,23 @@ final class TrinoService: @unchecked Sendable {
         return String(decoding: json, as: UTF8.self)
     }
 
+    private func maySee(_ query: TrinoQuery, _ request: Request) -> Bool {
+        Caller(request).maySee(query.running.client)
+    }
+
     private func sendList(_ request: Request, _ response: ResponseWriter) async throws {
         let state = try request.head.query()["state"]?.uppercased()
-        let found = queries.all.filter { state == nil || $0.snapshot().stage.rawValue == state }
+        let found = queries.all.filter { query in
+            (state == nil || query.snapshot().stage.rawValue == state) && maySee(query, request)
+        }
         try await send(found.json(single: false, try TrinoBase(request)), response)
     }
 
     private func sendConsole(_ request: Request, _ response: ResponseWriter) async throws {
         let id = request.head.rawQuery.map { String(decoding: $0, as: UTF8.self) } ?? ""
-        guard let query = queries.find(id) else { throw TrinoRefusal(404, "No such query is remembered") }
+        guard let query = queries.find(id), maySee(query, request) else {
+            throw TrinoRefusal(404, "No such query is remembered")
+        }
         try await response.respond(
             .ok,
             [
@@ -254,6 +267,14 @@ enum TrinoRoute: Equatable {
         case ("v1", "status", 2): self = .status
         case ("ui", "query.html", 2): self = .console
         default: return nil
+        }
+    }
+
+    /// Who may.
+    var access: Access {
+        switch self {
+        case .info, .infoState, .coordinator, .status: .open
+        default: .scope(.sql)
         }
     }
 

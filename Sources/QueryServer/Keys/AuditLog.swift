@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who ran what.
+
+package import EventLoop
+import Glibc
+package import Logging
+import Market
+package import Metrics
+import Synchronization
+
+/// A file with a line for each statement of a client, when it has ended however: JSON, appended, mode 0600.
+///
+/// A line is written by one system call into the page cache, on the loop where the statement ended, so that it is there
+/// before the client has its last byte; `O_APPEND` keeps the lines of several processes whole. A line that cannot be
+/// written (a full disk) stops nobody: it is counted (`tapedeck_audit_failures_total`) and complained of once a minute.
+package final class AuditLog: Sendable {
+    /// Bytes of a statement that are kept.
+    static let textLimit = 64 * 1024
+    private static let complaintInterval = Duration.seconds(60)
+
+    private struct State {
+        var descriptor: CInt
+        var complained: MonotonicTime?
+    }
+
+    private let path: String
+    private let logger: Logger
+    private let failures: Counter
+    private let state: Mutex<State>
+
+    /// Opens the file, and makes it if it is not there.
+    ///
+    /// - Throws: `SystemError`, if it cannot be written.
+    package init(path: String, metrics: MetricsRegistry, logger: Logger) throws(SystemError) {
+        self.path = path
+        self.logger = logger
+        failures = metrics.counter("tapedeck_audit_failures_total", "Lines of the audit log that could not be written.")
+        state = Mutex(State(descriptor: try Self.open(path)))
+    }
+
+    deinit { close(state.withLock { $0.descriptor }) }
+
+    private static func open(_ path: String) throws(SystemError) -> CInt {
+        let descriptor = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        if descriptor < 0 { throw SystemError(call: "open(\(path))") }
+        return descriptor
+    }
+
+    /// Opens the file by its name again, after it was moved away (logrotate). What cannot be opened leaves the old one.
+    package func reopen() {
+        do throws(SystemError) {
+            let fresh = try Self.open(path)
+            close(
+                state.withLock { state in
+                    defer { state.descriptor = fresh }
+                    return state.descriptor
+                })
+        } catch {
+            logger.error("the audit log stays where it was", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Notes the end of a statement.
+    ///
+    /// - Parameter outcome: `ok`, or the code of the error that its client was told.
+    func note(_ query: RunningQuery, outcome: String) {
+        var line: [UInt8] = []
+        line.appendText("{\"ts\":\"\(QueryHandler.now())\",\"query_id\":")
+        line.appendJSONString(query.id)
+        line.appendText(",\"kind\":\"\(query.kind.rawValue)\",\"key_id\":")
+        line.appendJSONString(query.client.key?.id)
+        line.appendText(",\"key\":")
+        line.appendJSONString(query.client.key?.grant.name)
+        line.appendText(",\"user\":")
+        line.appendJSONString(query.client.user)
+        line.appendText(",\"client\":")
+        line.appendJSONString(query.client.address)
+        line.appendText(",\"query\":")
+        let isLong = query.text.utf8.count > Self.textLimit
+        line.appendJSONString(
+            isLong ? String(decoding: query.text.utf8.prefix(Self.textLimit), as: UTF8.self) + "…" : query.text)
+        line.appendText(",\"outcome\":")
+        line.appendJSONString(outcome)
+        let elapsed = Double((MonotonicTime.now() - query.started).inNanoseconds / 1000) / 1000
+        line.appendText(",\"rows\":\(query.rows.load(ordering: .relaxed))")
+        line.appendText(",\"bytes\":\(query.bytes.load(ordering: .relaxed)),\"elapsed_ms\":\(elapsed)}\n")
+        append(line)
+    }
+
+    private func append(_ line: [UInt8]) {
+        let complaint: String? = state.withLock { state in
+            let written = write(state.descriptor, line, line.count)
+            if written == line.count { return nil }
+            failures.add()
+            let why = written < 0 ? String(cString: strerror(errno)) : "only a part of a line was taken"
+            let now = MonotonicTime.now()
+            if let last = state.complained, now < last + Self.complaintInterval { return nil }
+            state.complained = now
+            return why
+        }
+        if let complaint {
+            logger.error("the audit log cannot be written", metadata: ["file": "\(path)", "error": "\(complaint)"])
+        }
+    }
+}

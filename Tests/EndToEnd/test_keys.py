@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys: made by the command, asked for by the server, in the places where clients put them."""
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import psycopg
+import pytest
+import requests
+import trino
+from conftest import BINARY, ENVIRONMENT, run, wait_until
+
+KEY = re.compile(r"^tdk_[0-9a-f]{12}_[A-Za-z0-9_-]{43}$")
+
+
+def make(up, name, *arguments):
+    done = run("keys", "create", "--data-dir", up.folder, "--name", name, "--json", *arguments)
+    return json.loads(done.stdout)
+
+
+def get(up, path, key=None, **options):
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return requests.get(up.url + path, headers=headers, timeout=30, **options)
+
+
+@pytest.fixture
+def locked(start, tmp_path):
+    sample = tmp_path / "tape.csv"
+    sample.write_text("ts,symbol,price,size\n2024-01-02T09:30:00Z,AAPL,185.64,100\n")
+    up = start("--require-keys", "on", "--audit-log", tmp_path / "audit.log", "--source", f"replay:{sample}?speed=max")
+    up.audit = tmp_path / "audit.log"
+    return up
+
+
+def test_a_key_opens_what_its_scopes_say(locked):
+    both, sql, admin = make(locked, "both"), make(locked, "sql", "--scope", "sql"), make(locked, "root", "--scope", "admin")
+    assert KEY.match(both["key"]) and both["scopes"] == ["rest", "sql"] and both["expires_at"] is None
+    for path in ["/live", "/ready", "/health", "/version", "/v1/info"]:
+        assert get(locked, path).status_code == 200, path
+    for path in ["/api/v1/sql?query=select+1", "/api/v1/latest", "/metrics", "/v1/query", "/grafana/candles"]:
+        refused = get(locked, path)
+        assert refused.status_code == 401, path
+        assert "Bearer" in refused.headers["WWW-Authenticate"] and "Basic" in refused.headers["WWW-Authenticate"]
+    assert refused.json()["code"] == "key_required"
+    assert get(locked, "/api/v1/sql?query=select+1", both["key"]).status_code == 200
+    assert get(locked, "/api/v1/latest", both["key"]).status_code == 200
+    assert get(locked, "/api/v1/sql?query=select+1", sql["key"]).status_code == 200
+    refused = get(locked, "/api/v1/latest", sql["key"])
+    assert refused.status_code == 403 and refused.json()["code"] == "scope_missing"
+    for path in ["/api/v1/sql?query=select+1", "/api/v1/latest", "/metrics", "/v1/query"]:
+        assert get(locked, path, admin["key"]).status_code == 200, path
+    # Whatever a preflight asks for, it sends no key.
+    assert requests.options(locked.url + "/api/v1/latest", timeout=30).status_code == 204
+
+
+def test_a_key_is_taken_wherever_clients_put_it(locked):
+    key = make(locked, "places")["key"]
+    basic = "Basic " + base64.b64encode(f"somebody:{key}".encode()).decode()
+    for headers in [{"Authorization": f"Bearer {key}"}, {"authorization": f"bearer {key}"}, {"X-API-Key": key},
+                    {"Authorization": basic}, {"X-Finnhub-Token": key}, {"APCA-API-SECRET-KEY": key},
+                    {"X-MBX-APIKEY": key}]:
+        assert requests.get(locked.url + "/api/v1/latest", headers=headers, timeout=30).status_code == 200, headers
+    # The command takes it from the environment, where no list of processes shows it.
+    asked = run("query", "--server", locked.url, "--format", "csv", "select 1 as a", env=ENVIRONMENT | {"TAPEDECK_API_KEY": key})
+    assert asked.stdout == b"a\n1\n"
+    refused = run("query", "--server", locked.url, "select 1", check=False)
+    assert refused.returncode != 0 and b"an API key is required" in refused.stderr
+    # A client of Trino's sends its bearer token with each request, for pages too.
+    assert cursor(locked, key).execute("SELECT symbol FROM trades").fetchall() == [["AAPL"]]
+
+
+def cursor(up, key):
+    host, port = up.url[7:].split(":")
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {key}"
+    return trino.dbapi.connect(
+        host=host, port=int(port), user="me", catalog="tapedeck", schema="market", http_session=session).cursor()
+
+
+def test_a_revoked_key_is_refused_and_lists_show_no_secret(locked):
+    kept, gone = make(locked, "kept"), make(locked, "gone", "--rate", "100", "--max-rows", "2", "--expires", "90d")
+    assert get(locked, "/api/v1/latest", gone["key"]).status_code == 200
+    twice = run("keys", "create", "--data-dir", locked.folder, "--name", "gone", check=False)
+    assert twice.returncode != 0 and b"there is a key 'gone' already" in twice.stderr
+    assert b"is revoked" in run("keys", "revoke", "--data-dir", locked.folder, "gone").stdout
+    wait_until(lambda: get(locked, "/api/v1/latest", gone["key"]).status_code == 401, 30, "the revocation")
+    assert get(locked, "/api/v1/latest", kept["key"]).status_code == 200
+    listed = run("keys", "--data-dir", locked.folder).stdout.decode()
+    assert "gone" in listed and "revoked" in listed and "2 rows" in listed and "tdk_" not in listed
+    keys = json.loads(run("keys", "list", "--data-dir", locked.folder, "--json").stdout)
+    assert [(key["name"], key["good"]) for key in keys] == [("gone", False), ("kept", True)]
+    missing = run("keys", "revoke", "--data-dir", locked.folder, "gone", check=False)
+    assert missing.returncode != 0 and b"no key 'gone'" in missing.stderr
+    # Its name is free again.
+    assert KEY.match(make(locked, "gone")["key"])
+    # Neither in the log nor in the store is there anything to log in with; readers see not even the hashes.
+    assert kept["key"] not in locked.output() and kept["key"] not in locked.audit.read_text()
+    with psycopg.connect(locked.writer_url) as store:
+        rows = str(store.execute("select * from ops.api_keys").fetchall())
+        assert kept["key"] not in rows and kept["key"].split("_", 2)[2] not in rows
+    with psycopg.connect(locked.reader_url) as reader:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            reader.execute("select secret_hash from ops.api_keys")
+
+
+def test_a_key_has_limits_of_its_own(locked):
+    few = make(locked, "few", "--max-rows", "2", "--max-time", "200ms", "--rate", "0.01")["key"]
+    answer = get(locked, "/api/v1/sql?query=select+generate_series(1,5)", few)
+    assert answer.status_code == 200 and answer.json()["row_count"] == 2 and answer.json()["truncated"]
+    fast = get(locked, "/api/v1/sql?query=select+1", few)
+    assert fast.status_code == 429 and fast.json()["code"] == "rate_limited" and int(fast.headers["Retry-After"]) > 1
+    # Trino's protocol cannot say that rows are missing: what is more than the key may have fails.
+    trickle = make(locked, "trickle", "--max-rows", "2")["key"]
+    assert cursor(locked, trickle).execute("SELECT * FROM UNNEST(sequence(1, 2))").fetchall() == [[1], [2]]
+    with pytest.raises(trino.exceptions.TrinoQueryError, match="more than the 2 rows"):
+        cursor(locked, trickle).execute("SELECT * FROM UNNEST(sequence(1, 3))").fetchall()
+    slow = make(locked, "slow", "--max-time", "200ms")["key"]
+    late = get(locked, "/api/v1/sql?query=select+count(*)+from+generate_series(1,1000000000)", slow)
+    assert late.status_code == 504
+    assert get(locked, "/api/v1/sql?query=select+1&timeout_ms=201", slow).status_code == 400
+
+
+def test_guessing_is_slowed_down(locked):
+    good = make(locked, "good")["key"]
+    assert get(locked, "/api/v1/latest", good).status_code == 200
+    statuses = [get(locked, "/api/v1/latest", f"tdk_{number:012x}_{'A' * 43}").status_code for number in range(12)]
+    assert statuses[:10] == [401] * 10 and 429 in statuses[10:], statuses
+
+
+def test_it_is_written_down_who_ran_what_and_each_sees_his_own(locked):
+    mine, other, admin = make(locked, "mine"), make(locked, "other"), make(locked, "root", "--scope", "admin")
+    seconds = "select count(*) from generate_series(1, 100000000000) as mine"
+
+    def ask():
+        answers.append(get(locked, "/api/v1/sql", mine["key"], params={"query": seconds}))
+
+    answers = []
+    asking = threading.Thread(target=ask)
+    asking.start()
+    running = lambda key: [query for query in get(locked, "/api/v1/queries", key).json()["queries"] if query["query"] == seconds]
+    wait_until(lambda: running(mine["key"]), 30, "the query to run")
+    query = running(admin["key"])[0]
+    assert query["key"] == "mine" and running(other["key"]) == []
+    delete = lambda key: requests.delete(
+        f"{locked.url}/api/v1/queries/{query['query_id']}", headers={"X-API-Key": key}, timeout=30).status_code
+    assert delete(other["key"]) == 404
+    assert delete(admin["key"]) == 200
+    asking.join(30)
+    assert answers[0].status_code == 409
+    assert get(locked, "/api/v1/sql?query=select+1/0", other["key"]).status_code == 400
+    lines = [json.loads(line) for line in locked.audit.read_text().splitlines()]
+    found = {line["query"]: line for line in lines}
+    assert found[seconds]["key"] == "mine" and found[seconds]["key_id"] == mine["key_id"]
+    assert found[seconds]["outcome"] == "57014" and found[seconds]["elapsed_ms"] > 0
+    assert found["select 1/0"]["key"] == "other" and found["select 1/0"]["outcome"] == "22012"
+    assert (os.stat(locked.audit).st_mode & 0o777) == 0o600
+    # Moved away, and opened again by its name.
+    moved = locked.audit.with_suffix(".1")
+    locked.audit.rename(moved)
+    locked.process.send_signal(signal.SIGHUP)
+    wait_until(locked.audit.exists, 30, "a new audit log")
+    assert get(locked, "/api/v1/sql?query=select+2", other["key"]).status_code == 200
+    assert json.loads(locked.audit.read_text().splitlines()[-1])["query"] == "select 2"
+
+
+def test_a_wrong_key_option_is_named(folder):
+    for arguments, words in [
+        (["--name", ""], b"--name"), (["--name", "a", "--scope", "sgl"], b"'sgl'"), (["--name", "a", "--rate", "0"], b"--rate"),
+        (["--name", "a", "--expires", "tomorrow"], b"'tomorrow'"), (["--name", "a", "--expires", "2001-01-01"], b"past"),
+        (["--name", "a", "--concurrency", "0"], b"--concurrency"), (["--name", "a", "--max-time", "1"], b"--max-time"),
+    ]:
+        refused = run("keys", "create", "--data-dir", folder, *arguments, check=False)
+        assert refused.returncode != 0 and words in refused.stderr, refused.stderr
+
+
+def test_other_machines_are_let_in_with_keys_only(folder, start):
+    refused = run("up", "--data-dir", folder, "--listen", "0.0.0.0:0", check=False)
+    assert refused.returncode != 0
+    assert b"TAPEDECK_REQUIRE_KEYS=on" in refused.stderr and b"--insecure" in refused.stderr
+    environment = ENVIRONMENT | {"TAPEDECK_REQUIRE_KEYS": "on"}
+    process = subprocess.Popen(
+        [str(BINARY), "up", "--data-dir", str(folder), "--listen", "0.0.0.0:0"], env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        wait_until((folder / "connection.env").exists, 90, "the server")
+        text = (folder / "connection.env").read_text()
+        port = re.search(r"TAPEDECK_LISTEN='?0\.0\.0\.0:(\d+)", text).group(1)
+        with socket.create_connection(("127.0.0.1", int(port)), 30):
+            pass
+        assert requests.get(f"http://127.0.0.1:{port}/api/v1/latest", timeout=30).status_code == 401
+    finally:
+        process.terminate()
+        output = process.communicate(timeout=60)[0].decode()
+    assert "keys are sent in the clear" in output
