@@ -41,7 +41,8 @@ let package = Package(
                 .embedInCode("Resources/stop_words.txt"),
             ], swiftSettings: strict),
         // Prices → a distribution of prices to come, by Monte Carlo. No I/O, no clock; seeds are arguments.
-        .target(name: "Forecast", swiftSettings: strict),
+        .target(name: "CForecast"),  // its inner loops, in C for several sets of instructions
+        .target(name: "Forecast", dependencies: ["CForecast"], swiftSettings: strict),
         // The SQL of Trino and Presto, translated for PostgreSQL. No I/O.
         .target(name: "TrinoSQL", swiftSettings: strict),
         // One thread, one epoll, timers, sockets; a Swift TaskExecutor.
@@ -153,7 +154,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "AnalyticsTests", dependencies: ["Analytics", "Forecast", "Market"], swiftSettings: strict),
-        .testTarget(name: "ForecastTests", dependencies: ["Forecast", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "ForecastTests", dependencies: ["Forecast", "CForecast", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "TrinoSQLTests", dependencies: ["TrinoSQL", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "RecordsTests", dependencies: ["Records", "Market", "TestSupport"], swiftSettings: strict),
         .testTarget(

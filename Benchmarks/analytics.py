@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `bench analytics` is measured beside: prints seconds of one processor's time.
+"""What `bench analytics` is measured beside; prints one number, seconds of one processor's time for the first two.
 
     python analytics.py sentiment FILE ROUNDS    vaderSentiment over the texts of a file, one a line
     python analytics.py forecast PATHS STEPS     NumPy: the paths, their mean, quantiles at each step, a histogram
+    python analytics.py texts FILE TO            writes the comments of a recording into a file, one a line
 """
+import gzip
+import json
+import re
 import sys
 import time
 
@@ -38,7 +42,12 @@ def forecast(paths, steps):
     return time.process_time() - begun
 
 
-if sys.argv[1] == "sentiment":
-    print(sentiment(sys.argv[2], int(sys.argv[3])))
-else:
-    print(forecast(int(sys.argv[2]), int(sys.argv[3])))
+def texts(recording, path):
+    # What Python takes for the end of a line would make two of one.
+    ends = re.compile("[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+    with gzip.open(recording, "rt", encoding="utf8") as file, open(path, "w", encoding="utf8") as to:
+        return sum(bool(to.write(ends.sub(" ", json.loads(line)["body"]) + "\n")) for line in file)
+
+
+commands = {"sentiment": sentiment, "forecast": forecast, "texts": texts}
+print(commands[sys.argv[1]](*(int(word) if word.isdigit() else word for word in sys.argv[2:])))

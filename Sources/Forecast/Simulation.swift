@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CForecast
 import Glibc
 
 /// A Monte Carlo simulation of geometric Brownian motion: what goes in.
@@ -92,8 +93,11 @@ package struct SimulationResult: Sendable, Equatable {
 /// Simulates log prices: log S gains (μ - σ²/2) Δt + σ √Δt z at each step, which is exact for any Δt
 /// (Glasserman 2003, section 3.2.1).
 ///
-/// Path i at step t takes the number that Philox gives for the key `seed` and the counter (i/2, t). Steps are done a few
-/// at a time for all paths, so memory is 64 bytes a path however many steps there are.
+/// Path i at step t takes the number that Philox4x32-10 gives for the key `seed` and the counter (i/2, t): random numbers
+/// as a function of a key and a counter, without a state that would have to be passed on (Salmon, Moraes, Dror, Shaw 2011,
+/// "Parallel random numbers: as easy as 1, 2, 3", SC '11, section 3.3). So any number of threads compute any part, and
+/// always the same one. Steps are done a few at a time for all paths, so memory is 64 bytes a path however many steps
+/// there are.
 package struct Simulation {
     /// Steps that are in memory at once.
     private static let tileSteps = 8
@@ -102,6 +106,7 @@ package struct Simulation {
 
     private let parameters: SimulationParameters
     private let threads: Int
+    private let instructions: InstructionSet
     /// Paths that are simulated: half of them with antithetic ones.
     private let basePaths: Int
     /// The mean of the log price grows by this with each step, its standard deviation is √t of the other.
@@ -109,7 +114,12 @@ package struct Simulation {
     private let logDeviation: Double
 
     package init(_ parameters: SimulationParameters, threads: Int = 1) throws(ForecastError) {
+        try self.init(parameters, threads: threads, instructions: .best)
+    }
+
+    init(_ parameters: SimulationParameters, threads: Int, instructions: InstructionSet) throws(ForecastError) {
         try parameters.check()
+        self.instructions = instructions
         self.parameters = parameters
         self.threads = max(1, threads)
         basePaths = parameters.isAntithetic ? parameters.paths / 2 : parameters.paths
@@ -159,26 +169,10 @@ package struct Simulation {
     ) {
         let start = index * Self.chunk
         let end = min(start + Self.chunk, state.count)
-        let drift = Lanes(repeating: logDrift)
-        let deviation = Lanes(repeating: logDeviation)
-        for path in Swift.stride(from: start, to: end, by: 16) {
-            let low = UnsafeMutableRawPointer(state.pointer + path)
-            let high = UnsafeMutableRawPointer(state.pointer + path + 8)
-            var x = low.loadUnaligned(as: Lanes.self)
-            var y = high.loadUnaligned(as: Lanes.self)
-            for step in steps {
-                let (first, second) = Philox.eightBlocks(
-                    first: UInt64(path / 2), second: UInt64(step), key: parameters.seed)
-                let (z0, z1) = VectorMath.normals(VectorMath.uniform(first), VectorMath.uniform(second))
-                x += drift + deviation * z0
-                y += drift + deviation * z1
-                let row = UnsafeMutableRawPointer(tile.pointer + (step - steps.lowerBound) * stride + path)
-                row.storeBytes(of: x, as: Lanes.self)
-                (row + 64).storeBytes(of: y, as: Lanes.self)
-            }
-            low.storeBytes(of: x, as: Lanes.self)
-            high.storeBytes(of: y, as: Lanes.self)
-        }
+        tapedeck_advance(
+            instructions.vectors, TapedeckWalk(drift: logDrift, deviation: logDeviation, key: parameters.seed),
+            state.pointer + start, UInt64(start), end - start, UInt64(steps.lowerBound), steps.count,
+            tile.pointer + start, stride)
     }
 
     /// Mean and quantiles of one step; fills in the mirrored half first.
@@ -188,23 +182,10 @@ package struct Simulation {
             for path in 0..<basePaths { row[basePaths + path] = 2 * centre - row[path] }
         }
         let spread = logDeviation * Double(step).squareRoot()
-        let mean = Self.meanOfExp(row)
-        let quantiles = Quantiles(centre: centre, spread: spread).find(SimulationResult.quantileLevels, in: row)
+        let mean = tapedeck_sum_of_exp(instructions.vectors, row.baseAddress, row.count) / Double(row.count)
+        let quantiles = Quantiles(centre: centre, spread: spread, instructions)
+            .find(SimulationResult.quantileLevels, in: row)
         return FanStep(step: step, mean: mean, quantiles: quantiles.map { exp($0) })
-    }
-
-    /// The mean of eˣ: in eight sums, added in a fixed order.
-    private static func meanOfExp(_ row: UnsafeMutableBufferPointer<Double>) -> Double {
-        guard let base = row.baseAddress else { return .nan }
-        var sums = Lanes(repeating: 0)
-        let whole = row.count / 8 * 8
-        for index in Swift.stride(from: 0, to: whole, by: 8) {
-            sums += VectorMath.exp(UnsafeRawPointer(base + index).loadUnaligned(as: Lanes.self))
-        }
-        var sum = 0.0
-        for lane in 0..<8 { sum += sums[lane] }
-        for index in whole..<row.count { sum += VectorMath.exp(Lanes(repeating: row[index]))[0] }
-        return sum / Double(row.count)
     }
 
     /// Equal bins between the 0.1 % and the 99.9 % quantile; the first and the last reach to the ends.
@@ -242,11 +223,13 @@ struct Quantiles {
 
     private let low: Double
     private let scale: Double
+    private let instructions: InstructionSet
 
     /// - Parameters:
     ///   - centre: about where the middle is.
     ///   - spread: about the standard deviation; poor guesses cost time, and change nothing.
-    init(centre: Double, spread: Double) {
+    init(centre: Double, spread: Double, _ instructions: InstructionSet = .best) {
+        self.instructions = instructions
         low = centre - Self.reach * spread
         scale = spread > 0 ? Double(Self.buckets - 1) / (2 * Self.reach * spread) : 0
     }
@@ -254,39 +237,16 @@ struct Quantiles {
     func find(_ levels: [Double], in row: UnsafeMutableBufferPointer<Double>) -> [Double] {
         let count = row.count
         guard count > 0, let base = row.baseAddress else { return levels.map { _ in .nan } }
-        let places = withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count + 8) { places in
+        return withUnsafeTemporaryAllocation(of: UInt16.self, capacity: count + 8) { places in
             withUnsafeTemporaryAllocation(of: UInt32.self, capacity: Self.buckets) { counts in
                 counts.initialize(repeating: 0)
-                sort(base, count, places, counts)
+                // The first pass: the bucket of each number, and how many each has. Rows are padded, so that eight can
+                // always be read.
+                tapedeck_buckets(
+                    instructions.vectors, base, count, low, scale, Self.buckets, places.baseAddress,
+                    counts.baseAddress)
                 return pick(levels, base, count, places, counts)
             }
-        }
-        return places
-    }
-
-    /// The first pass: the bucket of each number, and how many each has.
-    private func sort(
-        _ row: UnsafeMutablePointer<Double>, _ count: Int, _ places: UnsafeMutableBufferPointer<UInt16>,
-        _ counts: UnsafeMutableBufferPointer<UInt32>
-    ) {
-        let low = Lanes(repeating: low)
-        let scale = Lanes(repeating: scale)
-        let last = Lanes(repeating: Double(Self.buckets - 1))
-        var index = 0
-        while index < count {
-            // Rows are padded, so that eight can always be read.
-            let x = UnsafeRawPointer(row + index).loadUnaligned(as: Lanes.self)
-            let bounded = pointwiseMin(pointwiseMax((x - low) * scale, Lanes(repeating: 0)), last)
-            let bits = unsafeBitCast(bounded + 0x1p52, to: SIMD8<UInt64>.self)
-            let narrow = SIMD8<UInt16>(truncatingIfNeeded: bits)
-            UnsafeMutableRawPointer(places.baseAddress.unsafelyUnwrapped + index).storeBytes(
-                of: narrow, as: SIMD8<UInt16>.self)
-            if index + 8 <= count {
-                for lane in 0..<8 { counts[Int(narrow[lane])] &+= 1 }
-            } else {
-                for lane in 0..<(count - index) { counts[Int(narrow[lane])] &+= 1 }
-            }
-            index += 8
         }
     }
 

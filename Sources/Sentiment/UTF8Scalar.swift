@@ -47,19 +47,47 @@ enum UTF8Scalar {
 
     /// Appends `token` in lower case; tells whether it has upper-case letters, and whether it has others with a case.
     static func lowercase(_ token: UnsafeRawBufferPointer, into lower: inout [UInt8]) -> (upper: Bool, other: Bool) {
-        var hasUpper = false
-        var hasOther = false
-        for scalar in String(decoding: token, as: UTF8.self).unicodeScalars {
-            // Typographic quotes and dashes are most of what is not ASCII, and have no case.
-            if (0x2010...0x206F).contains(scalar.value) {
-                lower.append(contentsOf: scalar.utf8)
-                continue
+        var seen: UInt8 = 0
+        var index = 0
+        while index < token.count {
+            let (value, length) = decode(token, at: index)
+            let flags = caseFlags(of: value)
+            seen |= flags
+            if flags & changes != 0, let scalar = Unicode.Scalar(value) {
+                lower.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
+            } else {
+                lower.append(contentsOf: UnsafeRawBufferPointer(rebasing: token[index..<(index + length)]))
             }
-            let properties = scalar.properties
-            if properties.isUppercase { hasUpper = true }
-            if properties.isLowercase || properties.generalCategory == .titlecaseLetter { hasOther = true }
-            lower.append(contentsOf: properties.lowercaseMapping.utf8)
+            index += length
         }
-        return (hasUpper, hasOther)
+        return (seen & upper != 0, seen & other != 0)
+    }
+
+    static let upper: UInt8 = 1
+    /// Lower case or title case.
+    static let other: UInt8 = 2
+    /// Its lower case is something else.
+    static let changes: UInt8 = 4
+
+    /// The case of a code point. Scripts without one, and emoji, are known by their ranges: Unicode's own tables take
+    /// longer than all the rest of a word.
+    @inline(__always)
+    static func caseFlags(of value: UInt32) -> UInt8 {
+        switch value {
+        case 0..<0x3000: lowFlags[Int(value)]
+        case 0x3000..<0xA640, 0xAC00..<0xD7A4, 0xFE00..<0xFE10, 0x1F200..<0x1FB00: 0
+        default: Unicode.Scalar(value).map(computedFlags) ?? 0
+        }
+    }
+
+    private static let lowFlags = (UInt32(0)..<0x3000).map { Unicode.Scalar($0).map(computedFlags) ?? 0 }
+
+    /// The case of a code point by Unicode's properties.
+    static func computedFlags(_ scalar: Unicode.Scalar) -> UInt8 {
+        let properties = scalar.properties
+        var flags: UInt8 = properties.isUppercase ? upper : 0
+        if properties.isLowercase || properties.generalCategory == .titlecaseLetter { flags |= other }
+        if !properties.lowercaseMapping.unicodeScalars.elementsEqual([scalar]) { flags |= changes }
+        return flags
     }
 }

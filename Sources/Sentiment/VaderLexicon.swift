@@ -4,33 +4,37 @@
 ///
 /// A text file of the lexicon has `WORD <tab> MEAN …` on each line, one of emoji `EMOJI <tab> DESCRIPTION`, as the
 /// package vaderSentiment ships them. Immutable once made, and shared by any number of ``SentimentAnalyzer``.
-package final class VaderLexicon: Sendable {
-    /// A word as the rules see it.
-    struct Word {
-        /// Mean valence, from -4 (most negative) to 4, and 0 for words the lexicon does not have.
+package final class VaderLexicon: @unchecked Sendable {
+    // Rule for `@unchecked Sendable`: what the pointers lead to is written by `init` alone.
+
+    /// A word as a file or a list describes it.
+    private struct Word {
         var valence = 0.0
-        /// What it adds to the valence of a word that follows; 0 if it is no booster.
-        var booster = 0.0
         var roles: WordRole = []
         var keyword = Keyword.none
     }
 
-    /// All words; the first stands for every word that is in no list.
-    private let words: [Word]
-    private let slots: [Slot]
-    /// A bit for the hash of each word: most words of a text are in no list, and this small table says so without a
-    /// look at the large one.
-    private let filter: [UInt64]
+    /// A place of the hash table. The hash is perfect for the words there are: each has a place of its own, which its
+    /// hash and the pilot of its bucket give, so that a look-up is one comparison, and no branch on what a text says.
+    /// Source: Belazzougui, Botelho, Dietzfelbinger 2009, "Hash, Displace, and Compress", ESA 2009.
+    private struct Slot {
+        var key = WordKey()
+        var word = LexiconWord()
+    }
+
+    private let slots: UnsafeMutablePointer<Slot>
+    private let slotCount: Int
+    /// 64 less the logarithm of ``slotCount``.
+    private let slotShift: UInt64
+    /// For each bucket of hashes, the number that sends its words to places of their own.
+    private let pilots: UnsafeMutablePointer<UInt32>
+    private static let bucketBits: UInt64 = 11
+    /// The valences that ``LexiconWord/place`` points to.
+    private let valences: UnsafeMutablePointer<Double>
+
     private let emojiSlots: [EmojiSlot]
     private let emojiMask: Int
     private let descriptions: [UInt8]
-
-    /// A place of the hash table (open addressing, linear probing).
-    struct Slot {
-        var key = WordKey()
-        /// Place in ``words``; 0 marks an empty slot.
-        var word: Int32 = 0
-    }
 
     private struct EmojiSlot {
         /// The code point; 0 marks an empty slot.
@@ -76,33 +80,35 @@ package final class VaderLexicon: Sendable {
             for word in words { change(&table[Array(word.utf8), default: Word()]) }
         }
         mark(VaderWords.negations) { $0.roles.insert(.negation) }
-        mark(VaderWords.strengtheners) { word in
-            word.roles.insert(.booster)
-            word.booster = VaderWords.boosterIncrement
-        }
-        mark(VaderWords.dampeners) { word in
-            word.roles.insert(.booster)
-            word.booster = -VaderWords.boosterIncrement
-        }
+        mark(VaderWords.strengtheners) { $0.roles.insert(.strengthener) }
+        mark(VaderWords.dampeners) { $0.roles.insert(.dampener) }
         for keyword in Keyword.allCases where keyword != .none { mark([keyword.text]) { $0.keyword = keyword } }
-        var words = [Word()]
-        var slots = [Slot](repeating: Slot(), count: Self.capacity(table.count))
-        var filter = [UInt64](repeating: 0, count: 1024)
-        let mask = slots.count - 1
-        for (text, word) in table.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
-            let key = text.withUnsafeBytes { WordKey($0) }
-            let hash = key.hash
-            filter[Int(truncatingIfNeeded: hash >> 54)] |= 1 << ((hash >> 48) & 63)
-            var index = Int(truncatingIfNeeded: hash) & mask
-            while slots[index].word != 0 { index = (index + 1) & mask }
-            slots[index] = Slot(key: key, word: Int32(words.count))
-            words.append(word)
-        }
-        self.words = words
-        self.slots = slots
-        self.filter = filter
         (emojiSlots, descriptions) = try Self.emojiTable(emoji)
         emojiMask = emojiSlots.count - 1
+
+        let keys = table.keys.map { text in text.withUnsafeBytes { WordKey($0) } }
+        let hash = try PerfectHash(keys.map(\.hash), bucketBits: Self.bucketBits)
+        slotCount = hash.slotCount
+        slotShift = hash.slotShift
+        pilots = .allocate(capacity: hash.pilots.count)
+        pilots.initialize(from: hash.pilots, count: hash.pilots.count)
+        // On the lines of the cache, so that no slot lies on two of them.
+        let bytes = MemoryLayout<Slot>.stride * slotCount
+        slots = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64).bindMemory(
+            to: Slot.self, capacity: slotCount)
+        slots.initialize(repeating: Slot(), count: slotCount)
+        valences = .allocate(capacity: table.count)
+        for (place, (key, word)) in zip(keys, table.values).enumerated() {
+            valences.advanced(by: place).initialize(to: word.valence)
+            slots[hash.slot(of: key.hash)] = Slot(
+                key: key, word: LexiconWord(word.keyword, word.roles, place: UInt32(place)))
+        }
+    }
+
+    deinit {
+        slots.deallocate()
+        pilots.deallocate()
+        valences.deallocate()
     }
 
     private static func emojiTable(_ emoji: [UInt8]) throws(SentimentError) -> ([EmojiSlot], [UInt8]) {
@@ -147,39 +153,21 @@ package final class VaderLexicon: Sendable {
 
     // MARK: Look-up
 
-    /// The tables by their addresses, for the length of a call.
-    struct Tables {
-        let words: UnsafeBufferPointer<Word>
-        let slots: UnsafeBufferPointer<Slot>
-        let filter: UnsafeBufferPointer<UInt64>
-        let classes: UnsafeBufferPointer<UInt8>
-
-        /// The place in ``words`` of a word in lower case; 0 if no list has it.
-        @inline(__always)
-        func index(of key: WordKey) -> Int32 {
-            let hash = key.hash
-            if filter[Int(truncatingIfNeeded: hash >> 54)] & 1 << ((hash >> 48) & 63) == 0 { return 0 }
-            var index = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-            while true {
-                let slot = slots[index]
-                if slot.word == 0 || slot.key == key { return slot.word }
-                index = (index + 1) & (slots.count - 1)
-            }
-        }
+    /// What the lists know of a word in lower case.
+    @inline(__always)
+    func word(_ key: WordKey) -> LexiconWord {
+        let hash = key.hash
+        let pilot = pilots[Int(truncatingIfNeeded: hash &>> (64 - Self.bucketBits))]
+        let slot = slots[PerfectHash.slot(hash, pilot, slotShift)]
+        let differs =
+            (slot.key.first ^ key.first) | (slot.key.second ^ key.second) | (slot.key.third ^ key.third)
+        // A branch here would often be guessed wrong: whether a list has the next word is what cannot be known.
+        return LexiconWord(slot.word, unless: differs)
     }
 
-    /// Calls `body` with the tables, which must not outlive the call.
-    func withTables<Result>(_ body: (Tables) -> Result) -> Result {
-        words.withUnsafeBufferPointer { words in
-            slots.withUnsafeBufferPointer { slots in
-                filter.withUnsafeBufferPointer { filter in
-                    ByteClass.table.withUnsafeBufferPointer { classes in
-                        body(Tables(words: words, slots: slots, filter: filter, classes: classes))
-                    }
-                }
-            }
-        }
-    }
+    /// Mean valence, from -4 (most negative) to 4, of a word in the lexicon.
+    @inline(__always)
+    func valence(of word: LexiconWord) -> Double { valences[word.place] }
 
     /// The description that stands for an emoji, or nil if the code point has none.
     @inline(__always)
@@ -196,6 +184,48 @@ package final class VaderLexicon: Sendable {
     @inline(__always)
     private static func emojiIndex(_ scalar: UInt32, _ mask: Int) -> Int {
         Int(truncatingIfNeeded: (scalar &* 0x9E37_79B1) >> 12) & mask
+    }
+}
+
+/// Finds a place of its own for each of some hashes.
+private struct PerfectHash {
+    private(set) var pilots: [UInt32]
+    let slotCount: Int
+    let slotShift: UInt64
+    private let bucketShift: UInt64
+
+    /// - Parameter hashes: all different, which 64 bits of any few thousand words are.
+    init(_ hashes: [UInt64], bucketBits: UInt64) throws(SentimentError) {
+        var bits: UInt64 = 4
+        while 1 << bits < 2 * hashes.count { bits += 1 }
+        slotCount = 1 << Int(bits)
+        slotShift = 64 - bits
+        bucketShift = 64 - bucketBits
+        pilots = [UInt32](repeating: 0, count: 1 << Int(bucketBits))
+        var buckets = [[UInt64]](repeating: [], count: pilots.count)
+        for hash in hashes { buckets[Int(hash >> bucketShift)].append(hash) }
+        var isTaken = [Bool](repeating: false, count: slotCount)
+        // The fullest first, while there is most room.
+        for bucket in buckets.indices.sorted(by: { buckets[$0].count > buckets[$1].count }) {
+            var pilot: UInt32 = 0
+            search: while true {
+                let places = buckets[bucket].map { Self.slot($0, pilot, slotShift) }
+                if Set(places).count == places.count && !places.contains(where: { isTaken[$0] }) {
+                    for place in places { isTaken[place] = true }
+                    break search
+                }
+                pilot += 1
+                if pilot == 1 << 20 { throw SentimentError("the sentiment lexicon has words that hash alike") }
+            }
+            pilots[bucket] = pilot
+        }
+    }
+
+    func slot(of hash: UInt64) -> Int { Self.slot(hash, pilots[Int(hash >> bucketShift)], slotShift) }
+
+    @inline(__always)
+    static func slot(_ hash: UInt64, _ pilot: UInt32, _ shift: UInt64) -> Int {
+        Int(truncatingIfNeeded: (hash &* (UInt64(pilot) &* 2 &+ 1)) &>> shift)
     }
 }
 

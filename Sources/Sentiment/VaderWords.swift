@@ -11,8 +11,62 @@ struct WordRole: OptionSet {
     static let inLexicon = WordRole(rawValue: 1 << 0)
     /// It turns what follows around: not, never, without, …
     static let negation = WordRole(rawValue: 1 << 1)
-    /// It strengthens or weakens what follows: very, barely, …
-    static let booster = WordRole(rawValue: 1 << 2)
+    /// It strengthens what follows: very, …
+    static let strengthener = WordRole(rawValue: 1 << 2)
+    /// It weakens what follows: barely, …
+    static let dampener = WordRole(rawValue: 1 << 3)
+}
+
+/// What the lists know of a word, and how it is written, in one machine word: all 0 for a word that is in no list.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0-7 | the ``Keyword`` |
+/// | 8-15 | the ``WordRole`` |
+/// | 16 | it has a valence that counts: it is in the lexicon, and no booster |
+/// | 17 | it is written in capitals |
+/// | 32-63 | where its valence is |
+struct LexiconWord {
+    private(set) var bits: UInt64 = 0
+
+    init() {}
+
+    init(_ keyword: Keyword, _ roles: WordRole, place: UInt32) {
+        bits = UInt64(keyword.rawValue) | UInt64(roles.rawValue) << 8 | UInt64(place) << 32
+        if roles.contains(.inLexicon) && roles.isDisjoint(with: [.strengthener, .dampener]) { bits |= 1 << 16 }
+    }
+
+    /// `word`, or the empty word unless `difference` is 0.
+    @inline(__always)
+    init(_ word: LexiconWord, unless difference: UInt64) {
+        // All ones for 0, else 0: only of 0 neither the number nor its negative has the top bit.
+        bits = word.bits & ((difference | (0 &- difference)) &>> 63 &- 1)
+    }
+
+    /// The same word in capitals, or as another negation.
+    @inline(__always)
+    func with(isUpper: Bool, isNegation: Bool) -> LexiconWord {
+        var word = self
+        word.bits |= (isUpper ? 1 << 17 : 0) | (isNegation ? UInt64(WordRole.negation.rawValue) << 8 : 0)
+        return word
+    }
+
+    @inline(__always)
+    var keyword: Keyword { Keyword(rawValue: UInt8(truncatingIfNeeded: bits)) ?? .none }
+    @inline(__always)
+    func `is`(_ keyword: Keyword) -> Bool { UInt8(truncatingIfNeeded: bits) == keyword.rawValue }
+    @inline(__always)
+    func has(_ role: WordRole) -> Bool { bits & UInt64(role.rawValue) << 8 != 0 }
+    @inline(__always)
+    var isUpper: Bool { bits & 1 << 17 != 0 }
+    /// 1 if the word has a valence that counts, else 0.
+    @inline(__always)
+    var counts: Int { Int(truncatingIfNeeded: bits &>> 16 & 1) }
+    /// Whether it is of interest to the words near it.
+    @inline(__always)
+    var concernsOthers: Bool { bits & 0xFFFF != 0 }
+    @inline(__always)
+    var place: Int { Int(truncatingIfNeeded: bits &>> 32) }
 }
 
 /// The words that a rule asks for by name; `none` stands for all others.

@@ -19,7 +19,7 @@ struct SentimentCommand: ParsableCommand {
 
     func run() throws {
         let lexicon = try Lexicon.load(try flags.resolve(), additions: finance ? LexiconAddition.finance : [])
-        var analyzer = SentimentAnalyzer(lexicon)
+        let analyzer = SentimentAnalyzer(lexicon)
         while let line = readLine(strippingNewline: true) {
             let score = analyzer.score(Self.unescaped(line))
             print("\(score.compound)\t\(score.positive)\t\(score.negative)\t\(score.neutral)")

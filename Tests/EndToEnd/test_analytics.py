@@ -79,6 +79,33 @@ def test_sentiment_equals_the_original_on_generated_texts():
     compare(texts)
 
 
+def test_sentiment_equals_the_original_on_odd_texts():
+    """What no author writes: blanks of all kinds, long words, control characters, letters of other scripts, inside words."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    rnd = random.Random(seed)
+    analyzer = SentimentIntensityAnalyzer()
+    words = list(analyzer.lexicon) + list(BOOSTER_DICT) * 10 + NEGATE * 20
+    odd = ["É", "ÉCLAIR", "éclair", "ß", "Σ", "İ", "ǅ", "Ⓐ", "Great’s", "“good”", "don’t", "y'ain'tn't", "n't", "'n't'",
+           "N'T", "x" * 70, "http://" + "a" * 64 + "good", "!" * 70 + "good" + "." * 70, "\x00", "a\x1bb", "\x7fgood\x7f",
+           "<3", "日本語", "Великий", "ΑΒΓ", "(é)", "--", "...", "\u200bgood", "\ufeffbad", "ﬀ", "ŉ", "\u212a"]
+    blanks = [" "] * 6 + ["  ", "\n", "\t", "\xa0", "\x1c", "\x1f", "\x85", "\u2003", "\u3000", "\u2028", "\x0b", "\r\n"]
+    texts = []
+    for _ in range(5000):
+        text = ""
+        for _ in range(rnd.choice([0, 1, 2, 3, 5, 8, 14, 25, 40])):
+            word = rnd.choice(words if rnd.random() < 0.8 else odd)
+            word = rnd.choice([word] * 5 + [word.upper(), word.swapcase()])
+            if rnd.random() < 0.1:
+                word = rnd.choice("(\"*'-_#@[") + word + rnd.choice(["!", "?", ".", "'s", "’s"])
+            if rnd.random() < 0.05:
+                middle = rnd.randrange(len(word) + 1)
+                word = word[:middle] + rnd.choice(["'", "\xa0", "é", "n't", "\x1e", "\x00", rnd.choice(list(analyzer.emojis))])
+            text += word + rnd.choice(blanks)
+        texts.append(text if rnd.random() < 0.5 else text.rstrip())
+    compare(texts)
+
+
 def test_sentiment_equals_the_original_on_recorded_texts():
     if not SHARED.is_dir():
         pytest.skip("the recorded posts are not part of the checkout")

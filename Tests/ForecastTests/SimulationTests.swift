@@ -79,6 +79,10 @@ struct SimulationTests {
             }
             let one = try Simulation(parameters, threads: 1).run()
             for threads in [2, 3, 7] { #expect(try Simulation(parameters, threads: threads).run() == one) }
+            // And with any instructions.
+            for instructions in InstructionSet.available {
+                #expect(try Simulation(parameters, threads: 2, instructions: instructions).run() == one)
+            }
             #expect(
                 try Simulation(
                     Self.parameters {

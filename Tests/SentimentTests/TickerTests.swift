@@ -69,7 +69,7 @@ struct TickerTests {
 
         // VADER on the same sample: three classes by the authors' thresholds.
         for (name, additions, floor) in [("plain", [], 0.5), ("finance", LexiconAddition.finance, 0.6)] {
-            var analyzer = SentimentAnalyzer(try Fixture.lexicon(additions))
+            let analyzer = SentimentAnalyzer(try Fixture.lexicon(additions))
             var correct = 0
             var opposite = 0
             for post in sample {

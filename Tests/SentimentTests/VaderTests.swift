@@ -6,7 +6,7 @@ import TestSupport
 
 struct VaderTests {
     @Test func `every score is what the original prints`() throws {
-        var analyzer = SentimentAnalyzer(try Fixture.lexicon())
+        let analyzer = SentimentAnalyzer(try Fixture.lexicon())
         var count = 0
         for line in try Fixture.lines("vader_scores.tsv") {
             let fields = line.split(separator: "\t", maxSplits: 4, omittingEmptySubsequences: false)
@@ -21,17 +21,61 @@ struct VaderTests {
 
     @Test func `an analyzer that has been used scores like a fresh one`() throws {
         let lexicon = try Fixture.lexicon()
-        var used = SentimentAnalyzer(lexicon)
+        let used = SentimentAnalyzer(lexicon)
         for text in ["GOOD but bad 😀", "", "not the worst!!!", "x"] {
             _ = used.score("terrible 😡 words before")
-            var fresh = SentimentAnalyzer(lexicon)
+            let fresh = SentimentAnalyzer(lexicon)
             #expect(used.score(text) == fresh.score(text))
+        }
+    }
+
+    @Test func `a word scores the same wherever it stands`() throws {
+        // Words are cut from blocks of 64 bytes: each place in a block, and over the end of one.
+        let analyzer = SentimentAnalyzer(try Fixture.lexicon())
+        for (words, plain) in [
+            ("(great!)", "great!"), ("isn't great", "isn't great"), ("GREAT", "GREAT"),
+            ("great \u{2019}", "great \u{2019}"),
+            ("x\u{3000}great", "x great"), ("😀", "😀"), (String(repeating: "great", count: 30), "neutral"),
+            (String(repeating: ".", count: 130) + "great", "great"),
+            ("great" + String(repeating: "!", count: 70), "great!!!!"),
+        ] {
+            for count in 1..<140 {
+                let front = String(repeating: "n", count: count) + " "
+                #expect(analyzer.score(front + words) == analyzer.score("n " + plain), "\(words) after \(count)")
+                #expect(analyzer.score(front + words + " ") == analyzer.score("n " + plain), "\(words) after \(count)")
+            }
+        }
+        #expect(analyzer.score("great") != .none)
+    }
+
+    @Test func `a byte 0 is part of a word`() throws {
+        let analyzer = SentimentAnalyzer(try Fixture.lexicon())
+        for word in ["great\0", "grea\0t", "\0great", "great\0é", "🔹\0"] {
+            #expect(analyzer.score(word).compound == 0, "\(word.debugDescription)")
+        }
+    }
+
+    @Test func `memory of a long text is given back`() throws {
+        let analyzer = SentimentAnalyzer(try Fixture.lexicon())
+        let short = analyzer.score("This is great, but too long!")
+        for count in [1 << 16, 1 << 16 + 1, 3 << 20] {
+            // The sum of very many words is as near to 1 as four decimals tell.
+            #expect(analyzer.score(String(repeating: "great ", count: count / 6)).compound == 1)
+            #expect(analyzer.score("This is great, but too long!") == short)
+        }
+    }
+
+    @Test func `what is said to have no case has none`() {
+        for value in UInt32(0)..<0x2_0000 {
+            guard let scalar = Unicode.Scalar(value) else { continue }
+            let flags = UTF8Scalar.caseFlags(of: value)
+            if flags != UTF8Scalar.computedFlags(scalar) { Issue.record("U+\(String(value, radix: 16))") }
         }
     }
 
     @Test func `bytes that are no text do no harm`() throws {
         var random = SeededRandom()
-        var analyzer = SentimentAnalyzer(try Fixture.lexicon())
+        let analyzer = SentimentAnalyzer(try Fixture.lexicon())
         let pieces: [[UInt8]] = [
             Array("good ".utf8), [0xC3], [0xE2, 0x80], [0xFF, 0xFE], [0xF0, 0x9F, 0x98], Array("😀".utf8), [0],
             [0xC2, 0x85],
@@ -49,8 +93,8 @@ struct VaderTests {
     }
 
     @Test func `the finance lexicon changes what markets mean, and nothing else`() throws {
-        var plain = SentimentAnalyzer(try Fixture.lexicon())
-        var finance = SentimentAnalyzer(try Fixture.lexicon(LexiconAddition.finance))
+        let plain = SentimentAnalyzer(try Fixture.lexicon())
+        let finance = SentimentAnalyzer(try Fixture.lexicon(LexiconAddition.finance))
         #expect(plain.score("puts on this bagholder trap").compound == plain.score("puts on this x trap").compound)
         #expect(finance.score("very bullish, mooning").compound > 0.7)
         #expect(finance.score("drilling, I am a bagholder").compound < -0.7)
