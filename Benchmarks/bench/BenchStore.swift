@@ -53,8 +53,13 @@ struct BenchStore {
     /// The reader's URI, of the database that has all settings of a real one.
     var readerURL: String { postgres.localReaderURL }
 
-    /// What makes programs of PostgreSQL connect as the reader: no password on a command line.
-    var readerEnvironment: [String: String] {
+    /// What makes programs of PostgreSQL connect as the reader, over the Unix socket: no password on a command line.
+    var readerEnvironment: [String: String] { environment(readerURL) }
+
+    /// The same over TCP, as clients of HTTP come.
+    var readerEnvironmentTCP: [String: String] { environment(postgres.readerURL) }
+
+    private func environment(_ readerURL: String) -> [String: String] {
         let settings = try? ConnectionSettings(readerURL)
         let password = readerURL.split(separator: ":").dropFirst(2).first?.split(separator: "@").first ?? ""
         return [

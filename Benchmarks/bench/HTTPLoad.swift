@@ -95,23 +95,24 @@ struct HTTPLoad {
 
     /// The status of a reply that is there whole, with Content-Length or in chunks; nil if more must come.
     private func replyStatus(_ bytes: [UInt8]) -> Int? {
-        guard bytes.count > 12, let head = headEnd(bytes) else { return nil }
-        let status = Int(String(decoding: bytes[9..<12], as: UTF8.self)) ?? 0
-        let fields = String(decoding: bytes[..<head], as: UTF8.self)
-        if let field = fields.firstRange(of: "Content-Length: ") {
-            let length = Int(fields[field.upperBound...].prefix { $0.isNumber }) ?? 0
-            return bytes.count >= head + length ? status : nil
+        bytes.withUnsafeBytes { bytes in
+            guard bytes.count > 12, let headEnd = memmem(bytes.baseAddress!, bytes.count, "\r\n\r\n", 4) else {
+                return nil
+            }
+            let head = headEnd - UnsafeMutableRawPointer(mutating: bytes.baseAddress!) + 4
+            let status = (9..<12).reduce(0) { $0 * 10 + Int(bytes[$1]) - 0x30 }
+            let name = "Content-Length: "
+            if let field = memmem(bytes.baseAddress!, head, name, name.utf8.count) {
+                var length = 0
+                var digit = field.assumingMemoryBound(to: UInt8.self) + name.utf8.count
+                while digit.pointee &- 0x30 < 10 {
+                    length = length * 10 + Int(digit.pointee &- 0x30)
+                    digit += 1
+                }
+                return bytes.count >= head + length ? status : nil
+            }
+            return bytes.suffix(5).elementsEqual("0\r\n\r\n".utf8) ? status : nil
         }
-        return bytes.suffix(5).elementsEqual("0\r\n\r\n".utf8) ? status : nil
-    }
-
-    private func headEnd(_ bytes: [UInt8]) -> Int? {
-        var index = 3
-        while index < bytes.count {
-            if bytes[index] == 10 && bytes[index - 2] == 10 && bytes[index - 1] == 13 { return index + 1 }
-            index += 1
-        }
-        return nil
     }
 }
 

@@ -6,7 +6,8 @@ import Glibc
 import Postgres
 
 /// The latest price of one symbol over HTTP, by SQL and by REST, beside `pgbench` with the same statement, prepared,
-/// over as many connections.
+/// over as many connections, both over TCP on the loopback interface. What `pgbench` reaches over
+/// a Unix socket is shown too: the server's own connections use one.
 struct SmallQueryBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "small", abstract: "Small queries over HTTP, beside pgbench on the same statement.")
@@ -41,8 +42,10 @@ struct SmallQueryBench: AsyncParsableCommand {
         print("the latest price of one symbol, \(connections) connections; requests/s")
         var ratios = loads.map { _ in [Double]() }
         for run in 1...runs {
-            let reference = try pgbench(store)
-            print("run \(run)  pgbench -M prepared  \(column(reference, 7))")
+            let reference = try pgbench(store, store.readerEnvironmentTCP)
+            print("run \(run)  pgbench -M prepared     \(column(reference, 7))")
+            let local = try pgbench(store, store.readerEnvironment)
+            print("       over a Unix socket      \(column(local, 7))")
             for (index, load) in loads.enumerated() {
                 let result = try load.1.run(seconds: seconds)
                 if result.refused > 0 { print("  \(result.refused) replies were not 200") }
@@ -58,7 +61,7 @@ struct SmallQueryBench: AsyncParsableCommand {
         }
     }
 
-    private func pgbench(_ store: BenchStore) throws -> Double {
+    private func pgbench(_ store: BenchStore, _ environment: [String: String]) throws -> Double {
         let script = store.folder + "/latest.pgbench"
         let text = "\(Self.statement) :sym;\n"
         guard let file = fopen(script, "w") else { throw SystemError(call: "fopen(\(script))") }
@@ -69,7 +72,7 @@ struct SmallQueryBench: AsyncParsableCommand {
             [
                 "-n", "-M", "prepared", "-c", "\(connections)", "-j", "2", "-T", "\(Int(max(1, seconds)))",
                 "-D", "sym=S1", "-f", script,
-            ], environment: store.readerEnvironment)
+            ], environment: environment)
         guard let line = said.split(separator: "\n").first(where: { $0.hasPrefix("tps = ") }),
             let tps = Double(line.dropFirst(6).prefix { $0 != " " })
         else { throw SystemError(code: EIO, call: "pgbench: \(said)") }

@@ -63,6 +63,8 @@ package final class PostgresConnection {
     var parameters = ParameterBuffer()
     var prepared = PreparedStatements()
     var repeated = RepeatedQueries()
+    /// Batches so far; tells a timer whether it still means the same one.
+    var batches = 0
     /// Bytes received since the last whole result (in streams, of a connection with a limit on rows).
     var unfinishedBytes = 0
     var notifications = NotificationQueue()

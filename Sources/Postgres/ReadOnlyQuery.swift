@@ -69,18 +69,18 @@ extension PostgresConnection {
         return try await openStream(operation)
     }
 
-    private func enterPipeline() throws(PostgresError) {
+    func enterPipeline() throws(PostgresError) {
         if PQenterPipelineMode(try liveHandle()) == 0 { throw lose() }
         isPipelined = true
     }
 
-    private func sendPrepare(_ handle: OpaquePointer, _ name: String, _ sql: String) -> Bool {
+    func sendPrepare(_ handle: OpaquePointer, _ name: String, _ sql: String) -> Bool {
         parameters.types.withUnsafeBufferPointer {
             PQsendPrepare(handle, name, sql, CInt($0.count), $0.baseAddress) == 1
         }
     }
 
-    private func sendExecute(_ handle: OpaquePointer, _ sql: String, _ name: String?) -> Bool {
+    func sendExecute(_ handle: OpaquePointer, _ sql: String, _ name: String?) -> Bool {
         let count = CInt(parameters.count)
         return parameters.withArrays { types, values, lengths, formats in
             if let name { return PQsendQueryPrepared(handle, name, count, values, lengths, formats, 0) == 1 }

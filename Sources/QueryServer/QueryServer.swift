@@ -66,6 +66,8 @@ package final class QueryServer: Sendable {
                 await withDiscardingTaskGroup { group in
                     for handler in handlers {
                         group.addTask(executorPreference: handler.loop) { await handler.trino.serve() }
+                        group.addTask(executorPreference: handler.loop) { await handler.gate.lookups.serve() }
+                        group.addTask(executorPreference: handler.loop) { await handler.gate.repeated.serve() }
                     }
                     await server.run()
                 }
@@ -86,7 +88,10 @@ package final class QueryServer: Sendable {
         stopping.trinoQueries?.close()
         await withDiscardingTaskGroup { group in
             for handler in stopping.handlers {
-                group.addTask(executorPreference: handler.loop) { handler.trino.stop() }
+                group.addTask(executorPreference: handler.loop) {
+                    handler.trino.stop()
+                    handler.gate.stop()
+                }
             }
         }
         await stopping.running?.value

@@ -196,6 +196,61 @@ def test_escapes_on_a_connection_of_its_own(walled):
     assert server(walled) == state
 
 
+def test_statements_that_run_together_are_as_if_alone(walled):
+    """A statement that was quick a few times runs in batches with others of its kind; what goes wrong there is its own
+    affair, and nothing of it is left."""
+    before = session(walled)
+
+    def ask(sql, *params, **fields):
+        reply = requests.post(walled.url + "/api/v1/sql", json={"query": sql, "params": params, **fields}, timeout=60)
+        return reply, "batch;" in reply.headers.get("Server-Timing", "")
+
+    def settle(sql, *params):
+        """Until it runs in batches: the machine may be slow at first."""
+        wait_until(lambda: ask(sql, *params)[1], 30, "a batch")
+
+    quick = "select g, g * $1::int8 as product from generate_series(1, 3) g"
+    alone = ask(quick, 7)[0].json()
+    settle(quick, 7)
+    together = ask(quick, 7)[0].json()
+    for field in ("columns", "rows", "row_count", "truncated"):
+        assert together[field] == alone[field]
+    assert ask(quick, 7, limit=2)[0].json()["truncated"] is True
+    assert ask(quick, 2, format="csv")[0].text == "g,product\n1,2\n2,4\n3,6\n"
+
+    # The clock of each is its own, and so is the end of what it did.
+    clock = "select clock_timestamp() - now() < interval '10 s', now() > $1::timestamptz"
+    settle(clock, "2020-01-01Z")
+    assert ask(clock, "2020-01-01Z")[0].json()["rows"] == [[True, True]]
+
+    # What was quick and is so no longer goes the ordinary way, with its own end.
+    for sql, good, bad, status, code in (
+        ("select 1 / $1::int4", 1, 0, 400, "22012"), ("select pg_sleep($1)", 0, 60, 504, "57014"),
+        ("select length(repeat('x', $1)) from generate_series(1, 3)", 1, 1_500_000_000, 400, "54000"),
+    ):
+        settle(sql, good)
+        settle(quick, 1)
+        replies = []
+
+        def answer(sql, param):
+            reply, _ = ask(sql, param, timeout_ms=2000)
+            replies.append((sql, reply.status_code, reply.json()))
+
+        threads = [threading.Thread(target=answer, args=(quick, number)) for number in range(8)]
+        threads.insert(4, threading.Thread(target=answer, args=(sql, bad)))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(body["rows"][0][1] for text, _, body in replies if text == quick) == list(range(8))
+        wrong = [(got, body["code"]) for text, got, body in replies if text == sql]
+        assert wrong == [(status, code)], sql
+    many = "select repeat('x', 1000) from generate_series(1, $1)"
+    settle(many, 1)
+    assert len(ask(many, 5000)[0].json()["rows"]) == 5000
+    assert session(walled) == before
+
+
 def test_the_next_user_finds_nothing(walled):
     """Whatever one connection did, what the next one sees of its own session is the same."""
     with psycopg.connect(walled.reader_url, autocommit=True) as connection:

@@ -20,6 +20,10 @@ final class Gate {
     private let slot: Int
     private let sqlPool: ConnectionPool
     private let restPool: ConnectionPool
+    /// Lookups by key, of our own statements.
+    let lookups: Batcher
+    /// Statements of users that have shown themselves quick.
+    let repeated: Batcher
 
     init(
         _ configuration: QueryServer.Configuration, admission: Admission, running: RunningQueries, slot: Int,
@@ -39,33 +43,48 @@ final class Gate {
         // deadline of the request.
         let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
         reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
-        // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made.
+        // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made; and
+        // one more is for batches.
         func settings(_ connections: Int) -> ConnectionPool.Settings {
             .init(
-                maximumConnections: connections, maximumWaiters: connections,
+                maximumConnections: connections + 1, maximumWaiters: connections + 1,
                 checkoutTimeout: configuration.connectTimeout)
         }
         restPool = ConnectionPool(reader, on: loop, settings: settings(configuration.restConnectionsPerLoop))
+        lookups = Batcher(restPool, .init(time: .seconds(1), bytes: nil, rollsBack: false), on: loop)
         var sqlSettings = settings(configuration.sqlConnectionsPerLoop)
         sqlSettings.reset = ConnectionPool.Settings.resetAll
         sqlSettings.inspect = Self.inspect
         // Plans over many partitions are large, and these are plans of anybody's.
         reader.preparedStatementLimit = 16
         reader.rowBytesLimit = configuration.rowBytesLimit
+        // Nobody hears of warnings, and a batch ends with one.
+        reader.sessionParameters["client_min_messages"] = "error"
         sqlPool = ConnectionPool(reader, on: loop, settings: sqlSettings)
+        repeated = Batcher(
+            sqlPool, .init(time: .milliseconds(50), bytes: 256 * 1024, rollsBack: true), on: loop)
+    }
+
+    /// Ends the batches.
+    func stop() {
+        lookups.stop()
+        repeated.stop()
     }
 
     /// Finds out whether a query can leave something in a session that its transaction's end does not undo: locks of the
-    /// session, the seed of `random()`, connections of `dblink`; or can read what others have prepared. Where it cannot, a session need not be discarded after
-    /// each query, and repeated queries stay prepared.
+    /// session, settings, the seed of `random()`, connections of `dblink`; or can read what others have prepared. Where
+    /// it cannot, a session need not be discarded after each query, repeated queries stay prepared, and quick ones run in
+    /// batches, whose ROLLBACK would fill a log that takes warnings.
     private static let inspect: @Sendable (PostgresConnection) async throws(PostgresError) -> Void = {
         connection throws(PostgresError) in
         let found = try await connection.query(
             """
             SELECT FROM pg_proc WHERE proname IN ('pg_advisory_lock', 'pg_advisory_lock_shared',
                 'pg_try_advisory_lock', 'pg_try_advisory_lock_shared', 'setseed', 'pg_prepared_statement',
-                'dblink_connect', 'dblink_connect_u')
+                'dblink_connect', 'dblink_connect_u', 'set_config', 'pg_notify')
                 AND has_function_privilege(oid, 'EXECUTE')
+            UNION ALL
+            SELECT WHERE current_setting('log_min_messages') NOT IN ('error', 'log', 'fatal', 'panic')
             """)
         connection.keepsTraces = !found.isEmpty
     }

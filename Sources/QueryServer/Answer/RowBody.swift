@@ -14,7 +14,8 @@ final class RowBody {
     let response: ResponseWriter
     /// Rows appended, for the list of running queries; the encoder's owner counts.
     var rows = 0
-    private let query: RunningQuery
+    /// Nil for lookups, which are not listed.
+    private let query: RunningQuery?
     private var headers: Headers
     /// Bytes that have left the buffer.
     private var flushed = 0
@@ -33,16 +34,27 @@ final class RowBody {
         lastFlush = .now()
     }
 
+    /// A body that leaves in one piece.
+    init(_ response: ResponseWriter, contentType: String, id: QueryID) {
+        self.response = response
+        query = nil
+        headers = ["Content-Type": contentType, "X-Query-Id": id.description]
+        lastFlush = .distantFuture
+    }
+
     /// Bytes of the body so far.
     @inline(__always)
     var count: Int { flushed + bytes.count }
 
     /// Adds to `Server-Timing` how long the stages before the first byte took, in milliseconds (W3C Server Timing).
     func addTimings() {
-        let marks = query.timings
-        func milliseconds(_ duration: Duration) -> Double { Double(duration.inNanoseconds / 1000) / 1000 }
-        headers.add(
-            "Server-Timing", marks.map { "\($0.name);dur=\(milliseconds($0.duration))" }.joined(separator: ", "))
+        var text: [UInt8] = []
+        for (index, timing) in (query?.timings ?? []).enumerated() {
+            if index > 0 { text.appendText(", ") }
+            text.appendText("\(timing.name);dur=")
+            text.appendMilliseconds(timing.duration)
+        }
+        headers.add("Server-Timing", String(decoding: text, as: UTF8.self))
     }
 
     /// Whether there is enough to send.
@@ -52,8 +64,8 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws(HTTPError) {
         if !response.isStarted { try response.start(.ok, headers) }
-        query.rows.store(rows, ordering: .relaxed)
-        query.bytes.add(bytes.count, ordering: .relaxed)
+        query?.rows.store(rows, ordering: .relaxed)
+        query?.bytes.add(bytes.count, ordering: .relaxed)
         flushed += bytes.count
         // Two buffers change places, so that nothing is copied and the memory is used again.
         swap(&response.buffer, &bytes)

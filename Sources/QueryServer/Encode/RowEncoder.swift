@@ -13,6 +13,11 @@ extension RowStream.Row: Cells {
     func cell(_ column: Int) -> UnsafeRawBufferPointer? { unsafeBytes(column) }
 }
 
+extension BatchedRows.Row: Cells {
+    @inline(__always)
+    func cell(_ column: Int) -> UnsafeRawBufferPointer? { unsafeBytes(column) }
+}
+
 /// Writes the rows of one result in one layout.
 struct RowEncoder: Sendable {
     enum Layout: Sendable {

@@ -48,15 +48,15 @@ struct MarketRequest {
         let reader = try ParameterReader(query, known: resource.names, repeatable: ["symbol", "symbols"])
         self.resource = resource
         symbols = try Self.symbols(reader, limit: configuration.symbolLimit)
-        if let name = try reader.choice("timeframe", Timeframe.allCases.map(\.name)) {
+        if reader.has("timeframe"), let name = try reader.choice("timeframe", Timeframe.allCases.map(\.name)) {
             timeframe = Timeframe(name: name) ?? timeframe
         }
         range = try TimeRange(reader, now: now)
         search = reader.text("search")
         limit = try reader.integer("limit", in: 1...configuration.pageSizeLimit) ?? configuration.pageSizeDefault
-        isDescending = try reader.choice("order", ["asc", "desc"]) == "desc"
-        timeInMilliseconds = try reader.choice("time", ["iso", "ms"]) == "ms"
-        if let name = try reader.choice("format", ReplyFormat.rest.map(\.rawValue)),
+        if reader.has("order") { isDescending = try reader.choice("order", ["asc", "desc"]) == "desc" }
+        if reader.has("time") { timeInMilliseconds = try reader.choice("time", ["iso", "ms"]) == "ms" }
+        if reader.has("format"), let name = try reader.choice("format", ReplyFormat.rest.map(\.rawValue)),
             let format = ReplyFormat(rawValue: name)
         {
             self.format = format
@@ -77,13 +77,15 @@ struct MarketRequest {
     /// Of `symbol` and `symbols`, which mean the same: one, or several between commas.
     static func symbols(_ reader: ParameterReader, limit: Int) throws(QueryError) -> [String]? {
         guard reader.has("symbol") || reader.has("symbols") else { return nil }
-        var found: Set<String> = []
+        var listed: [String] = []
         for name in ["symbol", "symbols"] {
             for symbol in reader.list(name) {
                 try check(symbol, name)
-                found.insert(symbol)
+                listed.append(symbol)
             }
         }
+        if listed.count == 1 { return listed }
+        let found = Set(listed)
         if found.isEmpty {
             throw ParameterReader.missing(
                 "symbol", allowed: "a symbol, or several between commas; leave it out for all")

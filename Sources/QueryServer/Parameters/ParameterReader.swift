@@ -5,33 +5,41 @@ import HTTP
 
 /// Named values of a request, each read by its name and type.
 struct ParameterReader {
-    private var values: [String: [String]] = [:]
+    /// In their order; they are few.
+    private var values: [(name: String, value: String)] = []
 
     /// Takes the parameters of a request for a resource that knows the names in `known`; `repeatable` ones may occur
     /// more than once.
     init(_ query: QueryParameters, known: [String], repeatable: Set<String> = []) throws(QueryError) {
         for pair in query {
             guard known.contains(pair.name) else { throw Self.unknown(pair.name, known: known) }
-            if values[pair.name] != nil && !repeatable.contains(pair.name) {
+            if has(pair.name) && !repeatable.contains(pair.name) {
                 throw QueryError(400, "repeated_parameter", "parameter \"\(pair.name)\" is given twice")
             }
-            values[pair.name, default: []].append(pair.value)
+            values.append((pair.name, pair.value))
         }
     }
 
     /// The value, or nil if the parameter is not there or empty: `&from=&to=` is what forms send for "any".
     func text(_ name: String) -> String? {
-        guard let value = values[name]?.first, !value.isEmpty else { return nil }
-        return value
+        for pair in values where pair.name == name { return pair.value.isEmpty ? nil : pair.value }
+        return nil
     }
 
     /// All values, split at commas; empty pieces are left out.
     func list(_ name: String) -> [String] {
-        (values[name] ?? []).flatMap { $0.split(separator: ",").map { Self.trimmed($0) } }.filter { !$0.isEmpty }
+        var pieces: [String] = []
+        for pair in values where pair.name == name {
+            for piece in pair.value.utf8.split(separator: UInt8(ascii: ",")) {
+                let piece = Self.trimmed(piece)
+                if !piece.isEmpty { pieces.append(piece) }
+            }
+        }
+        return pieces
     }
 
     /// Whether the parameter is there at all, if only empty.
-    func has(_ name: String) -> Bool { values[name] != nil }
+    func has(_ name: String) -> Bool { values.contains { $0.name == name } }
 
     /// An integer in `range`.
     func integer(_ name: String, in range: ClosedRange<Int>) throws(QueryError) -> Int? {
@@ -101,7 +109,10 @@ struct ParameterReader {
         return row[b.count]
     }
 
-    private static func trimmed(_ text: Substring) -> String {
-        String(text.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
+    private static func trimmed(_ text: Substring.UTF8View) -> String {
+        var bytes = text
+        while bytes.first == 0x20 { bytes.removeFirst() }
+        while bytes.last == 0x20 { bytes.removeLast() }
+        return String(Substring(bytes))
     }
 }

@@ -43,17 +43,28 @@ struct MarketPlan {
                 column("kind", .text), column("value", .number), column("threshold", .number),
                 .init(name: "raised_at", form: time), .init(name: "retracted_at", form: time),
             ]
-        case .latest:
-            return [
-                column("symbol", .text), .init(name: "ts", form: time), column("price", .number),
-                column("size", .number), column("trade_id", .text), column("source", .text),
-                column("change", .number), column("change_pct", .number),
-            ]
+        case .latest: return Self.latestColumns(time: time)
         case .symbols:
             return ["symbol", "name", "exchange", "type", "currency"].map { column($0, .text) }
                 + [.init(name: "last_ts", form: time), column("last_price", .number)]
         }
     }
+
+    static func latestColumns(time: ValueForm) -> [RowEncoder.Column] {
+        func column(_ name: String, _ form: ScalarForm) -> RowEncoder.Column { .init(name: name, form: .scalar(form)) }
+        return [
+            column("symbol", .text), .init(name: "ts", form: time), column("price", .number), column("size", .number),
+            column("trade_id", .text), column("source", .text), column("change", .number),
+            column("change_pct", .number),
+        ]
+    }
+
+    /// Whether the page is a few rows by their keys, which takes PostgreSQL microseconds.
+    var isLookup: Bool {
+        request.resource == .latest && request.symbols.map { $0.count <= Self.lookupSymbols } ?? false
+    }
+
+    private static let lookupSymbols = 16
 
     /// Whether rows are read symbol by symbol.
     var isPerSymbol: Bool {

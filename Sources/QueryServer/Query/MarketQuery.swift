@@ -13,10 +13,28 @@ struct MarketQuery {
     private let body: RowBody
     private var request: MarketRequest { plan.request }
 
-    init(_ request: MarketRequest, _ response: ResponseWriter, _ query: RunningQuery) {
-        plan = MarketPlan(request: request)
-        encoder = RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
-        body = RowBody(response, contentType: request.format.contentType, query: query)
+    init(_ plan: MarketPlan, _ body: RowBody) {
+        self.plan = plan
+        self.body = body
+        encoder = Self.encoder(plan)
+    }
+
+    /// Those of lookups are made once.
+    private static func encoder(_ plan: MarketPlan) -> RowEncoder {
+        let request = plan.request
+        if plan.isLookup && !request.timeInMilliseconds && request.format != .csv { return latest }
+        return RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
+    }
+
+    private static let latest = RowEncoder(MarketPlan.latestColumns(time: .scalar(.time)), layout: .object)
+
+    /// Answers a lookup, whose rows are there.
+    func answer(_ rows: BatchedRows) async throws {
+        begin()
+        var page = Page(limit: request.limit)
+        try rows.forEach { row throws(PostgresError) in try append(row, &page) }
+        end(page)
+        try await body.finish()
     }
 
     func run(_ lease: Lease) async throws {
@@ -76,7 +94,7 @@ struct MarketQuery {
     }
 
     @inline(__always)
-    private func append(_ row: RowStream.Row, _ page: inout Page) throws(PostgresError) {
+    private func append(_ row: some Cells & ColumnAccess, _ page: inout Page) throws(PostgresError) {
         if page.sent == page.limit {
             page.hasMore = true
             return
@@ -89,7 +107,7 @@ struct MarketQuery {
         if page.sent == page.limit { page.token = try token(row) }
     }
 
-    private func token(_ row: RowStream.Row) throws(PostgresError) -> PageToken {
+    private func token(_ row: some ColumnAccess) throws(PostgresError) -> PageToken {
         var token = PageToken(scope: request.scope, symbol: try row.string(0))
         if plan.isPerSymbol || request.resource == .alerts { token.ts = Timestamp(microseconds: try row.timestamp(1)) }
         if request.resource == .trades {

@@ -16,9 +16,17 @@ struct SQLQuery {
     /// Answers. The transaction is never committed: the pool rolls it back and discards the session's state.
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
         let body = RowBody(response, contentType: query.format.contentType, query: lease.query)
+        if mayBeBatched, let quick = lease.gate.repeated.quick.find(query.sql),
+            let rows = try await batched(quick, lease)
+        {
+            body.addTimings()
+            try answer(rows, quick, body)
+            return try await body.finish()
+        }
         try await lease.run(response) { connection in
             connection.isUntouched = query.kind == .rows && !connection.keepsTraces
             if let limit = costLimit, query.kind == .rows { try await checkCost(limit, connection, lease) }
+            let sent = MonotonicTime.now()
             let rows = try await connection.streamReadOnly(query.sql, query.parameters, deadline: lease.deadline)
             lease.query.mark("first-row")
             body.addTimings()
@@ -28,6 +36,10 @@ struct SQLQuery {
             }
             if response.wantsBody {
                 try await send(rows, to: body)
+                if mayBeBatched {
+                    lease.gate.repeated.quick.note(
+                        query.sql, took: MonotonicTime.now() - sent, rows: body.rows, bytes: body.count)
+                }
             } else {
                 // HEAD: the head is all that is wanted, and whether the query runs is known by now.
                 await rows.cancel()
@@ -36,12 +48,45 @@ struct SQLQuery {
         try await body.finish()
     }
 
+    /// Whether nothing speaks against running it with others: no plan to be looked at first.
+    private var mayBeBatched: Bool { query.kind == .rows && costLimit == nil }
+
+    /// The rows of a statement that is known for quick, if it has been so again. A client that may run so many at a
+    /// time has each of them counted.
+    private func batched(_ quick: QuickStatement, _ lease: Lease) async throws -> BatchedRows? {
+        let (gate, running) = (lease.gate, lease.query)
+        if running.client.limits.concurrency != nil { return nil }
+        gate.running.add(running)
+        defer { gate.running.remove(running) }
+        guard let rows = await gate.repeated.rows(quick.statement, query.parameters) else { return nil }
+        try running.checkGoing()
+        running.mark("batch")
+        return rows
+    }
+
+    private func answer(_ rows: BatchedRows, _ quick: QuickStatement, _ body: RowBody) throws {
+        let form = form(of: rows, quick)
+        begin(form, &body.bytes)
+        var progress = Progress()
+        rows.forEach { row in
+            if progress.cut == nil { add(row, form.encoder, body, &progress) }
+        }
+        try end(progress, body)
+    }
+
+    /// The form of the last reply, if the columns are still the same.
+    private func form(of rows: BatchedRows, _ quick: QuickStatement) -> ResultForm {
+        let index = quick.forms.firstIndex { $0.format == query.format && $0.bigintAsString == query.bigintAsString }
+        if let index, rows.haveColumns(quick.forms[index].columns) { return quick.forms[index] }
+        let form = ResultForm(rows.columns, query)
+        if let index { quick.forms[index] = form } else { quick.forms.append(form) }
+        return form
+    }
+
     private func send(_ rows: RowStream, to body: RowBody) async throws {
-        let encoder = RowEncoder(rows.columns, layout: query.format.layout, bigintAsString: query.bigintAsString)
-        begin(encoder, rows.columns, &body.bytes)
-        var sent = 0
-        var truncated = false
-        var cutByBytes = false
+        let form = ResultForm(rows.columns, query)
+        begin(form, &body.bytes)
+        var progress = Progress()
         while true {
             // Rows in memory are encoded without a suspension between them.
             var next = rows.nextBuffered()
@@ -50,30 +95,41 @@ struct SQLQuery {
                 next = try await rows.next()
             }
             guard let row = next else { break }
-            if sent == query.limit {
-                truncated = true
+            add(row, form.encoder, body, &progress)
+            if progress.cut != nil {
+                await rows.cancel()
                 break
             }
-            let before = body.bytes.count
-            append(row, encoder, isFirst: sent == 0, &body.bytes)
-            if let most = query.maxBytes, body.count > most {
-                body.bytes.removeSubrange(before...)
-                truncated = true
-                cutByBytes = true
-                break
-            }
-            sent += 1
-            body.rows = sent
             if body.isFull { try await body.flush() }
         }
-        if truncated {
-            await rows.cancel()
-            if query.format != .json {
-                if cutByBytes && query.maxBytesIsOurs { throw Self.cutOff(query.maxBytes ?? 0, "bytes") }
-                if !cutByBytes && query.limitIsOurs { throw Self.cutOff(query.limit ?? 0, "rows") }
-            }
+        try end(progress, body)
+    }
+
+    /// How far the rows of a result have come.
+    private struct Progress {
+        enum Cut { case rows, bytes }
+
+        var sent = 0
+        /// What made the rest be left out.
+        var cut: Cut?
+    }
+
+    /// Appends a row, unless it is beyond a limit.
+    @inline(__always)
+    private func add(_ row: some Cells, _ encoder: RowEncoder, _ body: RowBody, _ progress: inout Progress) {
+        if progress.sent == query.limit {
+            progress.cut = .rows
+            return
         }
-        end(rows: sent, truncated: truncated, &body.bytes)
+        let before = body.bytes.count
+        append(row, encoder, isFirst: progress.sent == 0, &body.bytes)
+        if let most = query.maxBytes, body.count > most {
+            body.bytes.removeSubrange(before...)
+            progress.cut = .bytes
+            return
+        }
+        progress.sent += 1
+        body.rows = progress.sent
     }
 
     /// The other formats have no place to say that rows are missing, and a client that named no limit expects none to.
@@ -114,10 +170,62 @@ struct SQLQuery {
 
     // MARK: Layout
 
-    private func begin(_ encoder: RowEncoder, _ columns: [ColumnDescription], _ bytes: inout [UInt8]) {
+    private func begin(_ form: ResultForm, _ bytes: inout [UInt8]) {
+        if query.format == .json {
+            bytes.appendText("{\"query_id\":\"")
+            bytes.appendText(id.description)
+        }
+        bytes.append(contentsOf: form.opening)
+    }
+
+    @inline(__always)
+    private func append(_ row: some Cells, _ encoder: RowEncoder, isFirst: Bool, _ bytes: inout [UInt8]) {
+        switch query.format {
+        case .json, .objects:
+            if !isFirst { bytes.append(UInt8(ascii: ",")) }
+            encoder.append(row, to: &bytes)
+        case .ndjson:
+            encoder.append(row, to: &bytes)
+            bytes.append(0x0A)
+        case .csv: encoder.append(row, to: &bytes)
+        }
+    }
+
+    private func end(_ progress: Progress, _ body: RowBody) throws {
+        if query.format != .json {
+            if progress.cut == .bytes && query.maxBytesIsOurs { throw Self.cutOff(query.maxBytes ?? 0, "bytes") }
+            if progress.cut == .rows && query.limitIsOurs { throw Self.cutOff(query.limit ?? 0, "rows") }
+        }
         switch query.format {
         case .json:
-            bytes.appendText("{\"query_id\":\"\(id)\",\"columns\":[")
+            body.bytes.appendText(
+                "],\"row_count\":\(progress.sent),\"truncated\":\(progress.cut != nil),\"elapsed_ms\":")
+            body.bytes.appendMilliseconds(MonotonicTime.now() - started)
+            body.bytes.appendText("}\n")
+        case .objects: body.bytes.appendText("]\n")
+        case .ndjson, .csv: break
+        }
+    }
+}
+
+/// How the rows of a result are written in one format.
+struct ResultForm {
+    let format: ReplyFormat
+    let bigintAsString: Bool
+    let columns: [ColumnDescription]
+    let encoder: RowEncoder
+    /// What stands before the first row; in `json` behind the query's number.
+    let opening: [UInt8]
+
+    init(_ columns: [ColumnDescription], _ query: SQLRequest) {
+        format = query.format
+        bigintAsString = query.bigintAsString
+        self.columns = columns
+        encoder = RowEncoder(columns, layout: format.layout, bigintAsString: bigintAsString)
+        var bytes: [UInt8] = []
+        switch format {
+        case .json:
+            bytes.appendText("\",\"columns\":[")
             for (index, column) in columns.enumerated() {
                 bytes.appendText(index == 0 ? "{\"name\":" : ",{\"name\":")
                 bytes.appendJSONString(column.name)
@@ -130,28 +238,23 @@ struct SQLQuery {
         case .ndjson: break
         case .csv: encoder.appendCSVHeader(to: &bytes)
         }
+        opening = bytes
     }
+}
 
-    @inline(__always)
-    private func append(_ row: RowStream.Row, _ encoder: RowEncoder, isFirst: Bool, _ bytes: inout [UInt8]) {
-        switch query.format {
-        case .json, .objects:
-            if !isFirst { bytes.append(UInt8(ascii: ",")) }
-            encoder.append(row, to: &bytes)
-        case .ndjson:
-            encoder.append(row, to: &bytes)
-            bytes.append(0x0A)
-        case .csv: encoder.append(row, to: &bytes)
-        }
-    }
-
-    private func end(rows: Int, truncated: Bool, _ bytes: inout [UInt8]) {
-        switch query.format {
-        case .json:
-            let elapsed = Double((MonotonicTime.now() - started).inNanoseconds / 1000) / 1000
-            bytes.appendText("],\"row_count\":\(rows),\"truncated\":\(truncated),\"elapsed_ms\":\(elapsed)}\n")
-        case .objects: bytes.appendText("]\n")
-        case .ndjson, .csv: break
+extension [UInt8] {
+    /// Appends a time in milliseconds, to the microsecond: `0.25`, `12.5`.
+    mutating func appendMilliseconds(_ duration: Duration) {
+        let microseconds = duration.inNanoseconds / 1000
+        appendText("\(microseconds / 1000)")
+        var rest = microseconds % 1000
+        if rest == 0 { return }
+        append(UInt8(ascii: "."))
+        var place: Int64 = 100
+        while rest > 0 {
+            append(UInt8(ascii: "0") + UInt8(rest / place))
+            rest %= place
+            place /= 10
         }
     }
 }

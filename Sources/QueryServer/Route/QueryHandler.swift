@@ -88,10 +88,12 @@ final class QueryHandler: Handler, @unchecked Sendable {
         switch route {
         case .index, .live, .ready, .health, .metrics, .version: try await answerOperator(route, request, response)
         case .sql:
-            let query = try await SQLRequest(request, Caller(request).limits, configuration)
+            let caller = Caller(request)
+            let query = try await SQLRequest(request, caller.limits, configuration)
             logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])
+            let lease = lease(request, .queries, .sql, query.sql, id, caller, timeout: query.timeout)
             try await SQLQuery(query: query, id: id, started: request.received, costLimit: configuration.costLimit)
-                .run(lease(request, .queries, .sql, query.sql, id, timeout: query.timeout), response)
+                .run(lease, response)
         case .queries: try await answerQueries(request, response)
         case .query: try await cancelQuery(request, response)
         case .bars: try await answerMarket(.bars, request, response, id)
@@ -133,10 +135,17 @@ final class QueryHandler: Handler, @unchecked Sendable {
         let page = try MarketRequest(
             resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
             configuration)
+        let plan = MarketPlan(request: page)
+        let step = plan.isLookup ? plan.step(limit: page.limit + 1) : nil
+        if let step, let rows = await gate.lookups.rows(step.statement, step.parameters) {
+            let body = RowBody(response, contentType: page.format.contentType, id: id)
+            return try await MarketQuery(plan, body).answer(rows)
+        }
         // A page of thousands of rows is an export, which lookups by key must not wait for.
         let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
         let lease = lease(request, lane, .rest, request.head.target, id)
-        try await MarketQuery(page, response, lease.query).run(lease)
+        let body = RowBody(response, contentType: page.format.contentType, query: lease.query)
+        try await MarketQuery(plan, body).run(lease)
     }
 
     private func answerList(
@@ -152,10 +161,10 @@ final class QueryHandler: Handler, @unchecked Sendable {
 
     private func lease(
         _ request: Request, _ lane: Admission.Lane, _ kind: RunningQuery.Kind, _ text: String, _ id: QueryID,
-        timeout: Duration? = nil
+        _ caller: Caller? = nil, timeout: Duration? = nil
     ) -> Lease {
         let query = RunningQuery(
-            id: id.description, kind: kind, client: Caller(request), text: text, started: request.received,
+            id: id.description, kind: kind, client: caller ?? Caller(request), text: text, started: request.received,
             startedAt: Self.now())
         return Lease(gate, lane, query, request, timeout: timeout ?? configuration.queryTimeoutDefault)
     }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Many small statements in one exchange with the server.
+
+import CLibPQ
+package import EventLoop
+import Glibc
+
+/// A statement of a batch, and its rows once the batch has run.
+package final class BatchedStatement {
+    package let statement: Statement
+    package let parameters: [Parameter]
+    /// Nil if the statement failed, was not small, or was not reached.
+    package fileprivate(set) var rows: BatchedRows?
+
+    package init(_ statement: Statement, _ parameters: [Parameter]) {
+        self.statement = statement
+        self.parameters = parameters
+    }
+}
+
+/// All rows of one statement of a batch, in memory.
+package struct BatchedRows {
+    /// One result for each row, or one for all; and at last the one that tells the end.
+    fileprivate let results: [OwnedResult]
+
+    /// Rows returned.
+    package var count: Int { results.reduce(0) { $0 + Int(PQntuples($1.pointer)) } }
+
+    package var columns: [ColumnDescription] { results.last.map(\.columns) ?? [] }
+
+    /// Whether ``columns`` have these names and types; found out without making them.
+    package func haveColumns(_ columns: [ColumnDescription]) -> Bool {
+        guard let result = results.last?.pointer, Int(PQnfields(result)) == columns.count else { return false }
+        for index in 0..<columns.count {
+            guard PQftype(result, Int32(index)) == columns[index].type.rawValue,
+                let name = PQfname(result, Int32(index)),
+                columns[index].name.utf8.elementsEqual(
+                    UnsafeBufferPointer(start: name, count: strlen(name)).lazy.map {
+                        UInt8(bitPattern: $0)
+                    })
+            else { return false }
+        }
+        return true
+    }
+
+    /// Calls `body` with each row.
+    @inline(__always)
+    package func forEach<E: Error>(_ body: (Row) throws(E) -> Void) throws(E) {
+        for result in results {
+            for index in 0..<PQntuples(result.pointer) { try body(Row(result: result, index: index)) }
+        }
+    }
+
+    /// One row.
+    package struct Row: ColumnAccess {
+        fileprivate let result: OwnedResult
+        fileprivate let index: Int32
+
+        package var columns: [ColumnDescription] { result.columns }
+
+        @inline(__always)
+        package func unsafeBytes(_ column: Int) -> UnsafeRawBufferPointer? {
+            valueBytes(result.pointer, row: index, column: Int32(column))
+        }
+    }
+}
+
+extension PostgresConnection {
+    /// Runs small statements that only read, one after the other, in one exchange with the server (libpq's pipeline
+    /// mode, PostgreSQL 15 docs, 34.5): one write and one wait for all of them. Each is prepared on its first use, and
+    /// sees what is committed when its turn comes. All are one transaction.
+    ///
+    /// Statements whose ``BatchedStatement/rows`` are nil afterwards have had no effect and can be run alone: after a
+    /// failure the server skips the rest. The first of them is the one to blame.
+    ///
+    /// - Parameters:
+    ///   - bytesLimit: what the rows of one statement may take in memory, nil for any; beyond it the batch ends.
+    ///   - rollsBack: whether the transaction ends by ROLLBACK, for statements of users. Since it is an implicit one,
+    ///     PostgreSQL warns; see to it that nobody has to read that.
+    ///   - deadline: when the statement that runs is cancelled, and with it the rest.
+    /// - Throws: ``PostgresError`` if the batch ended early by a statement that is not small, or with the connection. What
+    ///   has its rows by then is good.
+    package func run(
+        batch: [BatchedStatement], bytesLimit: Int? = nil, rollsBack: Bool, deadline: MonotonicTime
+    ) async throws(PostgresError) {
+        // What has run by the deadline is in the server's buffer and comes with the cancelled rest.
+        let operation = try await start(.statement, deadline: deadline + settings.drainTimeout)
+        var steps: [BatchStep] = []
+        steps.reserveCapacity(batch.count + 4)
+        try enterPipeline()
+        let handle = try liveHandle()
+        for statement in batch where !put(statement, &steps, handle) { throw lose() }
+        // The transaction is implicit: begun by the first statement, open until the Sync.
+        if rollsBack && PQsendQueryParams(handle, "ROLLBACK", 0, nil, nil, nil, nil, 0) == 0 { throw lose() }
+        if PQpipelineSync(handle) == 0 { throw lose() }
+        try await flush(operation)
+        activity = .streaming
+        batches += 1
+        loop.schedule(at: deadline) { [weak self, batches] in
+            if let self, self.batches == batches, self.activity == .streaming { self.requestCancel() }
+        }
+        let isUncertain: Bool
+        do throws(PostgresError) {
+            isUncertain = try await read(steps, bytesLimit, operation)
+        } catch {
+            if isOpen { try await forgetPrepared() }
+            throw error
+        }
+        if isUncertain { try await forgetPrepared() }
+    }
+
+    /// What a batch waits for, in order.
+    private enum BatchStep {
+        /// A statement that prepares or forgets another.
+        case housekeeping
+        case execute(BatchedStatement)
+    }
+
+    /// Puts one statement into libpq's buffer; false if libpq refuses it. One that cannot be sent is left out.
+    private func put(_ batched: BatchedStatement, _ steps: inout [BatchStep], _ handle: OpaquePointer) -> Bool {
+        do { try parameters.encode(batched.parameters) } catch { return true }
+        var name = prepared.find(batched.statement, parameters)
+        if name == nil {
+            if batched.statement.sql.utf8.contains(0) { return true }
+            if prepared.count >= settings.preparedStatementLimit, let oldest = prepared.leastRecentlyUsed {
+                for old in prepared.remove(oldest) {
+                    let command = "DEALLOCATE \(Self.quotedIdentifier(old))"
+                    if PQsendQueryParams(handle, command, 0, nil, nil, nil, nil, 0) == 0 { return false }
+                    steps.append(.housekeeping)
+                }
+            }
+            let new = prepared.newName(for: batched.statement)
+            if !sendPrepare(handle, new, batched.statement.sql) { return false }
+            // Known from now on, for those behind it in the batch; forgotten if it comes to nothing.
+            prepared.insert(batched.statement, types: parameters.types, serverName: new)
+            steps.append(.housekeeping)
+            name = new
+        }
+        steps.append(.execute(batched))
+        return sendExecute(handle, batched.statement.sql, name)
+    }
+
+    /// Reads the results of a batch to its Sync. Returns whether something failed, after which the server may know other
+    /// prepared statements than we do.
+    private func read(
+        _ steps: [BatchStep], _ bytesLimit: Int?, _ operation: Operation
+    ) async throws(PostgresError) -> Bool {
+        var failed = false
+        for step in steps {
+            if case .execute(let batched) = step {
+                batched.rows = try await readRows(bytesLimit, operation)
+                if batched.rows == nil { failed = true }
+            } else {
+                while let result = try await nextResult(operation) { if result.isError { failed = true } }
+                if PQstatus(try liveHandle()) == CONNECTION_BAD { throw lose() }
+            }
+        }
+        _ = try await readToSync(operation)
+        try finish(nil)
+        return failed
+    }
+
+    /// The rows of the statement whose turn it is; nil if it failed or was skipped.
+    private func readRows(_ bytesLimit: Int?, _ operation: Operation) async throws(PostgresError) -> BatchedRows? {
+        if bytesLimit != nil { _ = PQsetSingleRowMode(try liveHandle()) }
+        var results: [OwnedResult] = []
+        var bytes = 0
+        var isGood = true
+        while let result = try await nextResult(operation) {
+            switch result.status {
+            case PGRES_SINGLE_TUPLE, PGRES_TUPLES_OK:
+                if let bytesLimit {
+                    bytes += PQresultMemorySize(result.pointer)
+                    if bytes > bytesLimit {
+                        try await cleanUp()
+                        throw PostgresError(.cancelled, "a statement of a batch is not small")
+                    }
+                }
+                results.append(result)
+            default: isGood = false
+            }
+        }
+        if PQstatus(try liveHandle()) == CONNECTION_BAD { throw lose() }
+        return isGood ? BatchedRows(results: results) : nil
+    }
+
+    /// Forgets what is prepared, here and on the server.
+    private func forgetPrepared() async throws(PostgresError) {
+        prepared.forgetAll()
+        _ = try await script("DEALLOCATE ALL", deadline: .now() + settings.drainTimeout)
+    }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small statements of many requests, taken to PostgreSQL together.
+
+import EventLoop
+import Postgres
+
+/// Gathers the quick statements of one event loop while the batch before them is under way, and runs them as one batch
+/// on one connection: one system call, and one turn of a server process, for all of them. An idle loop sends each at
+/// once, so nobody waits for a batch to fill. On the loop's thread only.
+///
+/// It answers what goes well and nothing else. Whatever fails, is not as quick or as small as it was taken for, or
+/// finds no room here goes the ordinary way, through the door (``Admission``) and on a connection of its own: with its
+/// own deadline, its own cancelling, and its own error.
+final class Batcher {
+    struct Limits {
+        /// Statements of one batch.
+        var batch = 32
+        /// Statements that wait; the next goes the ordinary way.
+        var waiting = 128
+        /// How long a batch may take. It holds up those behind it.
+        var time: Duration
+        /// Bytes of the rows of one statement, as libpq keeps them; nil where the statement sees to it itself.
+        var bytes: Int?
+        /// Whether a batch ends by ROLLBACK.
+        var rollsBack: Bool
+    }
+
+    private final class Entry {
+        let batched: BatchedStatement
+        var continuation: UnsafeContinuation<Void, Never>?
+        init(_ batched: BatchedStatement) { self.batched = batched }
+    }
+
+    private let loop: EventLoop
+    private let pool: ConnectionPool
+    private let limits: Limits
+    private var waiting: [Entry] = []
+    /// What is known of the statements of users.
+    var quick = QuickStatements()
+    /// ``serve()``, while it has nothing to do.
+    private var sleeper: UnsafeContinuation<Void, Never>?
+    private var isServing = false
+    private var isStopped = false
+
+    init(_ pool: ConnectionPool, _ limits: Limits, on loop: EventLoop) {
+        self.pool = pool
+        self.limits = limits
+        self.loop = loop
+    }
+
+    /// The rows of a statement; nil if it has to go the ordinary way.
+    func rows(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
+        guard isServing, waiting.count < limits.waiting else { return nil }
+        let entry = Entry(BatchedStatement(statement, parameters))
+        await withUnsafeContinuation { continuation in
+            if !isServing { return continuation.resume() }
+            entry.continuation = continuation
+            waiting.append(entry)
+            wake()
+        }
+        return entry.batched.rows
+    }
+
+    private func wake() {
+        let sleeper = sleeper
+        self.sleeper = nil
+        sleeper?.resume()
+    }
+
+    /// Runs batches until ``stop()``.
+    func serve() async {
+        isServing = !isStopped
+        while isServing {
+            if waiting.isEmpty {
+                await withUnsafeContinuation { continuation in
+                    if !waiting.isEmpty || !isServing { return continuation.resume() }
+                    sleeper = continuation
+                }
+                continue
+            }
+            let count = min(waiting.count, limits.batch)
+            let batch = Array(waiting[..<count])
+            waiting.removeFirst(count)
+            await run(batch.map(\.batched))
+            for entry in batch { entry.continuation?.resume() }
+        }
+        for entry in waiting { entry.continuation?.resume() }
+        waiting = []
+    }
+
+    /// Runs one batch; what fails is left without rows.
+    private func run(_ batch: [BatchedStatement]) async {
+        let deadline = MonotonicTime.now() + limits.time
+        _ = try? await pool.withConnection(deadline: deadline) { connection in
+            // Locks and settings that a statement leaves would meet the others.
+            if limits.rollsBack && connection.keepsTraces { return }
+            connection.isUntouched = true
+            try await connection.run(
+                batch: batch, bytesLimit: limits.bytes, rollsBack: limits.rollsBack, deadline: deadline)
+        }
+        // Those behind it were not reached.
+        if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement.sql) }
+    }
+
+    /// Has ``serve()`` end; those who wait go the ordinary way.
+    func stop() {
+        isStopped = true
+        isServing = false
+        wake()
+    }
+}
+
+/// Which statements of users have shown themselves quick and small, by their texts: those that many clients repeat.
+struct QuickStatements {
+    /// Longer texts are not looked at: nobody sends them often.
+    private static let longestText = 4096
+    private static let capacity = 512
+    /// Runs in a row after which a statement is quick.
+    private static let wanted = 3
+    /// What a run of a quick statement takes at most, and gives.
+    static let time = Duration.milliseconds(2)
+    static let rows = 64
+    static let bytes = 16 * 1024
+    /// Runs in a row that make good for one in a batch that was not quick.
+    private static let penalty = 100
+
+    private var statements: [String: QuickStatement] = [:]
+
+    /// The statement, if it is worth a try in a batch.
+    func find(_ sql: String) -> QuickStatement? {
+        guard let statement = statements[sql], statement.runs >= Self.wanted else { return nil }
+        return statement
+    }
+
+    /// Notes a run on a connection of its own.
+    mutating func note(_ sql: String, took duration: Duration, rows: Int, bytes: Int) {
+        if sql.utf8.count > Self.longestText { return }
+        let isQuick = duration <= Self.time && rows <= Self.rows && bytes <= Self.bytes
+        if let statement = statements[sql] {
+            statement.runs = isQuick ? min(statement.runs + 1, Self.wanted) : min(statement.runs, 0)
+            return
+        }
+        if statements.count >= Self.capacity { statements.removeAll(keepingCapacity: true) }
+        statements[sql] = QuickStatement(sql, runs: isQuick ? 1 : 0)
+    }
+
+    /// Notes that it was not quick when it ran with others.
+    func blame(_ sql: String) { statements[sql]?.runs = -Self.penalty }
+}
+
+/// A statement of users that many clients repeat, and how its rows are written.
+final class QuickStatement {
+    let statement: Statement
+    fileprivate(set) var runs: Int
+    /// One for each format that was asked for, good for as long as the result has these columns.
+    var forms: [ResultForm] = []
+
+    init(_ sql: String, runs: Int) {
+        statement = Statement(name: "q", sql: sql)
+        self.runs = runs
+    }
+}

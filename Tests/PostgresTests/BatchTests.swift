@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import Postgres
+import Testing
+
+struct BatchTests {
+    private static let number = Statement(name: "number", sql: "SELECT $1::int8 + 1 AS n")
+    private static let series = Statement(name: "series", sql: "SELECT g, 'x' FROM generate_series(1, $1::int8) g")
+    private static let sleep = Statement(name: "sleep", sql: "SELECT pg_sleep($1)")
+    private static let division = Statement(name: "division", sql: "SELECT 1 / $1::int8")
+
+    private func integers(_ batched: BatchedStatement) throws -> [Int64]? {
+        guard let rows = batched.rows else { return nil }
+        var found: [Int64] = []
+        try rows.forEach { found.append(try $0.int64(0)) }
+        #expect(found.count == rows.count)
+        return found
+    }
+
+    @Test(arguments: [nil, 100_000])
+    func `statements of a batch have their own rows, prepared once`(bytesLimit: Int?) async throws {
+        try await withConnection { connection in
+            for round in 0..<3 {
+                let batch = [
+                    BatchedStatement(Self.number, [.int64(Int64(round))]), BatchedStatement(Self.series, [.int64(3)]),
+                    BatchedStatement(Self.number, [.int64(41)]), BatchedStatement(Self.series, [.int64(0)]),
+                ]
+                try await connection.run(batch: batch, bytesLimit: bytesLimit, rollsBack: false, deadline: soon)
+                #expect(try batch.map(integers) == [[Int64(round) + 1], [1, 2, 3], [42], []])
+                #expect(batch[3].rows?.columns.map(\.name) == ["g", "?column?"])
+                #expect(batch[1].rows?.haveColumns(batch[3].rows?.columns ?? []) == true)
+                #expect(batch[0].rows?.haveColumns(batch[1].rows?.columns ?? []) == false)
+            }
+            let prepared = try await connection.query("SELECT count(*) FROM pg_prepared_statements")
+            #expect(try prepared[0].int64(0) == 2)
+        }
+    }
+
+    @Test func `a failure leaves what came before it, and the connection`() async throws {
+        try await withConnection { connection in
+            let batch = [
+                BatchedStatement(Self.number, [.int64(1)]), BatchedStatement(Self.division, [.int64(0)]),
+                BatchedStatement(Self.number, [.int64(2)]),
+            ]
+            try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+            #expect(try batch.map(integers) == [[2], nil, nil])
+            #expect(connection.transactionStatus == .idle)
+            let again = [BatchedStatement(Self.division, [.int64(1)]), BatchedStatement(Self.number, [.int64(2)])]
+            try await connection.run(batch: again, rollsBack: false, deadline: soon)
+            #expect(try again.map(integers) == [[1], [3]])
+        }
+    }
+
+    @Test func `what cannot be prepared or sent is left out`() async throws {
+        try await withConnection { connection in
+            let broken = Statement(name: "broken", sql: "SELECT nothing FROM nowhere")
+            let zero = BatchedStatement(Statement(name: "zero", sql: "SELECT \0 1"), [])
+            let text = BatchedStatement(Self.number, [.text("\0")])
+            let batch = [zero, text, BatchedStatement(Self.number, [.int64(1)]), BatchedStatement(broken, [])]
+            try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+            #expect(try batch.map(integers) == [nil, nil, [2], nil])
+            try await connection.run(batch: [batch[2]], rollsBack: false, deadline: soon)
+            #expect(try integers(batch[2]) == [2])
+        }
+    }
+
+    @Test func `a batch ends at its deadline, and at a statement that is not small`() async throws {
+        try await withConnection { connection async throws -> Void in
+            let batch = [BatchedStatement(Self.number, [.int64(1)]), BatchedStatement(Self.sleep, [.double(60)])]
+            try await connection.run(batch: batch, rollsBack: false, deadline: .now() + .milliseconds(100))
+            #expect(try integers(batch[0]) == [2])
+            #expect(batch[1].rows == nil)
+            let large = [
+                BatchedStatement(Self.number, [.int64(1)]), BatchedStatement(Self.series, [.int64(1_000_000)]),
+            ]
+            let refused = await errorOf {
+                try await connection.run(batch: large, bytesLimit: 100_000, rollsBack: false, deadline: soon)
+            }
+            #expect(refused.kind == .cancelled)
+            #expect(try integers(large[0]) == [2])
+            #expect(large[1].rows == nil)
+            #expect(try await connection.query("SELECT 1").count == 1)
+        }
+    }
+
+    @Test func `a batch that is rolled back leaves nothing`() async throws {
+        try await withConnection { connection in
+            try await connection.script("SET client_min_messages = error")
+            let setting = Statement(name: "setting", sql: "SELECT length(set_config('work_mem', $1, false))::int8")
+            let batch = [BatchedStatement(setting, [.text("7MB", as: .text)])]
+            try await connection.run(batch: batch, rollsBack: true, deadline: soon)
+            #expect(try integers(batch[0]) == [3])
+            #expect(try await connection.query("SHOW work_mem")[0].string(0) != "7MB")
+            try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+            #expect(try await connection.query("SHOW work_mem")[0].string(0) == "7MB")
+        }
+    }
+
+    @Test func `old statements make room for new ones`() async throws {
+        let uri = try TestServer.shared.get().uri
+        try await onLoop { loop in
+            var settings = try ConnectionSettings(uri)
+            settings.preparedStatementLimit = 2
+            let connection = try await PostgresConnection.connect(settings, on: loop)
+            defer { connection.close() }
+            for round in 0..<3 {
+                let batch = (0..<5).map {
+                    BatchedStatement(Statement(name: "q", sql: "SELECT \($0)::int8, \(round % 2)"), [])
+                }
+                try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+                #expect(try batch.map(integers) == [[0], [1], [2], [3], [4]])
+                let prepared = try await connection.query("SELECT count(*) FROM pg_prepared_statements")
+                #expect(try prepared[0].int64(0) == 2)
+            }
+        }
+    }
+
+}
+
+private var soon: MonotonicTime { .now() + .seconds(20) }
