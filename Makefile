@@ -68,7 +68,7 @@ mock-kafka: deps
 	swift build --product mock-kafka
 
 bench: build
-	swift run -c release bench $(ARGS)
+	swift run -c release bench $(or $(ARGS),all)
 
 # Sentiment beside vaderSentiment, forecasts beside NumPy.
 bench-analytics: deps-test

@@ -9,7 +9,26 @@ struct Bench: AsyncParsableCommand {
         commandName: "bench", abstract: "Measure Tapedeck beside what it is compared with.",
         subcommands: [
             PipelineBench.self, LatencyBench.self, HTTPServerProgram.self, WebSocketLoadProgram.self,
-            SmallQueryBench.self, PagesBench.self, AnalyticsBench.self,
+            SmallQueryBench.self, RowsBench.self, StreamBench.self, PagesBench.self, CrowdBench.self,
+            AnalyticsBench.self,
+            AllBenches.self,
         ],
         defaultSubcommand: PipelineBench.self)
+}
+
+/// What `make bench` runs: everything that needs nothing but this package and PostgreSQL.
+struct AllBenches: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "all", abstract: "Every benchmark that needs no peer.")
+
+    func run() async throws {
+        for bench: any AsyncParsableCommand.Type in [
+            PipelineBench.self, LatencyBench.self, SmallQueryBench.self, RowsBench.self, StreamBench.self,
+            PagesBench.self,
+            CrowdBench.self,
+        ] {
+            print("\n== \(bench.configuration.commandName ?? "")")
+            var command = try bench.parse([])
+            try await command.run()
+        }
+    }
 }

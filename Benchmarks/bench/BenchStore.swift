@@ -94,6 +94,19 @@ struct BenchStore {
         try await write("vacuum analyze market.latest")
     }
 
+    /// `rows` trades of 100 symbols on one day.
+    func fillTrades(_ rows: Int) async throws {
+        try await write(
+            """
+            select ops.ensure_trade_partitions(array['2026-01-05']::date[]);
+            insert into market.trades (symbol, ts, source, trade_id, price, size)
+            select 'SYM' || g % 100, timestamptz '2026-01-05Z' + g * interval '50 ms', 'bench', g,
+                100 + (g::bigint * 7919 % 100000) / 1000.0, (g % 1000) / 8.0
+            from generate_series(1, \(rows)) g;
+            """)
+        try await write("vacuum analyze market.trades")
+    }
+
     /// Stops the server and removes the folder.
     func close() {
         postgres.stop()

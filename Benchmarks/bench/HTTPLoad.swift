@@ -11,6 +11,8 @@ struct HTTPLoad {
     /// The whole request, head and body.
     let request: [UInt8]
     let connections: Int
+    /// Requests a second of each connection; 0 for as many as it can.
+    var perSecondOfEach = 0
 
     struct Result {
         /// Times of the replies with status 200, in microseconds, sorted.
@@ -42,6 +44,8 @@ struct HTTPLoad {
         let descriptor: CInt
         var received: [UInt8] = []
         var sent = MonotonicTime.now()
+        /// When the next request is due; nil while one is under way.
+        var due: MonotonicTime?
     }
 
     /// Runs for `seconds`; replies under way at the end do not count.
@@ -64,7 +68,8 @@ struct HTTPLoad {
         var events = [epoll_event](repeating: epoll_event(), count: 256)
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while MonotonicTime.now() < end {
-            let count = epoll_wait(epoll, &events, 256, 100)
+            let count = epoll_wait(epoll, &events, 256, perSecondOfEach > 0 ? 1 : 100)
+            for index in open.indices where open[index].due.map({ $0 <= .now() }) == true { try send(&open[index]) }
             for event in events[..<Int(max(0, count))] {
                 let index = Int(event.data.u64)
                 let length = recv(open[index].descriptor, &chunk, chunk.count, 0)
@@ -78,7 +83,11 @@ struct HTTPLoad {
                     result.refused += 1
                 }
                 open[index].received.removeAll(keepingCapacity: true)
-                try send(&open[index])
+                if perSecondOfEach > 0 {
+                    open[index].due = open[index].sent + .microseconds(1_000_000 / perSecondOfEach)
+                } else {
+                    try send(&open[index])
+                }
             }
         }
         result.seconds = Double((MonotonicTime.now() - start).inNanoseconds) / 1e9
@@ -88,6 +97,7 @@ struct HTTPLoad {
 
     private func send(_ connection: inout Connection) throws {
         connection.sent = .now()
+        connection.due = nil
         if Glibc.send(connection.descriptor, request, request.count, CInt(MSG_NOSIGNAL)) != request.count {
             throw SystemError(call: "send")
         }

@@ -42,12 +42,6 @@ struct PagesBench: AsyncParsableCommand {
         print("median ratio to COPY \(twoDigits(median(ratios.copy)))")
     }
 
-    private func seconds(_ body: () throws -> Void) rethrows -> Double {
-        let start = MonotonicTime.now()
-        try body()
-        return (MonotonicTime.now() - start).inSeconds
-    }
-
     private func copied(_ store: BenchStore) throws -> String {
         try output(
             of: store.program("psql"),
@@ -83,66 +77,5 @@ struct PagesBench: AsyncParsableCommand {
         let head = String(decoding: page.prefix(600), as: UTF8.self)
         guard let mark = head.firstRange(of: "\"nextUri\":\"http://127.0.0.1:") else { return nil }
         return String(head[mark.upperBound...].drop { $0 != "/" }.prefix { $0 != "\"" })
-    }
-}
-
-/// A blocking HTTP client for one keep-alive connection: as plain as a client can be, so that the server is measured.
-private final class PlainClient {
-    private let descriptor: CInt
-    private let port: UInt16
-    private var received: [UInt8] = []
-    private var chunk = [UInt8](repeating: 0, count: 256 * 1024)
-
-    init(_ port: UInt16) throws {
-        descriptor = try connectLoopback(port)
-        self.port = port
-    }
-
-    deinit { close(descriptor) }
-
-    /// Sends a request and returns the body of its reply.
-    func exchange(_ method: String, _ target: String, _ headers: [String], _ body: String?) throws -> [UInt8] {
-        var lines = ["\(method) \(target) HTTP/1.1", "Host: 127.0.0.1:\(port)"] + headers
-        if let body { lines.append("Content-Length: \(body.utf8.count)") }
-        let bytes = Array((lines.joined(separator: "\r\n") + "\r\n\r\n" + (body ?? "")).utf8)
-        if send(descriptor, bytes, bytes.count, 0) != bytes.count { throw SystemError(call: "send") }
-        received.removeAll(keepingCapacity: true)
-        var end: Int?
-        while end == nil {
-            try receive()
-            end = received.firstRange(of: Array("\r\n\r\n".utf8)).map(\.upperBound)
-        }
-        let start = end ?? 0
-        let head = String(decoding: received[..<start], as: UTF8.self).lowercased()
-        if !head.hasPrefix("http/1.1 200") { throw SystemError(code: EIO, call: head) }
-        if let mark = head.firstRange(of: "content-length: ") {
-            let length = Int(head[mark.upperBound...].prefix { $0.isNumber }) ?? 0
-            received.reserveCapacity(start + length)
-            while received.count < start + length { try receive() }
-            return Array(received[start...])
-        }
-        // In chunks: the last one is empty. Rows hold no such bytes, so the end is all that is looked for.
-        let last = Array("\r\n0\r\n\r\n".utf8)
-        while !received.suffix(last.count).elementsEqual(last) { try receive() }
-        return unchunked(received[start...])
-    }
-
-    private func unchunked(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
-        var body: [UInt8] = []
-        body.reserveCapacity(bytes.count)
-        var index = bytes.startIndex
-        while let line = bytes[index...].firstIndex(of: 10),
-            let size = Int(String(decoding: bytes[index..<line - 1], as: UTF8.self), radix: 16), size > 0
-        {
-            body.append(contentsOf: bytes[(line + 1)..<(line + 1 + size)])
-            index = line + 1 + size + 2
-        }
-        return body
-    }
-
-    private func receive() throws {
-        let count = recv(descriptor, &chunk, chunk.count, 0)
-        if count <= 0 { throw SystemError(call: "recv") }
-        received.append(contentsOf: chunk[..<count])
     }
 }

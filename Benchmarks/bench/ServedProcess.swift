@@ -43,7 +43,7 @@ final class ServedProcess {
         throw SystemError(code: ETIMEDOUT, call: "tapedeck serve")
     }
 
-    /// The most memory it has had since ``forgetPeak()``, and what it has now, in MiB.
+    /// The most memory it has had since its start, and what it has now, in MiB.
     var memory: (peak: Int, now: Int) {
         let status = procFile("/proc/\(pid)/status")
         func field(_ name: String) -> Int {

@@ -101,19 +101,24 @@ extension PostgresConnection {
         }
     }
 
-    /// Waits until the socket is readable. Now and then it sees to a cancel request that had no effect.
-    func awaitReadable(_ operation: Operation) async throws(PostgresError) {
+    /// Waits until the socket is readable, or `patience` has passed: then false. Now and then it sees to a cancel request
+    /// that had no effect.
+    @discardableResult
+    func awaitReadable(
+        _ operation: Operation, until patience: MonotonicTime = .distantFuture
+    ) async throws(PostgresError) -> Bool {
         while true {
-            let slice = MonotonicTime.now() + .milliseconds(500)
+            let slice = min(patience, .now() + .milliseconds(500))
             let registration = try liveRegistration()
             let outcome = await heedingCancellation(operation) {
                 await registration.readable(until: min(slice, operation.deadline))
             }
             switch outcome {
-            case .ready: return
+            case .ready: return true
             case .cancelled: throw lose()
             case .timedOut:
                 if operation.deadline <= .now() { throw await expire(operation) }
+                if patience <= .now() { return false }
                 cancellation.repeatRequest()
             }
         }

@@ -51,7 +51,23 @@ package final class RowStream {
     /// The next row, or nil after the last. The row before it becomes invalid.
     package func next() async throws(PostgresError) -> Row? {
         if let row = nextBuffered() { return row }
-        return try await nextAfterWaiting()
+        while true {
+            if case .ended(let row) = try await nextAfterWaiting(until: .distantFuture) { return row }
+        }
+    }
+
+    /// How a wait for a row ended.
+    package enum Wait {
+        /// By a row, or by the end: nil.
+        case ended(Row?)
+        /// By the time that one wanted to wait.
+        case timedOut
+    }
+
+    /// As ``next()``, but waits no longer than `patience`: for those who have something else to do meanwhile.
+    package func next(until patience: MonotonicTime) async throws(PostgresError) -> Wait {
+        if let row = nextBuffered() { return .ended(row) }
+        return try await nextAfterWaiting(until: patience)
     }
 
     /// The next row if it is in memory already. Nil does not mean the end: then ask ``next()``. For loops that count
@@ -83,7 +99,7 @@ package final class RowStream {
         return Row(stream: self, result: result)
     }
 
-    private func nextAfterWaiting() async throws(PostgresError) -> Row? {
+    private func nextAfterWaiting(until patience: MonotonicTime) async throws(PostgresError) -> Wait {
         while isOpen {
             if isTooLarge {
                 isOpen = false
@@ -91,31 +107,35 @@ package final class RowStream {
             }
             if isAtLast {
                 try await conclude()
-                return nil
+                return .ended(nil)
             }
             do {
-                try await receive()
+                if try await !receive(until: patience) { return .timedOut }
             } catch {
                 isOpen = false
                 throw error
             }
-            if let row = nextBuffered() { return row }
+            if let row = nextBuffered() { return .ended(row) }
         }
-        return nil
+        return .ended(nil)
     }
 
-    /// Takes in more of the server's output, waiting if there is none.
-    private func receive() async throws(PostgresError) {
+    /// Takes in more of the server's output, waiting if there is none; false if none came in time.
+    private func receive(until patience: MonotonicTime) async throws(PostgresError) -> Bool {
         if eagerReads < Self.readAhead {
             eagerReads += 1
             try connection.boundRow()
-            if PQconsumeInput(try connection.liveHandle()) == 0 { return try broken() }
-            if PQisBusy(try connection.liveHandle()) == 0 { return }
+            if PQconsumeInput(try connection.liveHandle()) == 0 {
+                try broken()
+                return true
+            }
+            if PQisBusy(try connection.liveHandle()) == 0 { return true }
         }
         eagerReads = 0
-        try await connection.awaitReadable(operation)
+        if try await !connection.awaitReadable(operation, until: patience) { return false }
         try connection.boundRow()
         if PQconsumeInput(try connection.liveHandle()) == 0 { try broken() }
+        return true
     }
 
     /// The socket broke: what the server said before is better than what libpq makes of the break.

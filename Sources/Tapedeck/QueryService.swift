@@ -64,6 +64,10 @@ struct QueryService: Sendable {
             listen: try SocketAddress(settings.string(.listen)), reader: reader, version: Tapedeck.version)
         configuration.http = try HTTP.Configuration(settings, logger: logger)
         configuration.bodyLimit = settings.integer(.maxBodyBytes) ?? configuration.bodyLimit
+        configuration.rowLimit = settings.integer(.maxResultRows)
+        configuration.byteLimit = settings.integer(.maxResultBytes)
+        let cost = settings.number(.maxQueryCost)
+        configuration.costLimit = cost > 0 ? cost : nil
         // Whatever a query may take has its own deadline; what takes longer than any of them hangs.
         configuration.http.handlerDeadline = settings.duration(.queryTimeout) + .seconds(30)
         let loops = settings.integer(.loops) ?? min(8, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
@@ -73,9 +77,12 @@ struct QueryService: Sendable {
         let connections = min(settings.integer(.poolSize) ?? 8, share)
         configuration.sqlConnectionsPerLoop = connections
         configuration.restConnectionsPerLoop = connections
-        // All of them may run at once, and one client may have three quarters: something is always left for others.
-        configuration.queries.running = connections * loops
-        configuration.queries.runningPerClient = max(1, connections * loops * 3 / 4)
+        // More at once would get nothing done sooner, and lookups would wait for a processor. One client may have three
+        // quarters: something is always left for others.
+        let processors = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))
+        let running = settings.integer(.maxRunningQueries) ?? max(4, 2 * processors)
+        configuration.queries.running = min(connections * loops, running)
+        configuration.queries.runningPerClient = max(1, configuration.queries.running * 3 / 4)
         configuration.lookups.running = connections * loops
         configuration.lookups.runningPerClient = connections * loops
         configuration.queryTimeoutDefault = settings.duration(.queryTimeout)

@@ -20,6 +20,23 @@ extension Setting {
     static let maxBodyBytes = Setting(
         name: "max-body-bytes", environment: "TAPEDECK_MAX_BODY_BYTES", kind: .integer(1024...67_108_864),
         default: "1048576", summary: "Most bytes of a request's body.")
+    static let maxRunningQueries = Setting(
+        name: "max-running-queries", environment: "TAPEDECK_MAX_RUNNING_QUERIES", kind: .integer(1...1000),
+        default: nil,
+        summary:
+            "Statements of users that run at once, as far as connections suffice; twice the processors unless given, 4 at least."
+    )
+    static let maxResultRows = Setting(
+        name: "max-result-rows", environment: "TAPEDECK_MAX_RESULT_ROWS", kind: .integer(1...1_000_000_000_000),
+        default: nil,
+        summary: "Most rows of a result of SQL, and the largest limit a request may name; any unless given.")
+    static let maxResultBytes = Setting(
+        name: "max-result-bytes", environment: "TAPEDECK_MAX_RESULT_BYTES",
+        kind: .integer(1...1_000_000_000_000_000), default: nil,
+        summary: "Most bytes of a result of SQL before compression; any unless given.")
+    static let maxQueryCost = Setting(
+        name: "max-query-cost", environment: "TAPEDECK_MAX_QUERY_COST", kind: .threshold, default: "0",
+        summary: "The most that SQL of users may cost by the planner's estimate, as EXPLAIN shows it; 0 for any.")
     static let trinoClientTimeout = Setting(
         name: "trino-client-timeout", environment: "TAPEDECK_TRINO_CLIENT_TIMEOUT",
         kind: .duration(.seconds(1)...(.seconds(86_400))), default: "30s",
@@ -76,7 +93,9 @@ extension Setting {
     static let server = [
         requireKeys, auditLog,
         maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
-        trinoClientTimeout, trinoMaxQueries, idleTimeout, headTimeout, transferTimeout,
+        maxRunningQueries, maxResultRows, maxResultBytes, maxQueryCost, trinoClientTimeout, trinoMaxQueries,
+        idleTimeout, headTimeout,
+        transferTimeout,
         minTransferRate, drainTimeout, compression, allowedHosts, corsOrigins, trustedProxies, proxyProtocol,
     ]
 
@@ -106,6 +125,12 @@ struct ServerSettingFlags: ParsableArguments {
     var maxConnectionsPerAddress: String?
     @Option(name: .customLong(Setting.maxHeadBytes.name), help: Setting.maxHeadBytes.help) var maxHeadBytes: String?
     @Option(name: .customLong(Setting.maxBodyBytes.name), help: Setting.maxBodyBytes.help) var maxBodyBytes: String?
+    @Option(name: .customLong(Setting.maxRunningQueries.name), help: Setting.maxRunningQueries.help)
+    var maxRunningQueries: String?
+    @Option(name: .customLong(Setting.maxResultRows.name), help: Setting.maxResultRows.help) var maxResultRows: String?
+    @Option(name: .customLong(Setting.maxResultBytes.name), help: Setting.maxResultBytes.help)
+    var maxResultBytes: String?
+    @Option(name: .customLong(Setting.maxQueryCost.name), help: Setting.maxQueryCost.help) var maxQueryCost: String?
     @Option(name: .customLong(Setting.trinoClientTimeout.name), help: Setting.trinoClientTimeout.help)
     var trinoClientTimeout: String?
     @Option(name: .customLong(Setting.trinoMaxQueries.name), help: Setting.trinoMaxQueries.help)
@@ -129,6 +154,8 @@ struct ServerSettingFlags: ParsableArguments {
             (.requireKeys, requireKeys), (.auditLog, auditLog), (.maxConnections, maxConnections),
             (.maxConnectionsPerAddress, maxConnectionsPerAddress),
             (.maxHeadBytes, maxHeadBytes), (.maxBodyBytes, maxBodyBytes),
+            (.maxRunningQueries, maxRunningQueries), (.maxResultRows, maxResultRows), (.maxResultBytes, maxResultBytes),
+            (.maxQueryCost, maxQueryCost),
             (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),
             (.drainTimeout, drainTimeout), (.compression, compression), (.allowedHosts, allowedHosts),

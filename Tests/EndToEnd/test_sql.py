@@ -46,6 +46,47 @@ def test_renderings(played, expression, as_json, as_csv):
         assert post(played, f"select {expression} as v", format="csv").text == f"v\n{as_csv}\n"
 
 
+def test_rows_leave_while_the_next_ones_are_waited_for(played):
+    """Ten rows are there at once, and then nothing for long: they must not wait for it."""
+    sql = "select g, repeat('x', 4000), case when g > 10 then pg_sleep(20) end from generate_series(1, 12) g"
+    begun = time.monotonic()
+    with requests.get(played.url + "/api/v1/sql", params={"query": sql, "format": "ndjson"}, stream=True, timeout=60) as reply:
+        lines = reply.iter_lines(chunk_size=1024)
+        assert [next(lines)[:6] for _ in range(4)] == [b'{"g":1', b'{"g":2', b'{"g":3', b'{"g":4']
+        assert time.monotonic() - begun < 15
+    # Who hangs up is noticed while nothing comes.
+    with psycopg.connect(played.writer_url, autocommit=True) as writer:
+        wait_until(lambda: writer.execute(
+            "select count(*) from pg_stat_activity where query like '%pg_sleep(20)%' and pid <> pg_backend_pid() "
+            "and state = 'active'").fetchone() == (0,), 10, "the query to end")
+
+
+def test_types_of_the_database_have_their_names_and_their_arrays_are_arrays(played):
+    with psycopg.connect(played.writer_url, autocommit=True) as writer:
+        writer.execute("""
+            create type market.side as enum ('buy', 'sell');
+            create type market.leg as (side market.side, size float8);
+            create domain market.lot as int8 check (value > 0);
+            create domain market.odd_lot as market.lot check (value < 100)""")
+        try:
+            query = """
+                select 'buy'::side as a, array['buy', null, 'sell']::side[] as b, row('sell', 1.5)::leg as c,
+                    array[row('buy', 2)::leg] as d, 7::lot as e, array[7, null]::lot[] as f, array[[1, 2], [3, 4]]::odd_lot[] as g,
+                    array[9007199254740993]::information_schema.cardinal_number[] is null as h"""
+            query = query.replace("9007199254740993", "5")
+            for _ in range(5):
+                reply = post(played, query).json()
+                assert [column["type"] for column in reply["columns"]] == [
+                    "side", "side[]", "leg", "leg[]", "bigint", "lot[]", "odd_lot[]", "boolean"]
+                assert reply["rows"] == [[
+                    "buy", ["buy", None, "sell"], "(sell,1.5)", ["(buy,2)"], 7, [7, None], [[1, 2], [3, 4]], False]]
+            assert post(played, query, bigint="string").json()["rows"][0][5:7] == [["7", None], [["1", "2"], ["3", "4"]]]
+            assert post(played, "select array['sell']::side[] as s", format="ndjson").json() == {"s": ["sell"]}
+            assert post(played, "select array['sell']::side[] as s", format="csv").text == "s\n{sell}\n"
+        finally:
+            writer.execute("drop domain market.odd_lot, market.lot; drop type market.leg; drop type market.side")
+
+
 def test_bigints_as_strings(played):
     query = "select 9007199254740993::int8 as a, array[9007199254740993] as b, 1::int4 as c"
     expected = [["9007199254740993", ["9007199254740993"], 1]]

@@ -27,7 +27,7 @@ private func json(_ text: String?, _ type: TypeOID, bigintAsString: Bool = false
     let row = TextRow([text])
     defer { row.free() }
     var bytes: [UInt8] = []
-    bytes.appendJSON(row.cell(0), as: ValueForm(type, bigintAsString: bigintAsString))
+    bytes.appendJSON(row.cell(0), as: ValueForm(ResultTypes()[type], bigintAsString: bigintAsString))
     return String(decoding: bytes, as: UTF8.self)
 }
 
@@ -35,7 +35,7 @@ private func csv(_ text: String?, _ type: TypeOID) -> String {
     let row = TextRow([text])
     defer { row.free() }
     var bytes: [UInt8] = []
-    bytes.appendCSV(row.cell(0), as: ValueForm(type))
+    bytes.appendCSV(row.cell(0), as: ValueForm(ResultTypes()[type]))
     return String(decoding: bytes, as: UTF8.self)
 }
 

@@ -80,6 +80,8 @@ struct SettingValueTests {
         ("query-timeout", "1d"), ("log-level", "trace"), ("log-level", "critical"),
         ("max-connections", "1"), ("max-connections", "1000000"), ("max-connections-per-address", "1"),
         ("max-head-bytes", "1024"), ("max-head-bytes", "1048576"), ("max-body-bytes", "67108864"),
+        ("max-running-queries", "1000"), ("max-result-rows", "1"), ("max-result-bytes", "1"), ("max-query-cost", "0"),
+        ("max-query-cost", "12.5"),
         ("trino-client-timeout", "1s"), ("trino-max-queries", "100000"),
         ("idle-timeout", "100ms"), ("head-timeout", "600s"), ("transfer-timeout", "1h"), ("min-transfer-rate", "1"),
         ("drain-timeout", "0s"), ("compression", "off"), ("allowed-hosts", "tape.example, [fd00::1],10.0.0.1"),
@@ -267,6 +269,22 @@ struct SettingValueTests {
         (
             "max-body-bytes", "67108865",
             "TAPEDECK_MAX_BODY_BYTES (--max-body-bytes): '67108865' is out of range; allowed: 1024 to 67108864"
+        ),
+        (
+            "max-running-queries", "0",
+            "TAPEDECK_MAX_RUNNING_QUERIES (--max-running-queries): '0' is out of range; allowed: 1 to 1000"
+        ),
+        (
+            "max-result-rows", "0",
+            "TAPEDECK_MAX_RESULT_ROWS (--max-result-rows): '0' is out of range; allowed: 1 to 1000000000000"
+        ),
+        (
+            "max-result-bytes", "some",
+            "TAPEDECK_MAX_RESULT_BYTES (--max-result-bytes): 'some' is not a whole number; allowed: 1 to 1000000000000000"
+        ),
+        (
+            "max-query-cost", "-1",
+            "TAPEDECK_MAX_QUERY_COST (--max-query-cost): '-1' is not a number; allowed: a number, 0 for none"
         ),
         (
             "trino-client-timeout", "999ms",

@@ -3,6 +3,7 @@
 
 import EventLoop
 import HTTP
+import Postgres
 import Synchronization
 
 /// Gathers the bytes of a body and begins the response late: as long as nothing has left, a failure is still an error
@@ -74,10 +75,14 @@ final class RowBody {
         lastFlush = .now()
     }
 
-    /// To be called before waiting for more rows: sends what has waited long enough, so that slow queries show their
-    /// rows as they come and quick ones leave in one piece.
-    func flushIfStale() async throws(HTTPError) {
-        if !bytes.isEmpty && lastFlush + Self.patience < .now() { try await flush() }
+    /// The next row of `rows`, for which one may have to wait; what is here has waited long enough then and is sent
+    /// meanwhile, so that slow queries show their rows as they come and quick ones leave in one piece.
+    func next(of rows: RowStream) async throws -> RowStream.Row? {
+        while !bytes.isEmpty {
+            if case .ended(let row) = try await rows.next(until: lastFlush + Self.patience) { return row }
+            try await flush()
+        }
+        return try await rows.next()
     }
 
     /// Sends the rest, and ends the response.

@@ -58,9 +58,9 @@ struct RowEncoder: Sendable {
     }
 
     /// The columns of a result, for SQL of users.
-    init(_ description: [ColumnDescription], layout: Layout, bigintAsString: Bool) {
+    init(_ description: [ColumnDescription], _ types: ResultTypes, layout: Layout, bigintAsString: Bool) {
         self.init(
-            description.map { Column(name: $0.name, form: ValueForm($0.type, bigintAsString: bigintAsString)) },
+            description.map { Column(name: $0.name, form: ValueForm(types[$0.type], bigintAsString: bigintAsString)) },
             layout: layout)
     }
 

@@ -27,12 +27,9 @@ enum ValueForm: Equatable, Sendable {
     case array(ScalarForm)
 
     /// - Parameter bigintAsString: int8 as strings, for readers whose numbers are doubles (JavaScript).
-    init(_ type: TypeOID, bigintAsString: Bool = false) {
-        if let element = TypeOID.elements[type] {
-            self = .array(ValueForm.scalarForm(element, bigintAsString))
-        } else {
-            self = .scalar(ValueForm.scalarForm(type, bigintAsString))
-        }
+    init(_ type: ResultTypes.ResultType, bigintAsString: Bool = false) {
+        let form = ValueForm.scalarForm(type.element, bigintAsString)
+        self = type.isArray ? .array(form) : .scalar(form)
     }
 
     private static func scalarForm(_ type: TypeOID, _ bigintAsString: Bool) -> ScalarForm {
@@ -54,6 +51,9 @@ extension TypeOID {
         if let element = Self.elements[self] { return element.columnTypeName + "[]" }
         return Self.otherNames[rawValue] ?? description
     }
+
+    /// Whether ``columnTypeName`` is a name and no number.
+    var hasName: Bool { !columnTypeName.hasPrefix("type ") }
 
     /// Element types of the built-in array types (src/include/catalog/pg_type.dat).
     static let elements: [TypeOID: TypeOID] = {

@@ -83,10 +83,7 @@ struct MarketQuery {
         let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
         while true {
             var next = rows.nextBuffered()
-            if next == nil {
-                try await body.flushIfStale()
-                next = try await rows.next()
-            }
+            if next == nil { next = try await body.next(of: rows) }
             guard let row = next else { return }
             try append(row, &page)
             if body.isFull { try await body.flush() }

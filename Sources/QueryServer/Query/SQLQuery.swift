@@ -20,7 +20,7 @@ struct SQLQuery {
             let rows = try await batched(quick, lease)
         {
             body.addTimings()
-            try answer(rows, quick, body)
+            try await answer(rows, quick, body, lease)
             return try await body.finish()
         }
         try await lease.run(response) { connection in
@@ -35,7 +35,7 @@ struct SQLQuery {
                 if try await rows.next() == nil && rows.commandTag.isEmpty { throw SQLRequest.emptyQuery }
             }
             if response.wantsBody {
-                try await send(rows, to: body)
+                try await send(rows, to: body, lease)
                 if mayBeBatched {
                     lease.gate.repeated.quick.note(
                         query.sql, took: MonotonicTime.now() - sent, rows: body.rows, bytes: body.count)
@@ -56,16 +56,15 @@ struct SQLQuery {
     private func batched(_ quick: QuickStatement, _ lease: Lease) async throws -> BatchedRows? {
         let (gate, running) = (lease.gate, lease.query)
         if running.client.limits.concurrency != nil { return nil }
-        gate.running.add(running)
-        defer { gate.running.remove(running) }
-        guard let rows = await gate.repeated.rows(quick.statement, query.parameters) else { return nil }
-        try running.checkGoing()
+        guard let rows = try await gate.batched(running, quick.statement, query.parameters) else { return nil }
         running.mark("batch")
         return rows
     }
 
-    private func answer(_ rows: BatchedRows, _ quick: QuickStatement, _ body: RowBody) throws {
-        let form = form(of: rows, quick)
+    private func answer(
+        _ rows: BatchedRows, _ quick: QuickStatement, _ body: RowBody, _ lease: Lease
+    ) async throws {
+        let form = try await form(of: rows, quick, lease)
         begin(form, &body.bytes)
         var progress = Progress()
         rows.forEach { row in
@@ -75,25 +74,35 @@ struct SQLQuery {
     }
 
     /// The form of the last reply, if the columns are still the same.
-    private func form(of rows: BatchedRows, _ quick: QuickStatement) -> ResultForm {
+    private func form(of rows: BatchedRows, _ quick: QuickStatement, _ lease: Lease) async throws -> ResultForm {
         let index = quick.forms.firstIndex { $0.format == query.format && $0.bigintAsString == query.bigintAsString }
         if let index, rows.haveColumns(quick.forms[index].columns) { return quick.forms[index] }
-        let form = ResultForm(rows.columns, query)
-        if let index { quick.forms[index] = form } else { quick.forms.append(form) }
+        let form = try await form(of: rows.columns, lease)
+        // Somebody else may have added his while we asked for the types.
+        if let index = quick.forms.firstIndex(where: {
+            $0.format == query.format && $0.bigintAsString == query.bigintAsString
+        }) {
+            quick.forms[index] = form
+        } else {
+            quick.forms.append(form)
+        }
         return form
     }
 
-    private func send(_ rows: RowStream, to body: RowBody) async throws {
-        let form = ResultForm(rows.columns, query)
+    private func form(of columns: [ColumnDescription], _ lease: Lease) async throws -> ResultForm {
+        let types = lease.gate.types
+        if !types.areKnown(columns) { try await types.learn(columns, lease.gate, deadline: lease.deadline) }
+        return ResultForm(columns, types, query)
+    }
+
+    private func send(_ rows: RowStream, to body: RowBody, _ lease: Lease) async throws {
+        let form = try await form(of: rows.columns, lease)
         begin(form, &body.bytes)
         var progress = Progress()
         while true {
             // Rows in memory are encoded without a suspension between them.
             var next = rows.nextBuffered()
-            if next == nil {
-                try await body.flushIfStale()
-                next = try await rows.next()
-            }
+            if next == nil { next = try await body.next(of: rows) }
             guard let row = next else { break }
             add(row, form.encoder, body, &progress)
             if progress.cut != nil {
@@ -147,7 +156,7 @@ struct SQLQuery {
         var text = ""
         do throws(PostgresError) {
             let plan = try await connection.streamReadOnly(
-                "EXPLAIN (FORMAT JSON) " + query.sql, query.parameters, deadline: lease.deadline)
+                PlanCost.explain + query.sql, query.parameters, deadline: lease.deadline)
             while let row = try await plan.next() { text += try row.string(0) }
         } catch {
             // What is wrong with the statement it says itself, with the right position.
@@ -155,17 +164,7 @@ struct SQLQuery {
             return try await connection.rollback(deadline: lease.deadline)
         }
         lease.query.mark("plan")
-        guard let cost = Self.totalCost(text), cost > limit else { return }
-        throw QueryError(
-            403, "query_too_expensive", "the query is too expensive",
-            details: "The planner estimates a cost of \(cost.rounded()); the limit is \(limit).",
-            hint: "Narrow it down: name a symbol, a range of ts, or fewer columns to sort by. EXPLAIN shows the plan.")
-    }
-
-    /// The cost of the topmost node, which stands first.
-    private static func totalCost(_ plan: String) -> Double? {
-        guard let key = plan.firstRange(of: "\"Total Cost\": ") else { return nil }
-        return Double(plan[key.upperBound...].prefix { $0.isNumber || $0 == "." || $0 == "e" || $0 == "+" })
+        try PlanCost.check(text, limit: limit)
     }
 
     // MARK: Layout
@@ -217,11 +216,11 @@ struct ResultForm {
     /// What stands before the first row; in `json` behind the query's number.
     let opening: [UInt8]
 
-    init(_ columns: [ColumnDescription], _ query: SQLRequest) {
+    init(_ columns: [ColumnDescription], _ types: ResultTypes, _ query: SQLRequest) {
         format = query.format
         bigintAsString = query.bigintAsString
         self.columns = columns
-        encoder = RowEncoder(columns, layout: format.layout, bigintAsString: bigintAsString)
+        encoder = RowEncoder(columns, types, layout: format.layout, bigintAsString: bigintAsString)
         var bytes: [UInt8] = []
         switch format {
         case .json:
@@ -230,7 +229,7 @@ struct ResultForm {
                 bytes.appendText(index == 0 ? "{\"name\":" : ",{\"name\":")
                 bytes.appendJSONString(column.name)
                 bytes.appendText(",\"type\":")
-                bytes.appendJSONString(column.type.columnTypeName)
+                bytes.appendJSONString(types[column.type].name)
                 bytes.appendText("}")
             }
             bytes.appendText("],\"rows\":[")

@@ -137,7 +137,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             configuration)
         let plan = MarketPlan(request: page)
         let step = plan.isLookup ? plan.step(limit: page.limit + 1) : nil
-        if let step, let rows = await gate.lookups.rows(step.statement, step.parameters) {
+        if let step, let rows = await gate.lookup(step.statement, step.parameters) {
             let body = RowBody(response, contentType: page.format.contentType, id: id)
             return try await MarketQuery(plan, body).answer(rows)
         }

@@ -17,18 +17,25 @@ final class TrinoRows {
     private var count = 0
     private var isTimed = false
     private var sent = (rows: 0, bytes: 0)
-    private let limits: CallerLimits
+    private let limits: (rows: Int?, bytes: Int?)
 
     /// Bytes that are worth handing over.
     private static let chunkBytes = 256 * 1024
     /// How long rows may wait for more, so that a slow query shows its rows as they come.
     private static let patience = Duration.milliseconds(10)
 
-    init(_ query: TrinoQuery, _ queries: TrinoQueries, _ types: [TrinoType], on loop: EventLoop) {
+    init(
+        _ query: TrinoQuery, _ queries: TrinoQueries, _ types: [TrinoType], _ configuration: QueryServer.Configuration,
+        on loop: EventLoop
+    ) {
         self.query = query
         self.queries = queries
         self.loop = loop
-        limits = query.running.client.limits
+        let own = query.running.client.limits
+        limits = (
+            [own.rows, configuration.rowLimit].compactMap(\.self).min(),
+            [own.bytes, configuration.byteLimit].compactMap(\.self).min()
+        )
         let session = query.session
         forms = types.map {
             TrinoForm($0, parametricDatetime: session.parametricDatetime, isUTC: session.isUTC)
@@ -58,16 +65,16 @@ final class TrinoRows {
         try await query.finish(bytes, rows: count, limit: queries.readyBytes, on: loop)
     }
 
-    /// The protocol has no way to say that rows are missing, so a result beyond what its client's key may have fails.
+    /// The protocol has no way to say that rows are missing, so a result beyond what the server or its client's key allows fails.
     @inline(__always)
     private func checkLimits() throws(TrinoFailure) {
         if let limit = limits.rows, sent.rows + count > limit {
             throw TrinoFailure(
-                .genericInsufficientResources, "The result has more than the \(limit) rows that this API key may have")
+                .genericInsufficientResources, "The result has more than the \(limit) rows that are allowed")
         }
         if let limit = limits.bytes, sent.bytes + chunk.count > limit {
             throw TrinoFailure(
-                .genericInsufficientResources, "The result has more than the \(limit) bytes that this API key may have")
+                .genericInsufficientResources, "The result has more than the \(limit) bytes that are allowed")
         }
     }
 

@@ -11,8 +11,9 @@ struct TrinoRun {
     let queries: TrinoQueries
     let gate: Gate
     let types: TrinoTypeCatalog
+    let configuration: QueryServer.Configuration
     /// The database, which is the catalog that clients see.
-    let database: String
+    private var database: String { configuration.database }
 
     private var session: TrinoSession { query.session }
 
@@ -88,15 +89,31 @@ struct TrinoRun {
     private func send(_ postgres: PostgresQuery) async throws {
         do throws(any Error) {
             try await withTransaction(postgres.settings) { connection in
+                if let limit = configuration.costLimit { try await checkCost(limit, postgres, connection) }
                 let rows = try await connection.stream(postgres.text, deadline: query.deadline)
                 let types = try await types.types(of: rows.columns, ask: askForTypes)
                 let names = postgres.columnNames(rows.columns.map(\.name))
                 describe(zip(names, types).map { ($0, $1) })
-                try await TrinoRows(query, queries, types, on: gate.loop).send(rows)
+                try await TrinoRows(query, queries, types, configuration, on: gate.loop).send(rows)
             }
         } catch let error as PostgresError {
             throw failure(error, in: postgres)
         }
+    }
+
+    /// Refuses a statement that the planner takes for too expensive. What is wrong with it the plan says as it would.
+    private func checkCost(
+        _ limit: Double, _ postgres: PostgresQuery, _ connection: PostgresConnection
+    ) async throws {
+        let plan: ResultSet
+        do throws(PostgresError) {
+            plan = try await connection.query(PlanCost.explain + postgres.text, deadline: query.deadline)
+        } catch {
+            var error = error
+            error.position = error.position.map { $0 - PlanCost.explain.count }
+            throw error
+        }
+        try PlanCost.check(try plan.map { try $0.string(0) }.joined(), limit: limit)
     }
 
     private func describe(_ columns: [(name: String, type: TrinoType)]) {
@@ -327,9 +344,10 @@ struct TrinoRun {
         case let error as QueryError:
             if error.status == 409 { return TrinoFailure(.userCanceled, "Query was canceled") }
             let isQueue = error.status == 429 || error.code == "overloaded"
+            let isCost = error.code == "query_too_expensive"
             return TrinoFailure(
-                isQueue ? .queryQueueFull : .genericInternalError,
-                [error.message, error.hint].compactMap { $0 }.joined(separator: ". "))
+                isQueue ? .queryQueueFull : isCost ? .genericInsufficientResources : .genericInternalError,
+                [error.message, error.details, error.hint].compactMap { $0 }.joined(separator: ". "))
         case let error as PostgresError: return failure(error)
         default: return TrinoFailure(.genericInternalError, "Internal error")
         }

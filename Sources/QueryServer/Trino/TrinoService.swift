@@ -72,8 +72,7 @@ final class TrinoService: @unchecked Sendable {
     }
 
     private func run(_ query: TrinoQuery) async {
-        await TrinoRun(query: query, queries: queries, gate: gate, types: types, database: configuration.database)
-            .run()
+        await TrinoRun(query: query, queries: queries, gate: gate, types: types, configuration: configuration).run()
     }
 
     private func start(_ query: TrinoQuery) {
