@@ -407,6 +407,55 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
         await server.shutdown(deadline: .seconds(1))
     }
 
+    @Test func `what is remembered has a limit in bytes`() async throws {
+        // Their texts count with their last pages: one of 5000 bytes fits, two do not.
+        let (server, client) = try await serve { $0.rememberedBytes = 8000 }
+        let padding = String(repeating: "x", count: 5000)
+        let ids = try (0..<3).map { _ in try client.run("SELECT 1 /* \(padding) */").last.string("id") ?? "" }
+        #expect(try await eventually { try client.address.request("/v1/query/\(ids[1])").status == 410 })
+        #expect(try client.address.request("/v1/query/\(ids[2])").status == 200)
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    @Test func `transactions have a limit in number and in age`() async throws {
+        let (server, client) = try await serve {
+            $0.transactions = 2
+            $0.transactionTimeout = .seconds(2)
+        }
+        func begin() throws -> Reply { try client.run("START TRANSACTION").last }
+        let ids = try (0..<2).compactMap { _ in try begin().fields["x-trino-started-transaction-id"] }
+        #expect(ids.count == 2)
+        #expect(try begin().string("error", "errorName") == "GENERIC_INSUFFICIENT_RESOURCES")
+        #expect(
+            try client.run("COMMIT", ["X-Trino-Transaction-Id: \(ids[0])"]).last.fields["x-trino-clear-transaction-id"]
+                != nil)
+        #expect(try begin().fields["x-trino-started-transaction-id"] != nil)
+        // Each is over when nothing has been done in it for so long, and its place is free again.
+        let isOver = try await eventually {
+            try client.run("SELECT 1", ["X-Trino-Transaction-Id: \(Self.unused)"]).last.string("error", "errorName")
+                == "UNKNOWN_TRANSACTION" && begin().fields["x-trino-started-transaction-id"] != nil
+        }
+        #expect(isOver)
+        #expect(
+            try client.run("SELECT 1", ["X-Trino-Transaction-Id: \(ids[1])"]).last.string("error", "errorName")
+                == "UNKNOWN_TRANSACTION")
+        await server.shutdown(deadline: .seconds(1))
+    }
+
+    private static let unused = "00000000000000000000000000000000"
+
+    @Test func `a prepared statement fits into a header`() async throws {
+        let (server, client) = try await serve { _ in }
+        // `mine=SELECT%20%27…%27`, all of which counts.
+        let room = TrinoRun.preparedBytes - "mine=SELECT%20%27%27".utf8.count
+        for (length, fits) in [(room - 1, true), (room, true), (room + 1, false)] {
+            let last = try client.run("PREPARE mine FROM SELECT '\(String(repeating: "x", count: length))'").last
+            #expect((last.fields["x-trino-added-prepare"] != nil) == fits)
+            #expect(last.string("error", "errorName") == (fits ? nil : "QUERY_TEXT_TOO_LARGE"))
+        }
+        await server.shutdown(deadline: .seconds(1))
+    }
+
     @Test func `a server that stops ends its queries`() async throws {
         let (server, client) = try await serve { _ in }
         _ = try client.post("SELECT count(*) FROM generate_series(1, 100000) a(x), generate_series(1, 100000) b(y)")

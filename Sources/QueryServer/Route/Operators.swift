@@ -57,9 +57,12 @@ extension QueryHandler {
     }
 
     private var index: String {
-        let entries = Route.allCases.map { route in
-            let methods = route.methods.map { "\"\($0.name)\"" }.joined(separator: ",")
-            return "{\"path\":\"\(route.path)\",\"methods\":[\(methods)],\"summary\":\"\(route.summary)\"}"
+        let all =
+            Route.allCases.map { ("\($0.path)", $0.methods.map(\.name), "\($0.summary)") }
+            + TrinoRoute.listed.map { ($0.path, $0.methods, $0.summary) }
+        let entries = all.map { path, methods, summary in
+            let names = methods.map { "\"\($0)\"" }.joined(separator: ",")
+            return "{\"path\":\"\(path)\",\"methods\":[\(names)],\"summary\":\"\(summary)\"}"
         }
         return "{\"name\":\"tapedeck\",\"version\":\(versionText),\"endpoints\":[\n"
             + entries.joined(separator: ",\n") + "\n]}\n"

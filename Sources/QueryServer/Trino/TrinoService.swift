@@ -242,6 +242,15 @@ enum TrinoRoute: Equatable {
     case info, infoState, coordinator, status
     case console
 
+    /// The paths that clients and operators are told of; the others are given to clients as they need them.
+    static let listed: [(path: String, methods: [String], summary: String)] = [
+        ("/v1/statement", ["POST"], "Run a statement as Presto and Trino clients do"),
+        ("/v1/statement/executing/{id}/{slug}/{token}", ["GET", "DELETE"], "The next page of a statement, or its end"),
+        ("/v1/query", ["GET"], "Statements of Presto and Trino clients"),
+        ("/v1/query/{id}", ["GET", "DELETE"], "One of them; end it"),
+        ("/v1/info", ["GET"], "What Presto and Trino clients ask of a coordinator"),
+    ]
+
     /// Nil for a path that is not the protocol's.
     init?(_ head: RequestHead) {
         guard head.rawPath.starts(with: "/v1/".utf8) || head.rawPath.starts(with: "/ui/".utf8),
