@@ -2,6 +2,7 @@
 // The life of one connection: head, handler, response, and again.
 
 import EventLoop
+import Glibc
 import TLS
 
 /// One client's connection, from accept to close: one task on the listener's loop, one request at a time, so that
@@ -373,10 +374,24 @@ final class Connection {
         if socket.isBroken { return reportClientGone() }
         guard clientGoneAction != nil else { return }
         let (exchange, sent) = (exchangeNumber, response.bytesSent)
+        listener.loop.schedule(at: .now() + configuration.halfCloseProbe) { [weak self] in
+            guard let self, exchange == exchangeNumber, clientGoneAction != nil else { return }
+            probeClient()
+        }
         listener.loop.schedule(at: .now() + configuration.halfCloseDeadline) { [weak self] in
             guard let self, exchange == exchangeNumber, sent == response.bytesSent else { return }
             reportClientGone()
         }
+    }
+
+    /// Sends what tells a client that has gone from one that only has no more requests: an interim answer, where one may
+    /// come.
+    private func probeClient() {
+        if response.hasSent || response.isStarted || socket.tls != nil || parser.head.version == .http10 { return }
+        let probe: StaticString = "HTTP/1.1 102 Processing\r\n\r\n"
+        // The connection's buffer is empty, so it takes all or, broken, nothing.
+        _ = Glibc.send(
+            socket.descriptor, probe.utf8Start, probe.utf8CodeUnitCount, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
     }
 
     private func reportClientGone() {

@@ -124,7 +124,8 @@ def test_pipelined_requests_are_answered_in_order(played):
 @pytest.mark.parametrize("path", ["/live", "/api/v1/latest", "/api/v1/sql?query=select+pg_sleep(0.3)"])
 def test_a_client_that_stops_sending_is_answered(played, path):
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
-    assert statuses(exchange(played, request, half_close=True)) == [200]
+    # One that takes a while is preceded by the interim answer by which the server finds out that somebody is there.
+    assert [status for status in statuses(exchange(played, request, half_close=True)) if status != 102] == [200]
 
 
 def test_a_request_may_come_byte_by_byte(played):

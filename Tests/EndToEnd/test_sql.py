@@ -61,6 +61,19 @@ def test_rows_leave_while_the_next_ones_are_waited_for(played):
             "and state = 'active'").fetchone() == (0,), 10, "the query to end")
 
 
+def test_a_client_that_closes_its_connection_ends_its_query_at_once(played):
+    """What a closed socket sends looks like the end of a client's requests; the server finds out without waiting."""
+    host, port = played.environment["TAPEDECK_LISTEN"].split(":")
+    for sql in ("select+pg_sleep(60),'closed'", "select+count(*),'closed'+from+generate_series(1,1000000000)+a"):
+        client = socket.create_connection((host, int(port)))
+        client.sendall(f"GET /api/v1/sql?query={sql} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        wait_until(lambda: active(played, "'closed'") is not None, 30, "the query to run")
+        client.close()
+        left = time.monotonic()
+        wait_until(lambda: active(played, "'closed'") is None, 30, "the query to end")
+        print(f"cancelled within {(time.monotonic() - left) * 1000:.0f} ms of the client's leaving")
+
+
 def test_types_of_the_database_have_their_names_and_their_arrays_are_arrays(played):
     with psycopg.connect(played.writer_url, autocommit=True) as writer:
         writer.execute("""
