@@ -28,12 +28,13 @@ struct PoolMetrics: Sendable {
             labels: ["lane", "state"])
         admissions = registry.counters(
             "tapedeck_admissions_total",
-            "Statements by what came of them at the door: admitted, refused_client (429), refused_all (503).",
+            "Statements by what came of them at the door: admitted, batched (answered beside it, with others), refused_client (429), refused_all (503).",
             labels: ["lane", "outcome"])
     }
 
     /// - Parameter lane: which statements; see ``Admission/Lane``.
-    func show(_ statistics: Admission.Statistics, of lane: String) {
+    func show(_ statistics: Admission.Statistics, batched: Int, of lane: String) {
+        admissions[lane, "batched"].set(total: batched)
         statements[lane, "running"].set(statistics.running)
         statements[lane, "waiting"].set(statistics.waiting)
         admissions[lane, "admitted"].set(total: statistics.admitted)

@@ -113,16 +113,22 @@ package final class QueryServer: Sendable {
         configuration.metrics.beforeScrape { [weak self] in
             guard let (handlers, server) = self?.state.withLock({ ($0.handlers, $0.server) }) else { return }
             connections.set(server?.connectionCount ?? 0)
+            var batched = Admission.Lane.allCases.map { _ in 0 }
             var sum = (sql: ConnectionPool.Statistics(), rest: ConnectionPool.Statistics())
             for handler in handlers {
-                let asking = Task(executorPreference: handler.loop) { handler.gate.statistics }
-                let statistics = await asking.value
+                let asking = Task(executorPreference: handler.loop) {
+                    (handler.gate.statistics, Admission.Lane.allCases.map { handler.gate.batched($0) })
+                }
+                let (statistics, answered) = await asking.value
                 sum.sql += statistics.sql
                 sum.rest += statistics.rest
+                batched = zip(batched, answered).map(+)
             }
             pools.show(sum.sql, as: "sql")
             pools.show(sum.rest, as: "rest")
-            for lane in Admission.Lane.allCases { pools.show(admission.statistics(lane), of: "\(lane)") }
+            for (lane, batched) in zip(Admission.Lane.allCases, batched) {
+                pools.show(admission.statistics(lane), batched: batched, of: "\(lane)")
+            }
         }
     }
 

@@ -65,8 +65,9 @@ def test_up_counts_requests_and_records(start, tmp_path):
     assert grown("tapedeck_http_requests_total", route="other", method="get", status="404", outcome="completed") == 1
     assert grown(
         "tapedeck_http_requests_total", route="/api/v1/bars", method="get", status="400", outcome="completed") == 1
+    # Each alone in its batch, as one came after the other.
     assert grown("tapedeck_pool_events_total", pool="rest", event="checkout") == 3
-    assert grown("tapedeck_admissions_total", lane="lookups", outcome="admitted") == 3
+    assert grown("tapedeck_admissions_total", lane="lookups", outcome="batched") == 3
     assert value(after, "tapedeck_http_connections") >= 1
 
     def settled():

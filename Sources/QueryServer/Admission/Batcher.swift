@@ -39,6 +39,8 @@ final class Batcher {
     var quick = QuickStatements()
     /// ``serve()``, while it has nothing to do.
     private var sleeper: UnsafeContinuation<Void, Never>?
+    /// Statements whose rows a batch has brought, since the start.
+    private(set) var answered = 0
     private var isServing = false
     private var isStopped = false
 
@@ -98,6 +100,7 @@ final class Batcher {
             try await connection.run(
                 batch: batch, bytesLimit: limits.bytes, rollsBack: limits.rollsBack, deadline: deadline)
         }
+        answered += batch.count { $0.rows != nil }
         // Those behind it were not reached.
         if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement.sql) }
     }

@@ -188,6 +188,9 @@ final class Gate {
         (sqlPool.statistics, restPool.statistics)
     }
 
+    /// Statements that batches have answered.
+    func batched(_ lane: Admission.Lane) -> Int { lane == .lookups ? lookups.answered : repeated.answered }
+
     /// Whether the database answers.
     func ping(deadline: MonotonicTime) async throws {
         try await beside(deadline: deadline) { connection in
