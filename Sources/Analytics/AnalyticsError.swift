@@ -9,8 +9,10 @@ package struct AnalyticsError: Error, Equatable, CustomStringConvertible {
         case notFound
         /// There are not enough prices for what was asked.
         case insufficientData
-        /// Another process is doing it.
+        /// Another process is at work.
         case busy
+        /// Another process has done it.
+        case done
     }
 
     package var code: Code

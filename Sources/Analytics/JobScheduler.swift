@@ -7,8 +7,9 @@ package import Postgres
 
 /// Runs jobs when they are due, one at a time on all machines that share the store.
 ///
-/// A session-level advisory lock is held while a job runs: who gets it runs the job, the others see in `ops.jobs` that it
-/// was done. When a process dies, PostgreSQL ends its session and the lock with it.
+/// A session-level advisory lock is held while a job runs: who gets it runs the job, the others wait for it, and then see
+/// in `ops.job_runs` that the job was done. When a process dies, PostgreSQL notices within ``deathNotice``, even in the
+/// middle of a statement, and ends its session and the lock with it.
 package struct JobScheduler: Sendable {
     package struct Plan: Sendable {
         package var job: Job
@@ -21,7 +22,14 @@ package struct JobScheduler: Sendable {
     }
 
     /// How often a failed run is tried again before the next is waited for, and after which pauses.
-    static let retryPauses: [Duration] = [.seconds(10), .seconds(60)]
+    package static let retryPauses: [Duration] = [.seconds(10), .seconds(60)]
+    /// How long it waits before it asks again whether another process has ended its job.
+    private static let busyPause = Duration.seconds(1)
+    /// How soon PostgreSQL notices that the process is gone, on this machine or another.
+    private static let deathNotice = [
+        "client_connection_check_interval": "2s", "tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
+    ]
     /// How long a clock is slept on at once: a clock that was set is noticed.
     private static let longestSleep = Duration.seconds(30)
     /// The key of the lock, one for all jobs.
@@ -31,18 +39,27 @@ package struct JobScheduler: Sendable {
     private let settings: Job.Settings
     private let store: ConnectionSettings
     private let runner: String
+    private let retryPauses: [Duration]
     private let loop: EventLoop
     private let logger: Logger
     private let now: @Sendable () -> Timestamp
 
+    /// - Parameters:
+    ///   - runner: who runs them, for `ops.job_runs`.
+    ///   - retryPauses: the pauses before a failed run is tried again; as many times as there are pauses.
+    ///   - now: the clock that schedules go by.
     package init(
-        _ plans: [Plan], settings: Job.Settings, store: ConnectionSettings, runner: String, loop: EventLoop,
-        logger: Logger, now: @escaping @Sendable () -> Timestamp
+        _ plans: [Plan], settings: Job.Settings, store: ConnectionSettings, runner: String,
+        retryPauses: [Duration] = Self.retryPauses, loop: EventLoop, logger: Logger,
+        now: @escaping @Sendable () -> Timestamp
     ) {
         self.plans = plans
         self.settings = settings
+        var store = store
+        store.sessionParameters.merge(Self.deathNotice) { given, _ in given }
         self.store = store
         self.runner = runner
+        self.retryPauses = retryPauses
         self.loop = loop
         self.logger = logger
         self.now = now
@@ -80,20 +97,29 @@ package struct JobScheduler: Sendable {
     }
 
     private func runDue(_ plan: Plan, at time: Timestamp) async {
-        for attempt in 1...(Self.retryPauses.count + 1) {
+        var attempt = 1
+        while !Task.isCancelled {
             do {
                 _ = try await runOnce(plan.job, dueAt: time, attempt: attempt)
                 return
-            } catch let error as AnalyticsError where error.code == .busy {
-                // Another machine is at it.
+            } catch let error as AnalyticsError where error.code == .done {
                 return
+            } catch let error as AnalyticsError where error.code == .busy {
+                // Another process runs this job or another one; when it has ended, its history tells which.
+                if let next = plan.schedule?.next(after: time), next <= now() {
+                    logger.warning("job left out: another one is running", metadata: ["job": "\(plan.job.rawValue)"])
+                    return
+                }
+                try? await loop.sleep(for: Self.busyPause)
             } catch {
                 if Task.isCancelled { return }
                 logger.warning(
                     "job failed",
                     metadata: ["job": "\(plan.job.rawValue)", "attempt": "\(attempt)", "error": "\(error)"])
+                if attempt > retryPauses.count { return }
+                try? await loop.sleep(for: retryPauses[attempt - 1])
+                attempt += 1
             }
-            if attempt <= Self.retryPauses.count { try? await loop.sleep(for: Self.retryPauses[attempt - 1]) }
         }
     }
 
@@ -121,7 +147,8 @@ package struct JobScheduler: Sendable {
     ///
     /// - Parameters:
     ///   - dueAt: skip it if another run has begun since then; nil to run in any case.
-    /// - Throws: ``AnalyticsError/Code/busy`` if another process runs a job, or has run this one since `dueAt`.
+    /// - Throws: ``AnalyticsError/Code/busy`` while another process runs a job, ``AnalyticsError/Code/done`` if one has run
+    ///   this one since `dueAt`.
     package func runOnce(_ job: Job, dueAt: Timestamp? = nil, attempt: Int = 1) async throws -> String {
         try await withConnection { connection in
             let lock = try await connection.query("select pg_try_advisory_lock($1)", [.int64(Self.lock)])
@@ -132,7 +159,7 @@ package struct JobScheduler: Sendable {
                 let since = try await connection.query(
                     "select count(*) from ops.job_runs where job = $1 and started_at >= $2",
                     [.text(job.rawValue, as: .text), .timestamp(dueAt.microseconds)])
-                if try since.first?.int64(0) != 0 { throw AnalyticsError(.busy, "the job has been run already") }
+                if try since.first?.int64(0) != 0 { throw AnalyticsError(.done, "the job has been run already") }
             }
             return try await record(job, attempt, connection)
         }

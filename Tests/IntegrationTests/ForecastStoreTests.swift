@@ -6,6 +6,8 @@ import Forecast
 import Logging
 import Market
 import Postgres
+import Synchronization
+import TestSupport
 import Testing
 
 /// Forecasts and jobs against a real store.
@@ -180,39 +182,148 @@ import Testing
         #expect(try await pipeline.count("select count(*) from ops.job_runs where result = 'failed'") == 2)
     }
 
+    /// A clock that stands still shortly before `due` until it is let go, and runs from `due` then.
+    private final class StoppedClock: Sendable {
+        private let due: Timestamp
+        private let state = Mutex<(began: MonotonicTime?, looks: Int)>((nil, 0))
+
+        init(due: String) throws { self.due = try #require(Timestamp(parsing: due)) }
+
+        /// How often somebody has looked at it.
+        var looks: Int { state.withLock { $0.looks } }
+
+        func now() -> Timestamp {
+            state.withLock { state in
+                state.looks += 1
+                guard let began = state.began else { return Timestamp(microseconds: due.microseconds - 100_000) }
+                let (seconds, attoseconds) = (MonotonicTime.now() - began).components
+                return Timestamp(
+                    microseconds: due.microseconds + seconds * 1_000_000 + attoseconds / 1_000_000_000_000)
+            }
+        }
+
+        func letGo() { state.withLock { $0.began = .now() } }
+    }
+
+    /// Starts schedulers, each as on a machine of its own, and lets the time `due` come when all wait for it.
+    private static func running(
+        _ pipeline: TestPipeline, due: String, _ plan: JobScheduler.Plan, _ runners: [String],
+        retryPauses: [Duration] = JobScheduler.retryPauses
+    ) async throws -> [Task<Void, Never>] {
+        let clocks = try runners.map { _ in try StoppedClock(due: due) }
+        let running = try zip(runners, clocks).map { name, clock in
+            let scheduler = JobScheduler(
+                [plan], settings: Job.Settings(), store: try ConnectionSettings(pipeline.url), runner: name,
+                retryPauses: retryPauses, loop: pipeline.server.loop, logger: TestPipeline.logger,
+                now: { clock.now() })
+            return Task(executorPreference: pipeline.server.loop) { await scheduler.run() }
+        }
+        // A scheduler looks when it says what it will do, when it decides on the next time, and then until it is there.
+        #expect(try await eventually { clocks.allSatisfy { $0.looks >= 4 } })
+        for clock in clocks { clock.letGo() }
+        return running
+    }
+
+    /// Cancels schedulers and waits for their end.
+    private static func end(_ running: [Task<Void, Never>]) async {
+        for task in running { task.cancel() }
+        for task in running { await task.value }
+    }
+
     @Test func `the scheduler runs what is due, and no job twice for one time`() async throws {
         let pipeline = try await TestPipeline("jobs_due")
-        // A clock that runs from just before the full minute.
-        let start = try #require(Timestamp(parsing: "2026-01-01T00:06:59.5Z"))
-        let began = MonotonicTime.now()
-        let clock = { @Sendable in
-            Timestamp(
-                microseconds: start.microseconds
-                    + Int64((MonotonicTime.now() - began).components.attoseconds / 1_000_000_000_000)
-                    + (MonotonicTime.now() - began).components.seconds * 1_000_000)
-        }
-        let schedulers = try ["a", "b"].map { name in
-            JobScheduler(
-                [.init(.score, CronSchedule("7 * * * *"))], settings: Job.Settings(),
-                store: try ConnectionSettings(pipeline.url), runner: name, loop: pipeline.server.loop,
-                logger: TestPipeline.logger, now: clock)
-        }
-        let running = schedulers.map { scheduler in
-            Task(executorPreference: pipeline.server.loop) { await scheduler.run() }
-        }
-        var runs = 0
-        for _ in 0..<200 where runs == 0 {
-            try await Task.sleep(for: .milliseconds(50))
-            runs = try await pipeline.count("select count(*) from ops.job_runs where finished_at is not null")
-        }
+        let running = try await Self.running(
+            pipeline, due: "2026-01-01T00:07:00Z", .init(.score, CronSchedule("7 * * * *")), ["a", "b"])
+        #expect(
+            try await eventually {
+                try await pipeline.count("select count(*) from ops.job_runs where finished_at is not null") > 0
+            })
         // The other one has had its chance by now.
-        try await Task.sleep(for: .milliseconds(500))
+        try await Task.sleep(for: .milliseconds(1500))
         #expect(try await pipeline.query("select job, attempt, result from ops.job_runs") == [["score", "1", "ok"]])
         #expect(
             try await pipeline.query("select next_run_at::text, last_message from ops.jobs")
                 == [["2026-01-01 01:07:00+00", "0 steps scored"]])
-        for task in running { task.cancel() }
-        for task in running { await task.value }
+        await Self.end(running)
+    }
+
+    /// A trade of 2025-12-31 that no daily bar counts, which fails the report of 2026-01-01.
+    private static let strayTrade =
+        "insert into market.trades (symbol, ts, source, trade_id, price, size) values ('X', '2025-12-31 12:00Z', 't', 1, 1, 1)"
+
+    @Test func `a job that fails is tried again after each pause, and then left for the next time`() async throws {
+        let pipeline = try await TestPipeline("jobs_retry")
+        try await Self.with(pipeline) { connection in
+            try await connection.query("select ops.ensure_trade_partitions(array[date '2025-12-31'])")
+            try await connection.query(Self.strayTrade)
+        }
+        let pauses = [Duration.milliseconds(100), .milliseconds(300)]
+        let running = try await Self.running(
+            pipeline, due: "2026-01-01T00:20:00Z", .init(.validationReport, CronSchedule("20 0 * * *")),
+            ["a", "b"], retryPauses: pauses)
+        let failed = "select count(*) from ops.job_runs where result = 'failed'"
+        #expect(try await eventually { try await pipeline.count(failed) == 3 })
+        // It has given up: a longer pause than those brings no other attempt, and the other machine has not begun one.
+        try await Task.sleep(for: .milliseconds(1500))
+        #expect(
+            try await pipeline.query("select attempt, result from ops.job_runs order by run_id")
+                == [["1", "failed"], ["2", "failed"], ["3", "failed"]])
+        #expect(try await pipeline.count("select count(distinct runner) from ops.job_runs") == 1)
+        // Each waited for its pause.
+        let waits = try await pipeline.query(
+            """
+            select extract(epoch from started_at - lag(finished_at) over (order by run_id)) >= p.pause
+            from ops.job_runs join (values (1, 0), (2, 0.1), (3, 0.3)) as p (attempt, pause) using (attempt) order by run_id
+            """)
+        #expect(waits == [[nil], ["t"], ["t"]])
+        #expect(
+            try await pipeline.query("select last_result, next_run_at::text from ops.jobs")
+                == [["failed", "2026-01-02 00:20:00+00"]])
+        await Self.end(running)
+    }
+
+    @Test func `a job that fails once and works then has both in its history`() async throws {
+        let pipeline = try await TestPipeline("jobs_recover")
+        try await Self.with(pipeline) { connection in
+            try await connection.query("select ops.ensure_trade_partitions(array[date '2025-12-31'])")
+            try await connection.query(Self.strayTrade)
+        }
+        let running = try await Self.running(
+            pipeline, due: "2026-01-01T00:20:00Z", .init(.validationReport, CronSchedule("20 0 * * *")), ["a"],
+            retryPauses: [Duration](repeating: .milliseconds(500), count: 100))
+        let count = { (result: String) in
+            try await pipeline.count("select count(*) from ops.job_runs where result = '\(result)'")
+        }
+        #expect(try await eventually { try await count("failed") > 0 })
+        try await Self.with(pipeline) { try await $0.query("delete from market.trades") }
+        #expect(try await eventually { try await count("ok") == 1 })
+        let runs = try await pipeline.query("select attempt, result from ops.job_runs order by run_id")
+        #expect(runs.map { $0[0] } == (1...runs.count).map { "\($0)" })
+        #expect(runs.dropLast().allSatisfy { $0[1] == "failed" } && runs.last?[1] == "ok")
+        #expect(try await pipeline.query("select last_result from ops.jobs") == [["ok"]])
+        await Self.end(running)
+    }
+
+    @Test func `a job that is due while another one runs is done after it`() async throws {
+        let pipeline = try await TestPipeline("jobs_wait")
+        let running = try await Self.with(pipeline) { connection in
+            // As a process that runs some other job.
+            try await connection.query("select pg_advisory_lock(8386107562020266611)")
+            let running = try await Self.running(
+                pipeline, due: "2026-01-01T00:07:00Z", .init(.score, CronSchedule("7 * * * *")), ["a", "b"])
+            // Time enough to have met the lock.
+            try await Task.sleep(for: .milliseconds(500))
+            #expect(try await pipeline.count("select count(*) from ops.job_runs") == 0)
+            return running
+        }
+        // The session has ended, and the lock with it.
+        #expect(
+            try await eventually {
+                try await pipeline.count("select count(*) from ops.job_runs where finished_at is not null") == 1
+            })
+        try await Task.sleep(for: .milliseconds(1500))
+        #expect(try await pipeline.query("select job, attempt, result from ops.job_runs") == [["score", "1", "ok"]])
+        await Self.end(running)
     }
 }
 

@@ -185,7 +185,7 @@ extension QueryError {
         case .invalid: self.init(400, "invalid_parameter", error.message, hint: error.hint)
         case .notFound: self.init(404, "not_found", error.message, hint: error.hint)
         case .insufficientData: self.init(422, "insufficient_data", error.message, hint: error.hint)
-        case .busy: self.init(503, "busy", error.message, hint: error.hint, retryAfterSeconds: 1)
+        case .busy, .done: self.init(503, "busy", error.message, hint: error.hint, retryAfterSeconds: 1)
         }
     }
 }
