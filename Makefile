@@ -3,6 +3,7 @@
 # make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
 # make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
+# make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
 # make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
@@ -73,6 +74,15 @@ bench: build
 # Sentiment beside vaderSentiment, forecasts beside NumPy.
 bench-analytics: deps-test
 	swift run -c release bench analytics $(ARGS)
+
+# How well the model of the forecasts fits daily closes (`docs/analytics.md`): the public-domain ones of bokeh_sampledata.
+.PHONY: calibration
+calibration: deps-test
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	.build-venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+	    --dest "$$scratch" bokeh_sampledata==2026.1; \
+	.build-venv/bin/python -m zipfile --extract "$$scratch"/*.whl "$$scratch"; \
+	.build-venv/bin/python Benchmarks/calibration.py "$$scratch/bokeh_sampledata/_data/stocks.csv.gz"
 
 # The peers are a package of their own, for they need SwiftNIO.
 bench-http: deps

@@ -3,15 +3,19 @@
 
 import gzip
 import json
+import os
 import random
+import signal
+import subprocess
 
 import numpy
+import pandas
 import psycopg
 import pytest
 import requests
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SentimentIntensityAnalyzer
 
-from conftest import ROOT, run, summary
+from conftest import BINARY, ENVIRONMENT, ROOT, run, summary, wait_until
 
 SHARED = ROOT.parent / "shared" / "data" / "test-only" / "reddit"
 
@@ -142,6 +146,212 @@ def test_posts_become_sentiment_that_readers_see(up, tmp_path):
     with psycopg.connect(up.reader_url) as connection:
         rows = connection.execute("select symbol, mention_count from mention_counts where symbol = 'GME'").fetchall()
         assert sum(count for _, count in rows) == 134
+
+
+FRAMES = {"1m": "1min", "5m": "5min", "15m": "15min", "1h": "1h", "1d": "1D"}
+
+
+def frame(connection, query):
+    """The rows of a query as a frame, times in UTC."""
+    cursor = connection.execute(query)
+    rows = pandas.DataFrame(cursor.fetchall(), columns=[column.name for column in cursor.description])
+    for name in rows:
+        if name.endswith("ts"):
+            rows[name] = pandas.to_datetime(rows[name], utc=True).astype("datetime64[us, UTC]")
+    return rows
+
+
+def same(ours, theirs, keys, exact, close):
+    """Whether two frames have the same rows: some columns equal, others within the last digits of a mean."""
+    ours, theirs = (rows.sort_values(keys).reset_index(drop=True)[keys + exact + close] for rows in (ours, theirs))
+    pandas.testing.assert_frame_equal(
+        ours, theirs, check_dtype=False, check_exact=False, rtol=0, atol=1e-12, check_names=False)
+
+
+class Thread:
+    """Posts as their authors leave them: texts of which each says by itself what it speaks of."""
+
+    TEXTS = [("GME is wonderful", {"GME"}), ("I hate $AMC", {"AMC"}), ("gamestop and AMC are both terrible", {"GME", "AMC"}),
+             ("TSLA", {"TSLA"}), ("nothing at all", set()), ("good morning", set())]
+
+    def __init__(self, rnd):
+        self.rnd, self.posts = rnd, {}
+        # Midnight of a Tuesday, and moments at, before and after the ends of bars.
+        edges = [0, 59.999999, 60, 300, 899.5, 900, 3599.999999, 3600, 7200, 86399.999999, 86400]
+        for n in range(150):
+            created = 1_700_006_400 + (rnd.choice(edges) if rnd.random() < 0.3 else round(rnd.uniform(0, 3 * 86400), 3))
+            name = f"t3_s{n}" if n < 20 else f"t1_c{n}"
+            text, symbols = rnd.choice(self.TEXTS)
+            # Some comments are below submissions that nobody has seen.
+            self.posts[name] = {"name": name, "created": created, "text": text, "symbols": symbols, "deleted": False,
+                                "subreddit": rnd.choice(["stocks", "wallstreetbets"]), "edited": False,
+                                "parent": None if n < 20 else f"t3_s{rnd.randrange(30)}"}
+
+    def edit(self):
+        for post in self.rnd.sample(list(self.posts.values()), 60):
+            post["edited"] = 1_700_500_000
+            post["text"], post["symbols"] = self.rnd.choice(self.TEXTS)
+
+    def delete(self):
+        for post in self.rnd.sample(list(self.posts.values()), 25):
+            post["deleted"] = True
+
+    def write(self, path):
+        with open(path, "w") as file:
+            for post in self.rnd.sample(list(self.posts.values()), len(self.posts)):
+                text = "[deleted]" if post["deleted"] else post["text"]
+                line = {"name": post["name"], "created_utc": post["created"], "subreddit": post["subreddit"],
+                        "edited": post["edited"]}
+                line |= {"title": "What do you think?", "selftext": text} if post["parent"] is None else {
+                    "body": text, "link_id": post["parent"]}
+                file.write(json.dumps(line) + "\n")
+        return path
+
+    def mentions(self):
+        """Who mentions what, by the rules as the documents say them, scored by the original."""
+        analyzer, rows = SentimentIntensityAnalyzer(), []
+        for post in self.posts.values():
+            if post["deleted"]:
+                continue
+            above = self.posts.get(post["parent"], {"symbols": set(), "deleted": True})
+            symbols = post["symbols"] | (set() if above["deleted"] else above["symbols"])
+            text = post["text"] if post["parent"] else "What do you think?\n\n" + post["text"]
+            score = analyzer.polarity_scores(text)["compound"]
+            rows += [(symbol, post["subreddit"], pandas.Timestamp(round(post["created"] * 1e6), unit="us", tz="UTC"), score)
+                     for symbol in symbols]
+        return pandas.DataFrame(rows, columns=["symbol", "subreddit", "ts", "sentiment"])
+
+
+def bars_of(mentions, timeframe):
+    """Sentiment bars from scratch."""
+    groups = mentions.assign(ts=mentions.ts.dt.floor(FRAMES[timeframe]), up=mentions.sentiment >= 0.05,
+                             down=mentions.sentiment <= -0.05).groupby(["symbol", "ts"])
+    bars = groups.agg(mean_sentiment=("sentiment", "mean"), post_count=("sentiment", "size"),
+                      positive_count=("up", "sum"), negative_count=("down", "sum")).reset_index()
+    return bars.assign(timeframe=timeframe)
+
+
+def check_views(connection, mentions):
+    """Every view over posts against pandas."""
+    bars = pandas.concat(bars_of(mentions, timeframe) for timeframe in FRAMES)
+    same(frame(connection, "select * from market.sentiment_bars"), bars, ["symbol", "timeframe", "ts"],
+         ["post_count", "positive_count", "negative_count"], ["mean_sentiment"])
+    counts = mentions.assign(ts=mentions.ts.dt.floor("1h")).groupby(["symbol", "subreddit", "ts"]).agg(
+        mention_count=("sentiment", "size"), mean_sentiment=("sentiment", "mean")).reset_index()
+    same(frame(connection, "select * from market.mention_counts"), counts, ["symbol", "subreddit", "ts"],
+         ["mention_count"], ["mean_sentiment"])
+    prices = frame(connection, "select symbol, timeframe, ts as price_ts, close as price from market.bars")
+    joined = []
+    for timeframe in FRAMES:
+        left = bars[bars.timeframe == timeframe].sort_values("ts")
+        right = prices[prices.timeframe == timeframe].drop(columns="timeframe").sort_values("price_ts")
+        left = left.assign(ts=left.ts.astype("datetime64[us, UTC]"))
+        joined.append(pandas.merge_asof(left, right, left_on="ts", right_on="price_ts", by="symbol"))
+    joined = pandas.concat(joined)
+    ours = frame(connection, "select * from market.sentiment_prices")
+    # Without a price before, with one of the same bar, and with an older one.
+    assert ours.price.isna().any() and (ours.ts == ours.price_ts).any() and (ours.ts > ours.price_ts).any()
+    same(ours.astype({"price": float}), joined, ["symbol", "timeframe", "ts"], ["post_count", "price_ts"],
+         ["mean_sentiment", "price"])
+
+
+def test_views_over_posts_are_what_pandas_makes_of_them(up, tmp_path):
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    rnd = random.Random(seed)
+    command(up, "load", ROOT / "samples/instruments_us.csv", ROOT / "samples/instruments_more.csv")
+    tape = tmp_path / "prices.csv"
+    with open(tape, "w") as file:
+        file.write("ts,symbol,price,size\n1700006400000000,GME,20,1\n")
+        # From the second day on, so that some sentiment has no price yet; AMC only once.
+        for n in range(400):
+            file.write(f"{1_700_092_800 + rnd.randrange(2 * 86400)},TSLA,{rnd.randrange(1, 500)},1\n")
+        file.write("1700092800,AMC,5,1\n")
+    command(up, "load", tape)
+    thread = Thread(rnd)
+    with psycopg.connect(up.reader_url, autocommit=True) as connection:
+        for change in (None, thread.edit, thread.delete):
+            if change:
+                change()
+            done = summary(command(up, "load", "--json", thread.write(tmp_path / "posts.ndjson")))
+            assert done["rejected"] == 0
+            check_views(connection, thread.mentions())
+
+
+def test_windows_of_sentiment_end_now_and_leave_out_their_beginning(up):
+    """In one transaction, whose now() stands still: what lies on the edges of each window."""
+    rows = [("now", 0, 0.5), ("half an hour", 1800, -0.9), ("less than it", 1799.999999, -0.3), ("one hour", 3600, 0.7),
+            ("less than it", 3599.999999, 0.049), ("two hours", 7200, 0.1), ("less than it", 7199.999999, -0.05),
+            ("four hours", 14400, 0.9), ("less than it", 14399.999999, 0.05), ("not yet", -0.000001, -1.0)]
+    with psycopg.connect(up.writer_url) as connection:
+        for n, (_, age, score) in enumerate(rows):
+            connection.execute(
+                "insert into market.posts (id, kind, source, created_at, observed_at) values (%s, 'comment', 't', now(), now())",
+                [f"t1_{n}"])
+            connection.execute(
+                "insert into market.mentions (post_id, symbol, ts, sentiment)"
+                " values (%s, 'GME', now() - %s * interval '1 second', %s)", [f"t1_{n}", age, score])
+        # One of long ago is the latest of its symbol, and in no window.
+        connection.execute(
+            "insert into market.mentions (post_id, symbol, ts, sentiment) values ('t1_0', 'AMC', '2020-01-01Z', -0.5)")
+        ours = connection.execute(
+            "select symbol, span, mean_sentiment, post_count, positive_count, negative_count"
+            " from market.sentiment_windows order by symbol, span").fetchall()
+        connection.rollback()
+    expected = [("AMC", "now", -0.5, 1, 0, 1)]
+    for span, width in (("1h", 3600), ("2h", 7200), ("30m", 1800), ("4h", 14400)):
+        scores = [score for _, age, score in rows if 0 <= age < width]
+        expected.append(("GME", span, sum(scores) / len(scores), len(scores), sum(x >= 0.05 for x in scores),
+                         sum(x <= -0.05 for x in scores)))
+    expected.append(("GME", "now", 0.5, 1, 1, 0))
+    assert [row[:2] + row[3:] for row in ours] == [row[:2] + row[3:] for row in expected]
+    assert [row[2] for row in ours] == pytest.approx([row[2] for row in expected], abs=1e-12)
+
+
+def test_a_subreddit_names_a_company_only_where_that_is_asked_for(start, tmp_path):
+    posts = tmp_path / "posts.ndjson"
+    posts.write_text('{"id":"c1","link_id":"t3_s","body":"nice","subreddit":"teslamotors","created_utc":1700000000}\n'
+                     '{"id":"c2","link_id":"t3_s","body":"AI is for YOU, and $AI too","subreddit":"x","created_utc":1700000000}\n'
+                     '{"id":"c3","link_id":"t3_s","body":"AI is for YOU, YOLO","subreddit":"x","created_utc":1700000000}\n')
+    instruments = tmp_path / "instruments.csv"
+    instruments.write_text('symbol,name\nTSLA,"Tesla, Inc."\nAI,"C3.ai, Inc."\nYOU,"Clear Secure, Inc."\n')
+    tape = tmp_path / "one.csv"
+    tape.write_text("ts,symbol,price,size\n2020-01-01,ONE,1,1\n")
+    source = ("--source", f"replay:{tape}?speed=max")
+    mentions = "select post_id, symbol from mentions order by post_id, symbol"
+    up = start(*source)
+    command(up, "load", instruments)
+    command(up, "load", posts)
+    assert up.sql(mentions) == [("t1_c2", "AI")]
+    assert up.stop()[0] == 0
+    up = start(*source, "--subreddit-mentions", "on")
+    # A newer version is looked through by the rule that holds now.
+    posts.write_text('{"id":"c1","link_id":"t3_s","body":"nicer","subreddit":"teslamotors","created_utc":1700000000,"edited":1700000100}\n')
+    command(up, "load", posts)
+    assert up.sql(mentions) == [("t1_c1", "TSLA"), ("t1_c2", "AI")]
+
+
+def test_the_lock_of_a_runner_that_is_killed_is_freed(up):
+    """Even in the middle of a statement, which PostgreSQL would finish for nobody."""
+    with psycopg.connect(up.writer_url) as blocker:
+        blocker.execute("lock table market.forecasts in access exclusive mode")
+        runner = subprocess.Popen(
+            [str(BINARY), "jobs", "run", "retention", "--data-dir", str(up.folder)], env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        running = "select count(*) from ops.jobs where job = 'retention' and last_result = 'running'"
+        wait_until(lambda: up.one(running) == 1, 30, "the job to run", up)
+        # While it runs nothing else does.
+        def other():
+            return run("jobs", "run", "validation-report", "--data-dir", up.folder, check=False)
+
+        assert other().returncode == 75 and b"another process is running a job" in other().stderr
+        os.kill(runner.pid, signal.SIGKILL)
+        runner.wait(30)
+        # The table is still locked, and the dead process's statement would still wait for it.
+        wait_until(lambda: other().returncode == 0, 60, "the lock of the dead runner", up)
+    assert run("jobs", "run", "retention", "--data-dir", up.folder).stdout.startswith(b"0 forecasts")
+    history = up.sql("select job, result from ops.job_runs where job = 'retention' order by run_id")
+    assert history == [("retention", None), ("retention", "ok")]
 
 
 def test_a_forecast_is_the_log_normal_it_stands_for(up, tmp_path):

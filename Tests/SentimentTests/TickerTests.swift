@@ -30,6 +30,14 @@ struct TickerTests {
         #expect(matcher.symbols(in: [text]) == symbols)
     }
 
+    @Test(arguments: ["AI", "OP", "DD", "UK", "USA", "OR", "YOU", "IT", "ALL", "CEO", "YOLO"])
+    func `a word that is also a symbol counts as a cashtag only`(word: String) {
+        let matcher = TickerMatcher([.init(symbol: word, name: nil)])
+        #expect(matcher.symbols(in: ["\(word) is what they say, \(word)!"]) == [])
+        #expect(matcher.symbols(in: ["\(word) or $\(word)"]) == [word])
+        #expect(matcher.symbols(in: ["$\(word.lowercased())"]) == [word])
+    }
+
     @Test func `a subreddit counts where that is asked for`() {
         #expect(matcher.symbols(in: ["hello"], subreddit: "teslamotors") == [])
         let seeds = TickerMatcher(Self.instruments, options: .init(matchesSubreddits: true))
