@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import struct
 import subprocess
-import time
 
 import fastavro
 import pytest
@@ -213,6 +212,15 @@ def test_a_line_with_a_type_of_its_own_is_a_trade(folder, tmp_path):
     assert (result["read"], result["accepted"], result["rejected"]) == (4, 2, 2)
 
 
+def logged(folder):
+    """How many records the log has."""
+    try:
+        log = sqlite3.connect(f"file:{folder}/log/log.sqlite?mode=ro", uri=True)
+        return log.execute("select sum(count) from batches").fetchone()[0]
+    except sqlite3.OperationalError:
+        return None
+
+
 def test_a_silent_pipe_keeps_nothing_back_and_does_not_keep_the_process(folder, tmp_path):
     """What a pipe has said is in the log at once, and a signal ends the wait for more."""
     process = subprocess.Popen(
@@ -221,14 +229,7 @@ def test_a_silent_pipe_keeps_nothing_back_and_does_not_keep_the_process(folder, 
     process.stdin.write((HEADER + "1700000000,P,1,1,1\n1700000000,P,2,1,2\n1700000000,P,3").encode())
     process.stdin.flush()
 
-    def arrived():
-        try:
-            log = sqlite3.connect(f"file:{folder}/log/log.sqlite?mode=ro", uri=True)
-            return log.execute("select sum(count) from batches").fetchone()[0] == 2
-        except sqlite3.OperationalError:
-            return False
-
-    wait_until(arrived, 30, "two trades in the log")
+    wait_until(lambda: logged(folder) == 2, 30, "two trades in the log")
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
     assert summary(load(folder, "-", stdin=b"ts,symbol,price,size\n"))["complete"] is True
@@ -240,8 +241,8 @@ def test_ctrl_c_ends_a_load_with_its_account(folder):
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     process.stdin.write((HEADER + "1700000000,P,1,1,1\n").encode())
     process.stdin.flush()
-    wait_until(lambda: (folder / "log/log.sqlite").exists(), 30, "the log")
-    time.sleep(1)
+    # The trade, and what became of it.
+    wait_until(lambda: logged(folder) == 2, 30, "the trade in the log")
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert json.loads(output)["read"] == 1

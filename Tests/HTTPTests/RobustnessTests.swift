@@ -35,7 +35,7 @@ struct PaceTests {
     func `a body below its rate is 408, however steadily it comes`(bytesAtOnce: Int, status: Int) async throws {
         try await LiveServer.serving(
             configure: {
-                $0.bodyDeadline = .milliseconds(300)
+                $0.bodyDeadline = .seconds(2)
                 $0.bodyBytesPerSecond = 500
             }
         ) { request, response in
