@@ -22,11 +22,15 @@ package struct BarInterval: Hashable, Sendable {
     /// The widest interval, in days.
     package static let longestDays: Int64 = 3660
 
+    private init(_ step: Step, _ base: Timeframe, _ name: String) {
+        self.step = step
+        self.base = base
+        self.name = name
+    }
+
     /// A stored timeframe.
     package init(_ timeframe: Timeframe) {
-        step = .fixed(timeframe.microseconds)
-        base = timeframe
-        name = timeframe.name
+        self.init(.fixed(timeframe.microseconds), timeframe, timeframe.name)
     }
 
     /// Reads an interval in the spellings of this field: `1s 5m 90m 4h 1d 1w 1M 1y`; bare minutes and `D`, `W`, `M`
@@ -43,27 +47,17 @@ package struct BarInterval: Hashable, Sendable {
         if digits.isEmpty && !["D", "W", "M"].contains(unit) { return nil }
         guard let seconds = Self.seconds(unit) else {
             guard let months = Self.months(unit), count * months * 30 <= Self.longestDays else { return nil }
-            self.init(months: count * months)
+            self.init(.months(count * months), .day1, "\(count * months)M")
             return
         }
         let (width, overflows) = count.multipliedReportingOverflow(by: seconds * 1_000_000)
         guard !overflows, width <= Self.longestDays * Timestamp.microsecondsPerDay else { return nil }
         if seconds == 604_800 {
-            step = .weeks(width)
-            base = .day1
-            name = "\(count)w"
+            self.init(.weeks(width), .day1, "\(count)w")
             return
         }
         guard let base = Timeframe.allCases.last(where: { width % $0.microseconds == 0 }) else { return nil }
-        step = .fixed(width)
-        self.base = base
-        name = Self.fixedName(width)
-    }
-
-    private init(months: Int64) {
-        step = .months(months)
-        base = .day1
-        name = "\(months)M"
+        self.init(.fixed(width), base, Self.fixedName(width))
     }
 
     /// The stored timeframe that it is, or nil if it is made of several bars.

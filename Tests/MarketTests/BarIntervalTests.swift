@@ -14,7 +14,8 @@ private func time(_ text: String) -> Timestamp {
         ("1m", "1m", Timeframe.minute1), ("1", "1m", .minute1), ("60", "1h", .hour1), ("D", "1d", .day1),
         ("W", "1w", .day1), ("M", "1M", .day1), ("1Min", "1m", .minute1), ("5Min", "5m", .minute5),
         ("1Hour", "1h", .hour1), ("1Day", "1d", .day1), ("1Week", "1w", .day1), ("1Month", "1M", .day1),
-        ("1wk", "1w", .day1), ("3mo", "3M", .day1), ("1M", "1M", .day1), ("1y", "12M", .day1), ("30m", "30m", .minute15),
+        ("1wk", "1w", .day1), ("3mo", "3M", .day1), ("1M", "1M", .day1), ("1y", "12M", .day1),
+        ("30m", "30m", .minute15),
         ("90m", "90m", .minute15), ("240", "4h", .hour1), ("4h", "4h", .hour1), ("10s", "10s", .second5),
         ("7s", "7s", .second1), ("2m", "2m", .minute1), ("24h", "1d", .day1), ("3d", "3d", .day1),
     ])
@@ -25,7 +26,9 @@ private func time(_ text: String) -> Timestamp {
         #expect(interval.flatMap { BarInterval($0.name) } == interval)
     }
 
-    @Test(arguments: ["", "0", "0m", "m", "d", "s", "1x", "-1m", "1.5h", "1 m", "9999999", "4000d", "11y", "1µs", "1MIN!"])
+    @Test(arguments: [
+        "", "0", "0m", "m", "d", "s", "1x", "-1m", "1.5h", "1 m", "9999999", "4000d", "11y", "1µs", "1MIN!",
+    ])
     func `what is no interval is none`(_ text: String) { #expect(BarInterval(text) == nil) }
 
     @Test func `stored timeframes are themselves`() {

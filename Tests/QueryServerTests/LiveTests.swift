@@ -378,3 +378,195 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         #expect(reply.status == 200 && reply.body.isEmpty)
     }
 }
+
+@Suite struct RESTShapeTests {
+    @Test func `wider bars are those that SQL makes of stored ones`() async throws {
+        let server = try await served()
+        // Ten minutes of the test's tape: open g, high g + 1, low g - 1, close g, volume 2, notional 2 g.
+        let reply = try server.request("/api/v1/bars?symbol=BTC&timeframe=3m&from=2024-01-01&to=2024-01-02&format=csv")
+        #expect(
+            reply.text == """
+                symbol,ts,open,high,low,close,volume,vwap,trade_count
+                BTC,2024-01-01T00:00:00Z,1,3,0,2,4,1.5,2
+                BTC,2024-01-01T00:03:00Z,3,6,2,5,6,4,3
+                BTC,2024-01-01T00:06:00Z,6,9,5,8,6,7,3
+                BTC,2024-01-01T00:09:00Z,9,11,8,10,4,9.5,2
+
+                """)
+        let down = try server.request(
+            "/api/v1/bars?symbol=BTC&timeframe=3m&from=2024-01-01&to=2024-01-02&format=csv&order=desc")
+        #expect(
+            down.text.split(separator: "\n").dropFirst().reversed().elementsEqual(
+                reply.text.split(separator: "\n").dropFirst()))
+    }
+
+    @Test(arguments: ["asc", "desc"])
+    func `pages of filled and merged bars hold each once`(_ order: String) async throws {
+        let server = try await served()
+        for options in [
+            "timeframe=2m", "timeframe=1m&fill=prev", "timeframe=1m&fill=linear", "timeframe=3m&fill=null&shape=wide",
+        ] {
+            let target = "/api/v1/bars?symbol=BTC&from=2024-01-01&to=2024-01-01T12:00:00Z&order=\(order)&\(options)"
+            let whole = try elements("bars", of: server.request(target + "&limit=50000"))
+            #expect(whole.count >= 4, "\(options)")
+            for limit in [1, 3] {
+                var pages: [JSONValue] = []
+                var token = ""
+                repeat {
+                    let reply = try server.request(target + "&limit=\(limit)&page_token=\(token)")
+                    #expect(reply.status == 200, "\(reply.text)")
+                    pages += try elements("bars", of: reply)
+                    if case .string(let next)? = try member("next_page_token", of: reply) {
+                        token = next
+                    } else {
+                        token = ""
+                    }
+                } while !token.isEmpty && pages.count < 100
+                #expect(pages == whole, "\(options) \(limit)")
+            }
+        }
+    }
+
+    @Test func `columns are Finnhub's candles`() async throws {
+        let reply = try await served().request(
+            "/api/v1/bars?symbol=BTC&timeframe=3m&from=2024-01-01&to=2024-01-02&shape=columns")
+        #expect(
+            reply.text
+                == #"{"s":"ok","t":[1704067200,1704067380,1704067560,1704067740],"o":[1,3,6,9],"h":[3,6,9,11],"l":[0,2,5,8],"c":[2,5,8,10],"v":[4,6,6,4],"next_page_token":null}"#
+                + "\n")
+        let none = try await served().request("/api/v1/bars?symbol=NONE&shape=columns")
+        #expect(none.text.hasPrefix(#"{"s":"no_data","t":[],"#))
+    }
+
+    @Test func `symbols stand side by side`() async throws {
+        let shared = try await TestServer.shared.value
+        try shared.write(
+            """
+            insert into ops.bar_state (symbol, timeframe, ts, open, high, low, close, volume, notional, trade_count, open_ts,
+              open_id, open_source, close_ts, close_id, close_source) values ('WIDE', '1m', '2024-01-01 00:02Z', 7, 7, 7, 7, 1,
+              7, 1, '2024-01-01Z', 1, 't', '2024-01-01Z', 1, 't') on conflict do nothing
+            """)
+        let reply = try shared.address.request(
+            "/api/v1/bars?symbols=BTC,WIDE&timeframe=1m&from=2024-01-01&to=2024-01-01T00:04:00Z&shape=wide&time=ms")
+        #expect(
+            reply.text
+                == #"{"bars":[{"ts":1704067260000,"BTC":1,"WIDE":null},{"ts":1704067320000,"BTC":2,"WIDE":7},{"ts":1704067380000,"BTC":3,"WIDE":null}],"next_page_token":null}"#
+                + "\n")
+    }
+
+    @Test func `instruments are listed, found and missed`() async throws {
+        let server = try await served()
+        let one = try server.request("/api/v1/instruments/AAPL")
+        #expect(one.status == 200 && one.text.contains(#""name":"Apple Inc.""#))
+        #expect(try server.request("/api/v1/instruments/NONE").status == 404)
+        #expect(try elements("instruments", of: server.request("/api/v1/instruments?search=apple")).count == 1)
+        #expect(try server.request("/api/v1/instruments?search=apple&format=csv").text.contains("AAPL,Apple Inc.,"))
+        #expect(try server.request("/api/v1/quotes?symbol=AAPL").text == "{\"quotes\":[],\"next_page_token\":null}\n")
+    }
+}
+
+@Suite struct CachingTests {
+    @Test func `what has not changed is 304, and what has is sent`() async throws {
+        let shared = try await TestServer.shared.value
+        let server = shared.address
+        for target in [
+            "/api/v1/latest?symbol=BTC", "/api/v1/bars?symbol=BTC&to=2024-02-01", "/api/v1/instruments",
+            "/api/v1/quote?symbol=BTC", "/api/v1/bars?symbol=BTC&timeframe=1w",
+        ] {
+            // Other tests write meanwhile, and so does PostgreSQL itself; an answer in between may be a fresh one.
+            let isUnchanged = try await eventually {
+                let tag = try server.request(target).fields["etag"] ?? ""
+                let second = try server.request(target, headers: ["If-None-Match: \(tag)"])
+                return second.status == 304 && second.body.isEmpty && second.fields["etag"] == tag
+            }
+            #expect(isUnchanged, "\(target)")
+        }
+        let target = "/api/v1/instruments?search=etag-test"
+        let tag = try server.request(target).fields["etag"] ?? ""
+        try shared.write(
+            "insert into market.instruments (symbol, name) values ('ETAG', 'etag-test') on conflict do nothing")
+        let changed = try server.request(target, headers: ["If-None-Match: \(tag)"])
+        #expect(changed.status == 200 && changed.text.contains("ETAG"))
+        #expect(
+            try server.request(target + "&format=csv", headers: ["If-None-Match: \(changed.fields["etag"] ?? "")"])
+                .status == 200)
+    }
+
+    @Test func `a settled range is immutable for a minute, others are asked for again`() async throws {
+        let server = try await served()
+        #expect(
+            try server.request("/api/v1/trades?symbol=BTC&to=2024-01-03").fields["cache-control"]
+                == "private, max-age=60, immutable")
+        for target in ["/api/v1/trades?symbol=BTC", "/api/v1/trades?symbol=BTC&to=now-2h", "/api/v1/latest"] {
+            #expect(try server.request(target).fields["cache-control"] == "private, no-cache", "\(target)")
+        }
+        #expect(try server.request("/api/v1/sources").fields["etag"] == nil)
+    }
+
+    @Test func `a moving range is never taken for the same`() async throws {
+        let server = try await served()
+        let target = "/api/v1/trades?symbol=BTC&from=now-1h"
+        let tag = try server.request(target).fields["etag"] ?? ""
+        #expect(try server.request(target, headers: ["If-None-Match: \(tag)"]).status == 200)
+    }
+}
+
+@Suite struct DropInTests {
+    @Test func `Finnhub's clients are answered`() async throws {
+        let server = try await served()
+        #expect(
+            try server.request("/api/v1/stock/candle?symbol=BTC&resolution=3&from=1704067200&to=1704067380").text
+                == #"{"s":"ok","t":[1704067200,1704067380],"o":[1,3],"h":[3,6],"l":[0,2],"c":[2,5],"v":[4,6]}"# + "\n")
+        #expect(
+            try server.request("/api/v1/stock/candle?symbol=BTC&resolution=5&from=1&to=2&token=x").text
+                == "{\"s\":\"no_data\"}\n")
+        let quote = try server.request("/api/v1/quote?symbol=BTC")
+        #expect(quote.text == #"{"c":200,"d":null,"dp":null,"h":200,"l":200,"o":200,"pc":0,"t":1704153690}"# + "\n")
+        #expect(try server.request("/api/v1/quote?symbol=NONE").text.hasPrefix(#"{"c":0,"d":null"#))
+        let refused = try server.request("/api/v1/stock/candle?symbol=BTC&resolution=7x&from=1&to=2")
+        #expect(refused.status == 400)
+        #expect(try member("error", of: refused) != nil)
+    }
+
+    @Test func `Binance's clients are answered`() async throws {
+        let server = try await served()
+        #expect(
+            try server.request("/api/v3/klines?symbol=BTC&interval=3m&startTime=1704067200000&limit=1").text
+                == #"[[1704067200000,"1.0","3.0","0.0","2.0","4.0",1704067379999,"6.0",2,"0","0","0"]]"# + "\n")
+        // The newest, oldest first.
+        #expect(
+            try server.request("/api/v3/klines?symbol=BTC&interval=3m&limit=2").text.hasPrefix("[[1704067560000,"))
+        let unknown = try server.request("/api/v3/klines?symbol=NONE&interval=5m")
+        #expect(unknown.status == 400 && unknown.text == "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}\n")
+        #expect(try member("code", of: server.request("/api/v3/klines?symbol=BTC&interval=5x")) == .number("-1120"))
+        #expect(try member("code", of: server.request("/api/v3/klines?interval=5m")) == .number("-1102"))
+    }
+
+    @Test func `Yahoo's clients are answered`() async throws {
+        let server = try await served()
+        let reply = try server.request("/v8/finance/chart/BTC?interval=3m&period1=1704067200&period2=1704067560")
+        #expect(reply.text.contains(#""timestamp":[1704067200,1704067380],"indicators":{"quote":[{"open":[1,3],"#))
+        #expect(reply.text.contains(#""dataGranularity":"3m""#) && reply.text.hasSuffix("\"error\":null}}\n"))
+        let unknown = try server.request("/v8/finance/chart/NONE")
+        #expect(
+            unknown.status == 404 && unknown.text.contains(#"{"chart":{"result":null,"error":{"code":"Not Found","#))
+    }
+
+    @Test func `Alpaca's clients are answered, page by page`() async throws {
+        let server = try await served()
+        let target =
+            "/v2/stocks/bars?symbols=BTC,NONE&timeframe=3Min&start=2024-01-01T00:00:00Z&end=2024-01-02T00:00:00Z"
+        let first = try server.request(target + "&limit=2")
+        #expect(
+            first.text.hasPrefix(
+                #"{"bars":{"BTC":[{"t":"2024-01-01T00:00:00Z","o":1,"h":3,"l":0,"c":2,"v":4,"n":2,"vw":1.5},"#))
+        guard case .string(let token)? = try member("next_page_token", of: first) else {
+            Issue.record("no token: \(first.text)")
+            return
+        }
+        let second = try server.request(target + "&limit=2&page_token=\(token)")
+        #expect(
+            second.text.contains(#""t":"2024-01-01T00:09:00Z""#) && second.text.contains(#""next_page_token":null"#))
+        #expect(try member("message", of: server.request("/v2/stocks/bars?symbols=BTC")) != nil)
+    }
+}

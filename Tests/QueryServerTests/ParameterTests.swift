@@ -103,8 +103,9 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         #expect(refusal { try market(.latest, "xyzzyplugh=1") }?.hint == nil)
         #expect(refusal { try market(.bars, "order=asc&order=desc") }?.code == "repeated_parameter")
         #expect(
-            refusal { try market(.bars, "timeframe=2m") }?.details
-                == "Allowed: one of 1s, 5s, 15s, 1m, 5m, 15m, 1h, 1d.")
+            refusal { try market(.indicators, "timeframe=2m") }?.details
+                == "Allowed: one of 1s, 5s, 15s, 1m, 5m, 15m, 1h, 1d, or another name of these, such as 60 or 1Hour.")
+        #expect(refusal { try market(.bars, "timeframe=1x") }?.details?.contains("30m, 4h, 1w, 1M") == true)
     }
 
     @Test(arguments: [
@@ -168,6 +169,111 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         #expect(Base64URL.decode("-_8") == [0xFB, 0xFF])
         #expect(Base64URL.decode("Zm9vYh") == nil)
         #expect(Base64URL.decode("A") == nil)
+    }
+}
+
+@Suite struct BarLayoutTests {
+    @Test func `timeframes have the names of every service`() throws {
+        for (text, name) in [("60", "1h"), ("D", "1d"), ("1Min", "1m"), ("1wk", "1w"), ("1M", "1M"), ("4h", "4h")] {
+            #expect(try market(.bars, "timeframe=\(text)").interval.name == name)
+        }
+        #expect(try market(.indicators, "timeframe=60").timeframe == .hour1)
+        #expect(refusal { try market(.indicators, "timeframe=4h") }?.code == "invalid_parameter")
+    }
+
+    @Test func `what does not go together is refused`() throws {
+        #expect(refusal { try market(.bars, "shape=wide") }?.code == "missing_parameter")
+        #expect(refusal { try market(.bars, "shape=columns&symbols=A,B") }?.code == "missing_parameter")
+        #expect(refusal { try market(.bars, "shape=columns&symbol=A&format=csv") }?.code == "invalid_parameter")
+        #expect(refusal { try market(.bars, "value=open&symbol=A") }?.code == "invalid_parameter")
+        #expect(refusal { try market(.bars, "fill=zero") }?.details == "Allowed: one of none, null, prev, linear.")
+        #expect(refusal { try market(.trades, "fill=prev") }?.code == "unknown_parameter")
+        let many = (0..<101).map { "S\($0)" }.joined(separator: ",")
+        #expect(refusal { try market(.bars, "shape=wide&symbols=\(many)") }?.code == "missing_parameter")
+        #expect(throws: Never.self) { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))") }
+        #expect(refusal { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))&limit=5001") } != nil)
+        #expect(throws: Never.self) { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))&limit=5000") }
+    }
+
+    @Test func `a range is closed an hour after its last bar has ended`() throws {
+        func closed(_ query: String) throws -> Bool { try market(.bars, query).isClosed(now: noon) }
+        #expect(try closed("to=2024-01-01T11:00:00Z"))
+        #expect(try !closed("to=2024-01-01T11:00:01Z"))
+        #expect(try !closed("to=now-3h") && !closed(""))
+        #expect(try !closed("timeframe=1M&to=2024-01-01T00:00:01Z"))
+        #expect(try closed("timeframe=1M&to=2024-01-01T00:00:00Z"))
+    }
+}
+
+@Suite struct BarMergerTests {
+    private func bar(_ minute: Int64, _ price: Double, volume: Double = 1) -> PriceBar {
+        PriceBar(
+            ts: Timestamp(microseconds: minute * 60_000_000), open: price, high: price + 1, low: price - 1,
+            close: price + 0.5, volume: volume, notional: volume * price, tradeCount: 2)
+    }
+
+    @Test func `bars merge the same from either end`() throws {
+        var generator = SystemRandomNumberGenerator()
+        let bars = (0..<200).filter { _ in Bool.random(using: &generator) }
+            .map { bar($0, .random(in: 1...9), volume: .random(in: 0...1e9)) }
+        let interval = try #require(BarInterval("7m"))
+        var up = BarMerger(interval, isDescending: false)
+        var down = BarMerger(interval, isDescending: true)
+        for bar in bars { up.add(bar) }
+        for bar in bars.reversed() { down.add(bar) }
+        up.close()
+        down.close()
+        #expect(up.merged == down.merged.reversed())
+        for merged in up.merged {
+            let parts = bars.filter { interval.start(of: $0.ts) == merged.ts }
+            #expect(merged.open == parts.first?.open && merged.close == parts.last?.close)
+            #expect(merged.high == parts.compactMap(\.high).max() && merged.low == parts.compactMap(\.low).min())
+            #expect(merged.tradeCount == Int64(parts.count * 2))
+        }
+    }
+
+    @Test func `a sum does not lose what is small`() {
+        var merger = BarMerger(BarInterval(.hour1), isDescending: false)
+        for (minute, volume) in [(0, 1e16), (1, 1), (2, 1), (3, -1e16)] as [(Int64, Double)] {
+            merger.add(bar(minute, 1, volume: volume))
+        }
+        merger.close()
+        #expect(merger.merged.map(\.volume) == [2])
+    }
+
+    @Test(arguments: [false, true])
+    func `gaps are filled the same from either end`(_ isDescending: Bool) {
+        let interval = BarInterval(.minute1)
+        let bars = [bar(0, 10), bar(3, 40)]
+        func closes(_ fill: BarLayout.Fill) -> [Double?] {
+            let filled = (isDescending ? bars.reversed() : bars).filled(
+                fill, interval, isDescending: isDescending, seed: nil, after: nil, limit: 100)
+            return (isDescending ? filled.reversed() : filled).map(\.close)
+        }
+        #expect(closes(.none) == [10.5, 40.5])
+        #expect(closes(.null) == [10.5, nil, nil, 40.5])
+        #expect(closes(.prev) == [10.5, 10.5, 10.5, 40.5])
+        #expect(closes(.linear) == [10.5, 20.5, 30.5, 40.5])
+    }
+
+    @Test func `a page in the middle of a gap goes on where the last one ended`() {
+        let interval = BarInterval(.minute1)
+        let (first, last) = (bar(0, 10), bar(9, 40))
+        let all = [first, last].filled(.prev, interval, isDescending: false, seed: nil, after: nil, limit: 100)
+        #expect(all.count == 10)
+        for cut in 1..<9 {
+            let rest = [last].filled(
+                .prev, interval, isDescending: false, seed: first, after: all[cut].ts, limit: 100)
+            #expect(rest == Array(all[(cut + 1)...]), "cut \(cut)")
+        }
+        #expect([first, last].filled(.null, interval, isDescending: false, seed: nil, after: nil, limit: 4).count == 4)
+    }
+
+    @Test(arguments: [
+        ("1.5e-07", "0.00000015"), ("1e+16", "10000000000000000.0"), ("-2.5e-05", "-0.000025"), ("1.25", "1.25"),
+    ])
+    func `decimals have no exponent`(_ text: String, _ plain: String) {
+        #expect(DropInQuery.plainDecimal(text) == plain)
     }
 }
 

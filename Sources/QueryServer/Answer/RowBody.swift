@@ -58,6 +58,15 @@ final class RowBody {
         headers.add("Server-Timing", String(decoding: text, as: UTF8.self))
     }
 
+    /// Adds a field to the head, which must not have left.
+    func addHeader(_ name: String, _ value: String) { headers.add(name, value) }
+
+    /// Adds what tells caches about the reply.
+    func add(_ caching: Caching?) {
+        guard let caching else { return }
+        for field in caching.headers { headers.add(field.name, field.value) }
+    }
+
     /// Whether there is enough to send.
     @inline(__always)
     var isFull: Bool { bytes.count >= Self.chunk }

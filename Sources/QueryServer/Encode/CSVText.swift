@@ -8,10 +8,14 @@ extension [UInt8] {
     mutating func appendCSV(_ bytes: UnsafeRawBufferPointer?, as form: ValueForm) {
         guard let bytes else { return }
         switch form {
-        case .scalar(.integer), .scalar(.number): append(contentsOf: bytes)
+        case .scalar(.integer), .scalar(.safeInteger), .scalar(.number): append(contentsOf: bytes)
         case .scalar(.time): appendTime(bytes)
         case .scalar(.milliseconds): appendMilliseconds(bytes)
         case .scalar(.bool): if bytes.first == UInt8(ascii: "t") { appendText("true") } else { appendText("false") }
+        case .scalar(.base64): appendText(Base64URL.padded(Self.bytea(bytes)))
+        case .scalar(.utf8OrNull):
+            let content = Self.bytea(bytes)
+            if String(validating: content, as: UTF8.self) != nil { content.withUnsafeBytes { appendCSVField($0) } }
         case .scalar(.text), .scalar(.json), .array: appendCSVField(bytes)
         }
     }

@@ -16,6 +16,7 @@ extension [UInt8] {
     mutating func appendJSON(_ bytes: UnsafeRawBufferPointer, as form: ScalarForm) {
         switch form {
         case .integer: append(contentsOf: bytes)
+        case .safeInteger: isBeyondDoubles(bytes) ? appendJSONString(bytes) : append(contentsOf: bytes)
         case .number: appendJSONNumber(bytes)
         case .text: appendJSONString(bytes)
         case .bool: if bytes.first == UInt8(ascii: "t") { appendText("true") } else { appendText("false") }
@@ -25,7 +26,21 @@ extension [UInt8] {
             append(UInt8(ascii: "\""))
         case .milliseconds: appendMilliseconds(bytes)
         case .json: appendOnOneLine(bytes)
+        case .base64: appendJSONString(Base64URL.padded(Self.bytea(bytes)))
+        case .utf8OrNull: appendJSONString(String(validating: Self.bytea(bytes), as: UTF8.self))
         }
+    }
+
+    /// Whether an integer is beyond 2^53, up to which every one is a double.
+    private func isBeyondDoubles(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        if bytes.count < 16 { return false }
+        return (Int64(String(decoding: bytes, as: UTF8.self))?.magnitude ?? .max) > 1 << 53
+    }
+
+    /// The bytes of a `bytea` in PostgreSQL's hexadecimal form (docs 8.4.1): `\\xdeadbeef`.
+    static func bytea(_ text: UnsafeRawBufferPointer) -> [UInt8] {
+        func digit(_ byte: UInt8) -> UInt8 { byte < 0x3A ? byte &- 0x30 : (byte | 0x20) &- 0x57 }
+        return stride(from: 2, to: text.count - 1, by: 2).map { digit(text[$0]) << 4 | digit(text[$0 + 1]) & 15 }
     }
 
     /// PostgreSQL writes finite numbers as JSON does (`-0`, `1e-07`, `0.5`); NaN, Infinity and -Infinity are null.

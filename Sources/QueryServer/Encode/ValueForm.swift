@@ -7,6 +7,8 @@ import Postgres
 enum ScalarForm: UInt8, Sendable {
     /// A number that every JSON reader takes: int2, int4, oid, and int8 with all its digits.
     case integer
+    /// An integer that may be beyond 2^53, where JSON numbers lose digits in most readers: a string there.
+    case safeInteger
     /// float4, float8, numeric: a number, or null for NaN and the infinities, which JSON has not.
     case number
     case bool
@@ -16,6 +18,10 @@ enum ScalarForm: UInt8, Sendable {
     case milliseconds
     /// json, jsonb: as it is, on one line.
     case json
+    /// bytea: base 64 (RFC 4648 §4).
+    case base64
+    /// bytea: the text that it is in UTF-8; null if it is none.
+    case utf8OrNull
     /// Everything else: a string.
     case text
 }

@@ -12,7 +12,13 @@ enum MarketResource: String, Sendable {
     /// The parameters it knows.
     var names: [String] {
         switch self {
-        case .bars, .indicators:
+        case .bars:
+            [
+                "symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time",
+                "fill",
+                "shape", "value",
+            ]
+        case .indicators:
             ["symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time"]
         case .trades, .alerts: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
         case .latest: ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
@@ -26,7 +32,9 @@ struct MarketRequest {
     var resource: MarketResource
     /// In bytewise order, without repeats; nil for all.
     var symbols: [String]?
-    var timeframe = Timeframe.minute1
+    /// Of bars; stored ones only for indicators.
+    var interval = BarInterval(.minute1)
+    var layout = BarLayout()
     var range = TimeRange()
     /// Part of a symbol or a name.
     var search: String?
@@ -38,7 +46,10 @@ struct MarketRequest {
     var timeInMilliseconds = false
 
     /// What a page token must agree in.
-    var scope: String { Self.scope(resource, timeframe, isDescending) }
+    var scope: String { Self.scope(resource, interval, layout, isDescending) }
+
+    /// The stored bars that are read.
+    var timeframe: Timeframe { interval.base }
 
     /// - Parameter now: what `now` means.
     init(
@@ -48,9 +59,10 @@ struct MarketRequest {
         let reader = try ParameterReader(query, known: resource.names, repeatable: ["symbol", "symbols"])
         self.resource = resource
         symbols = try Self.symbols(reader, limit: configuration.symbolLimit)
-        if reader.has("timeframe"), let name = try reader.choice("timeframe", Timeframe.allCases.map(\.name)) {
-            timeframe = Timeframe(name: name) ?? timeframe
+        if let name = reader.text("timeframe") {
+            interval = try Self.interval(name, "timeframe", onlyStored: resource == .indicators)
         }
+        if resource == .bars { layout = try BarLayout(reader) }
         range = try TimeRange(reader, now: now)
         search = reader.text("search")
         limit = try reader.integer("limit", in: 1...configuration.pageSizeLimit) ?? configuration.pageSizeDefault
@@ -63,15 +75,50 @@ struct MarketRequest {
         } else {
             format = try ReplyFormat(accept: accept)
         }
-        page = try PageToken.read(reader, scope: Self.scope(resource, timeframe, isDescending))
+        page = try PageToken.read(reader, scope: Self.scope(resource, interval, layout, isDescending))
+        try layout.check(self)
     }
 
-    private static func scope(_ resource: MarketResource, _ timeframe: Timeframe, _ isDescending: Bool) -> String {
+    private static func scope(
+        _ resource: MarketResource, _ interval: BarInterval, _ layout: BarLayout, _ isDescending: Bool
+    ) -> String {
         let order = isDescending ? "desc" : "asc"
         switch resource {
-        case .bars, .indicators: return "\(resource.rawValue) \(timeframe.name) \(order)"
+        case .bars, .indicators: return "\(resource.rawValue) \(interval.name) \(order)\(layout.scope)"
         default: return "\(resource.rawValue) \(order)"
         }
+    }
+
+    /// Whether the rows are those of the store, as they are.
+    var isOfStoredRows: Bool { interval.timeframe != nil && layout.fill == .none && layout.shape == .rows }
+
+    /// The rows of the store that a page may have to read.
+    var rowsToRead: Int { limit * interval.barsEach * (layout.shape == .wide ? symbols?.count ?? 1 : 1) }
+
+    /// Whether nothing that the rows say can still change but by trades that come late.
+    func isClosed(now: Timestamp) -> Bool {
+        guard let to = range.to, !range.isRelative else { return false }
+        switch resource {
+        case .trades: return to <= Caching.settled(now)
+        case .bars, .indicators:
+            let last = interval.start(of: Timestamp(microseconds: to.microseconds - 1))
+            return interval.start(after: last) <= Caching.settled(now)
+        case .latest, .symbols, .alerts: return false
+        }
+    }
+
+    /// The interval that a parameter names.
+    static func interval(
+        _ text: String, _ name: String, onlyStored: Bool = false
+    ) throws(QueryError) -> BarInterval {
+        if let interval = BarInterval(text), !onlyStored || interval.timeframe != nil { return interval }
+        let stored = Timeframe.allCases.map(\.name).joined(separator: ", ")
+        throw ParameterReader.invalid(
+            name, text,
+            allowed: onlyStored
+                ? "one of \(stored), or another name of these, such as 60 or 1Hour"
+                : "\(stored); a multiple, such as 30m, 4h, 1w, 1M, up to \(BarInterval.longestDays) days; or "
+                    + "another name, such as 60, D, 1Min, 1Hour, 1wk, 1mo")
     }
 
     /// Of `symbol` and `symbols`, which mean the same: one, or several between commas.

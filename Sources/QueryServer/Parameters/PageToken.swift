@@ -57,6 +57,59 @@ struct PageToken: Equatable {
     private static let separator = "\u{1F}"
 }
 
+/// The key of the last row of a page of a list whose key may be any columns: their texts.
+struct KeyToken: Equatable {
+    /// What the token is good for.
+    var scope: String
+    var values: [String]
+
+    init(scope: String, values: [String]) {
+        self.scope = scope
+        self.values = values
+    }
+
+    /// A JSON array of strings in base64url.
+    var text: String {
+        var bytes: [UInt8] = []
+        bytes.appendText("[")
+        bytes.appendJSONString(scope)
+        for value in values {
+            bytes.appendText(",")
+            bytes.appendJSONString(value)
+        }
+        bytes.appendText("]")
+        return Base64URL.encode(bytes)
+    }
+
+    /// Nil if `text` is not such a text.
+    init?(_ text: String) {
+        guard let bytes = Base64URL.decode(text), case .array(let elements)? = try? JSONReader.read(bytes) else {
+            return nil
+        }
+        var strings: [String] = []
+        for element in elements {
+            guard case .string(let string) = element, !string.utf8.contains(0) else { return nil }
+            strings.append(string)
+        }
+        guard let scope = strings.first else { return nil }
+        self.init(scope: scope, values: Array(strings.dropFirst()))
+    }
+
+    /// The token of the parameter `page_token`, which must be of the same request.
+    static func read(_ reader: ParameterReader, scope: String, count: Int) throws(QueryError) -> KeyToken? {
+        guard let text = reader.text("page_token") else { return nil }
+        guard let token = KeyToken(text) else {
+            throw ParameterReader.invalid("page_token", text, allowed: "the next_page_token of an earlier reply")
+        }
+        guard token.scope == scope, token.values.count == count else {
+            throw ParameterReader.invalid(
+                "page_token", text, allowed: "the next_page_token of a reply to the same request",
+                hint: "Keep the other parameters as they were, the order among them.")
+        }
+        return token
+    }
+}
+
 /// Base 64 with the alphabet for URLs and without padding (RFC 4648 §5).
 enum Base64URL {
     private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
@@ -75,6 +128,13 @@ enum Base64URL {
         }
         if bits > 0 { text.append(alphabet[buffer << (6 - bits) & 63]) }
         return String(decoding: text, as: UTF8.self)
+    }
+
+    /// The same in the ordinary alphabet, with padding (RFC 4648 §4).
+    static func padded(_ bytes: [UInt8]) -> String {
+        var text = encode(bytes).map { $0 == "-" ? "+" : $0 == "_" ? "/" : $0 }
+        while text.count % 4 != 0 { text.append("=") }
+        return String(text)
     }
 
     /// Nil for other characters, and for bits left over that are not zero.

@@ -47,6 +47,8 @@ extension Timestamp {
 struct TimeRange: Equatable {
     var from: Timestamp?
     var to: Timestamp?
+    /// Whether a side was given relative to `now`, so that the same request means something else later.
+    var isRelative = false
 
     static let allowed =
         "RFC 3339 (2013-01-01T00:04:19.5Z), a date, epoch seconds, milliseconds, microseconds or nanoseconds, "
@@ -61,6 +63,7 @@ struct TimeRange: Equatable {
     init(_ reader: ParameterReader, now: Timestamp) throws(QueryError) {
         from = try Self.moment("from", reader, now)
         to = try Self.moment("to", reader, now)
+        isRelative = ["from", "to"].contains { reader.text($0)?.hasPrefix("now") == true }
         if let from, let to, from > to {
             throw QueryError(
                 400, "invalid_parameter", "\"from\" is after \"to\"", details: "from is \(from), to is \(to).")

@@ -26,7 +26,7 @@ struct MarketPlan {
         case .bars:
             return [column("symbol", .text), .init(name: "ts", form: time)]
                 + ["open", "high", "low", "close", "volume", "vwap"].map { column($0, .number) }
-                + [column("trade_count", .integer)]
+                + [column("trade_count", .safeInteger)]
         case .indicators:
             return [column("symbol", .text), .init(name: "ts", form: time)]
                 + Self.indicatorNames.map { column($0, .number) }
@@ -226,7 +226,7 @@ struct MarketPlan {
         "select symbol, name, exchange, type, currency, last_ts, last_price from market.symbols"
 
     /// `text` with the characters that mean something in LIKE escaped.
-    private static func escapedPattern(_ text: String) -> String {
+    static func escapedPattern(_ text: String) -> String {
         var escaped = ""
         for scalar in text.unicodeScalars {
             if scalar == "%" || scalar == "_" || scalar == "\\" { escaped.append("\\") }
@@ -242,7 +242,7 @@ struct MarketPlan {
 
 extension Timestamp {
     /// The next microsecond.
-    fileprivate var next: Timestamp { Timestamp(microseconds: microseconds + 1) }
+    var next: Timestamp { Timestamp(microseconds: microseconds + 1) }
 }
 
 /// The bars of one symbol for Grafana: the newest of the range, oldest first.

@@ -16,10 +16,11 @@ struct ForecastQuery {
         let body = RowBody(response, contentType: "application/json", query: lease.query)
         try await lease.run(response) { connection in
             let own = RowEncoder(
-                ListPlan.forecastColumns(timeInMilliseconds: timeInMilliseconds), layout: .object)
+                ListPlan.columns(.forecasts, timeInMilliseconds: timeInMilliseconds), layout: .object)
             body.bytes.appendText("{\"forecast\":")
             let found = try await send(
-                Statement(name: "forecast", sql: ListPlan.forecastSelect + " where forecast_id = $1"), own, connection,
+                Statement(name: "forecast", sql: ListPlan.select(.forecasts) + " where forecast_id = $1"), own,
+                connection,
                 lease, body)
             if found == 0 {
                 throw QueryError(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A page of posts, sentiment or forecasts: read, and its rows sent on as they come.
+// A page of a list: read, and its rows sent on as they come.
 
 import HTTP
 import Postgres
@@ -7,23 +7,23 @@ import Postgres
 /// Answers with one page.
 struct ListQuery {
     let plan: ListPlan
+    let body: RowBody
 
-    func run(_ lease: Lease, _ response: ResponseWriter) async throws {
+    func run(_ lease: Lease) async throws {
         let request = plan.request
-        let body = RowBody(response, contentType: request.format.contentType, query: lease.query)
         let encoder = RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
         switch request.format {
         case .csv: encoder.appendCSVHeader(to: &body.bytes)
         case .ndjson: break
-        case .json, .objects: body.bytes.appendText("{\"\(request.resource.rawValue)\":[")
+        case .json, .objects: body.bytes.appendText("{\"\(request.resource.name)\":[")
         }
-        try await lease.run(response) { connection in
+        try await lease.run(body.response) { connection in
             let step = plan.step
             let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
             var sent = 0
-            var last: PageToken?
-            var next: PageToken?
-            while let row = try await rows.next() {
+            var last: KeyToken?
+            var next: KeyToken?
+            while let row = try await body.next(of: rows) {
                 // The one row too many.
                 if sent == request.limit {
                     next = last

@@ -18,6 +18,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
     let configuration: QueryServer.Configuration
     let gate: Gate
     let trino: TrinoService
+    let version: StoreVersion
     private let keys: KeyRing
     private let logger: Logger
 
@@ -28,6 +29,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         self.configuration = configuration
         self.gate = gate
         self.trino = trino
+        version = StoreVersion(gate)
         self.keys = keys
         self.logger = logger
     }
@@ -102,6 +104,9 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .latest: try await answerMarket(.latest, request, response, id)
         case .symbols: try await answerMarket(.symbols, request, response, id)
         case .alerts: try await answerMarket(.alerts, request, response, id)
+        case .quotes: try await answerList(.quotes, request, response, id)
+        case .instruments: try await answerList(.instruments, request, response, id)
+        case .instrument: try await answerInstrument(request, response, id)
         case .posts: try await answerList(.posts, request, response, id)
         case .sentiment: try await answerList(.sentiment, request, response, id)
         case .forecasts:
@@ -114,14 +119,26 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .forecast:
             let lease = lease(request, .lookups, .rest, request.head.target, id)
             try await answerForecast(request, response, lease)
-        case .rejected:
-            let page = try RejectedRequest(try request.head.query(), now: Self.now(), configuration)
-            let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
-            try await RejectedQuery(request: page)
-                .run(lease(request, lane, .rest, request.head.target, id), response)
-        case .sources:
-            _ = try ParameterReader(try request.head.query(), known: [])
-            try await SourcesQuery().run(lease(request, .lookups, .rest, request.head.target, id), response)
+        case .rejected: try await answerList(.rejected, request, response, id)
+        case .sources: try await answerList(.sources, request, response, id)
+        case .finnhubQuote: try await answerDayQuote(request, response, id)
+        case .finnhubCandles:
+            try await answerDropIn(request, response, id) { query, now throws(QueryError) in
+                try .finnhub(query, now: now, configuration)
+            }
+        case .binanceKlines:
+            try await answerDropIn(request, response, id) { query, now throws(QueryError) in
+                try .binance(query, request.head, now: now)
+            }
+        case .yahooChart:
+            let symbol = try request.head.pathSegments().last ?? ""
+            try await answerDropIn(request, response, id) { query, now throws(QueryError) in
+                try .yahoo(symbol, query, now: now, configuration)
+            }
+        case .alpacaBars:
+            try await answerDropIn(request, response, id) { query, now throws(QueryError) in
+                try .alpaca(query, now: now, configuration)
+            }
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
             try await CandleQuery(plan: CandlePlan(request: candles))
@@ -129,37 +146,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         }
     }
 
-    private func answerMarket(
-        _ resource: MarketResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
-    ) async throws {
-        let page = try MarketRequest(
-            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
-            configuration)
-        let plan = MarketPlan(request: page)
-        let step = plan.isLookup ? plan.step(limit: page.limit + 1) : nil
-        if let step, let rows = await gate.lookup(step.statement, step.parameters) {
-            let body = RowBody(response, contentType: page.format.contentType, id: id)
-            return try await MarketQuery(plan, body).answer(rows)
-        }
-        // A page of thousands of rows is an export, which lookups by key must not wait for.
-        let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
-        let lease = lease(request, lane, .rest, request.head.target, id)
-        let body = RowBody(response, contentType: page.format.contentType, query: lease.query)
-        try await MarketQuery(plan, body).run(lease)
-    }
-
-    private func answerList(
-        _ resource: ListResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
-    ) async throws {
-        let page = try ListRequest(
-            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: Self.now(),
-            configuration)
-        let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
-        try await ListQuery(plan: ListPlan(request: page))
-            .run(lease(request, lane, .rest, request.head.target, id), response)
-    }
-
-    private func lease(
+    func lease(
         _ request: Request, _ lane: Admission.Lane, _ kind: RunningQuery.Kind, _ text: String, _ id: QueryID,
         _ caller: Caller? = nil, timeout: Duration? = nil
     ) -> Lease {
@@ -194,6 +181,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             logger.warning("request failed", metadata: ["id": "\(id)", "error": "\(reason)"])
         }
         try await response.respond(
-            Status(refusal.status, reason: refusal.message), refusal.headers(id), refusal.jsonBody(id))
+            Status(refusal.status, reason: refusal.message), refusal.headers(id),
+            (try? Route(request.head))?.service.map(refusal.jsonBody(of:)) ?? refusal.jsonBody(id))
     }
 }

@@ -8,9 +8,11 @@ enum Route: CaseIterable, Sendable {
     case index, live, ready, health, metrics, version
     case sql, queries, query
     case bars, indicators, trades, latest, symbols, alerts
+    case quotes, instruments, instrument
     case posts, sentiment, forecasts, forecast
     case rejected, sources
     case candles
+    case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
     /// The path, which is also the name under which requests are counted.
     var path: StaticString {
@@ -30,6 +32,9 @@ enum Route: CaseIterable, Sendable {
         case .latest: "/api/v1/latest"
         case .symbols: "/api/v1/symbols"
         case .alerts: "/api/v1/alerts"
+        case .quotes: "/api/v1/quotes"
+        case .instruments: "/api/v1/instruments"
+        case .instrument: "/api/v1/instruments/{symbol}"
         case .posts: "/api/v1/posts"
         case .sentiment: "/api/v1/sentiment"
         case .forecasts: "/api/v1/forecasts"
@@ -37,6 +42,11 @@ enum Route: CaseIterable, Sendable {
         case .rejected: "/api/v1/rejected"
         case .sources: "/api/v1/sources"
         case .candles: "/grafana/candles"
+        case .finnhubQuote: "/api/v1/quote"
+        case .finnhubCandles: "/api/v1/stock/candle"
+        case .binanceKlines: "/api/v3/klines"
+        case .yahooChart: "/v8/finance/chart/{symbol}"
+        case .alpacaBars: "/v2/stocks/bars"
         }
     }
 
@@ -58,6 +68,9 @@ enum Route: CaseIterable, Sendable {
         case .latest: "The latest trade of each symbol."
         case .rejected: "Records that validation refused, with reason and payload: reason, topic, from, to."
         case .sources: "The sources: what came from each, and when."
+        case .quotes: "Snapshots of the trading day: symbol, source, from, to."
+        case .instruments: "What is known of instruments: symbol, search, sector, exchange."
+        case .instrument: "What is known of one instrument."
         case .symbols: "Symbols that have traded or are known: search."
         case .alerts: "Bars that went beyond a threshold: symbol, from, to."
         case .posts: "Posts of Reddit: symbol, subreddit, kind, from, to."
@@ -65,6 +78,11 @@ enum Route: CaseIterable, Sendable {
         case .forecasts: "Forecasts that were made: symbol, from, to. POST makes one."
         case .forecast: "One forecast: its fan, outcomes and a few paths."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
+        case .finnhubQuote: "The latest price as Finnhub's clients read it: symbol."
+        case .finnhubCandles: "Bars as Finnhub's clients read them: symbol, resolution, from, to."
+        case .binanceKlines: "Bars as Binance's clients read them: symbol, interval, startTime, endTime."
+        case .yahooChart: "Bars as Yahoo's clients read them: interval, range, period1, period2."
+        case .alpacaBars: "Bars as Alpaca's clients read them: symbols, timeframe, start, end."
         }
     }
 
@@ -100,6 +118,10 @@ enum Route: CaseIterable, Sendable {
             self = .query
         } else if Self.isBelow("/api/v1/forecasts/", head) {
             self = .forecast
+        } else if Self.isBelow("/api/v1/instruments/", head) {
+            self = .instrument
+        } else if Self.isBelow("/v8/finance/chart/", head) {
+            self = .yahooChart
         } else {
             throw Self.notFound(head)
         }

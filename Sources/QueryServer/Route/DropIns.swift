@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The paths of other services, and their errors.
+
+import HTTP
+import Market
+
+extension QueryHandler {
+    /// The bars of a request that one of the services' clients makes.
+    func answerDropIn(
+        _ request: Request, _ response: ResponseWriter, _ id: QueryID,
+        _ read: (QueryParameters, Timestamp) throws(QueryError) -> DropInRequest
+    ) async throws {
+        let now = Self.now()
+        let asked = try read(try request.head.query(), now)
+        guard
+            case .send(let tags) = try await caching(
+                request, response, format: .json, range: asked.range, isClosed: false)
+        else { return }
+        let lane: Admission.Lane =
+            asked.limit * asked.interval.barsEach > configuration.lookupRows && asked.range.from == nil
+            ? .queries : .lookups
+        let lease = lease(request, lane, .rest, request.head.target, id)
+        let type = asked.isCSV ? ReplyFormat.csv.contentType : ReplyFormat.json.contentType
+        let body = RowBody(response, contentType: type, query: lease.query)
+        body.add(tags)
+        try await DropInQuery(request: asked, now: now, body: body).run(lease)
+    }
+
+    /// Finnhub's `GET /api/v1/quote?symbol=`.
+    func answerDayQuote(_ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
+        let reader = try ParameterReader(try request.head.query(), known: ["symbol", "token"])
+        guard let symbol = reader.text("symbol") else {
+            throw ParameterReader.missing("symbol", allowed: "one symbol")
+        }
+        try MarketRequest.check(symbol, "symbol")
+        guard
+            case .send(let tags) = try await caching(
+                request, response, format: .json, range: TimeRange(), isClosed: false)
+        else { return }
+        let lease = lease(request, .lookups, .rest, request.head.target, id)
+        let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
+        body.add(tags)
+        try await DayQuoteQuery(symbol: symbol).run(lease, body)
+    }
+}
+
+extension Route {
+    /// Whose clients read the errors of a path; nil for our own.
+    var service: DropInRequest.Service? {
+        switch self {
+        case .finnhubQuote, .finnhubCandles: .finnhub
+        case .binanceKlines: .binance
+        case .yahooChart: .yahoo
+        case .alpacaBars: .alpaca
+        default: nil
+        }
+    }
+}
+
+extension QueryError {
+    /// The body of the error as a service has its own.
+    func jsonBody(of service: DropInRequest.Service) -> [UInt8] {
+        let text = [message, details, hint].compactMap(\.self).joined(separator: ". ")
+        var json: [UInt8] = []
+        switch service {
+        case .finnhub:
+            json.appendText("{\"error\":")
+            json.appendJSONString(text)
+            json.appendText("}\n")
+        case .binance:
+            json.appendText("{\"code\":\(binanceCode),\"msg\":")
+            json.appendJSONString(text)
+            json.appendText("}\n")
+        case .yahoo:
+            json.appendText("{\"chart\":{\"result\":null,\"error\":{\"code\":")
+            json.appendJSONString(status == 404 ? "Not Found" : status < 500 ? "Bad Request" : "Internal Server Error")
+            json.appendText(",\"description\":")
+            json.appendJSONString(text)
+            json.appendText("}}}\n")
+        case .alpaca:
+            json.appendText("{\"message\":")
+            json.appendJSONString(text)
+            json.appendText("}\n")
+        }
+        return json
+    }
+
+    /// Binance's numbers (its spot API documentation, "Error codes").
+    private var binanceCode: Int {
+        switch code {
+        case "unknown_symbol": -1121
+        case "missing_parameter": -1102
+        case "unknown_parameter": -1101
+        case "repeated_parameter": -1101
+        case "invalid_parameter": message.contains("\"interval\"") ? -1120 : -1130
+        default: status == 429 || status == 503 ? -1003 : status < 500 ? -1100 : -1000
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The REST resources: from a request to its page, or to 304 without one.
+
+import HTTP
+import Market
+import Postgres
+
+extension QueryHandler {
+    /// What caches are told of a reply; nil if the client's copy is still right and 304 has been answered.
+    ///
+    /// - Parameters:
+    ///   - range: of times that the request names, resolved.
+    ///   - isClosed: whether nothing that the reply says can still change but by what comes late.
+    func caching(
+        _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool
+    ) async throws -> CachingOutcome {
+        let isConditional = request.head["if-none-match"] != nil
+        guard let state = await isConditional ? version.current() : version.recent() else { return .send(nil) }
+        var asked = Array(request.head.rawQuery ?? [])
+        asked.appendText(" \(format.rawValue) \(configuration.version)")
+        // `now-1h` is another moment each time.
+        if range.isRelative {
+            asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")
+        }
+        let caching = Caching(state, asked, isClosed: isClosed)
+        if isConditional,
+            request.head.preconditions(Validators(entityTag: caching.entityTag)) == .notModified
+        {
+            var headers = Headers.none
+            for field in caching.headers { headers.add(field.name, field.value) }
+            try await response.respond(.notModified, headers)
+            return .answered
+        }
+        return .send(caching)
+    }
+
+    enum CachingOutcome {
+        case answered
+        case send(Caching?)
+    }
+
+    func answerMarket(
+        _ resource: MarketResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
+    ) async throws {
+        let now = Self.now()
+        let page = try MarketRequest(
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now, configuration)
+        guard
+            case .send(let caching) = try await caching(
+                request, response, format: page.format, range: page.range, isClosed: page.isClosed(now: now))
+        else { return }
+        let plan = MarketPlan(request: page)
+        let step = plan.isLookup ? plan.step(limit: page.limit + 1) : nil
+        if let step, let rows = await gate.lookup(step.statement, step.parameters) {
+            let body = RowBody(response, contentType: page.format.contentType, id: id)
+            body.add(caching)
+            return try await MarketQuery(plan, body).answer(rows)
+        }
+        // A page of thousands of rows is an export, which lookups by key must not wait for.
+        let lane: Admission.Lane = page.rowsToRead > configuration.lookupRows ? .queries : .lookups
+        let lease = lease(request, lane, .rest, request.head.target, id)
+        let body = RowBody(response, contentType: page.format.contentType, query: lease.query)
+        body.add(caching)
+        if page.isOfStoredRows {
+            try await MarketQuery(plan, body).run(lease)
+        } else {
+            try await BarQuery(page, body).run(lease)
+        }
+    }
+
+    func answerList(
+        _ resource: ListResource, _ request: Request, _ response: ResponseWriter, _ id: QueryID
+    ) async throws {
+        let now = Self.now()
+        let page = try ListRequest(
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now, configuration)
+        try await send(page, request, response, id, isClosed: page.isClosed(now: now))
+    }
+
+    private func send(
+        _ page: ListRequest, _ request: Request, _ response: ResponseWriter, _ id: QueryID, isClosed: Bool
+    ) async throws {
+        var tags: Caching?
+        if page.resource.isTagged {
+            guard
+                case .send(let caching) = try await caching(
+                    request, response, format: page.format, range: page.range, isClosed: isClosed)
+            else { return }
+            tags = caching
+        }
+        let lane: Admission.Lane = page.limit > configuration.lookupRows ? .queries : .lookups
+        let lease = lease(request, lane, .rest, request.head.target, id)
+        let body = RowBody(response, contentType: page.format.contentType, query: lease.query)
+        body.add(tags)
+        try await ListQuery(plan: ListPlan(request: page), body: body).run(lease)
+    }
+
+    /// `GET /api/v1/instruments/{symbol}`: a list of one, or 404.
+    func answerInstrument(_ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
+        let query = try request.head.query()
+        _ = try ParameterReader(query, known: ["format", "time"])
+        let symbol = try request.head.pathSegments().last ?? ""
+        try MarketRequest.check(symbol, "symbol")
+        var page = try ListRequest(
+            .instruments, query, accept: request.head.values(of: "accept"), now: Self.now(), configuration)
+        page.symbols = [symbol]
+        let lease = lease(request, .lookups, .rest, request.head.target, id)
+        var isKnown = false
+        try await lease.run(response) { connection in
+            let statement = Statement(
+                name: "instrument_known", sql: "select from market.instruments where symbol = $1")
+            isKnown = try await !connection.query(
+                statement, [.text(symbol, as: .text)], deadline: lease.deadline
+            ).isEmpty
+        }
+        guard isKnown else {
+            throw QueryError(
+                404, "not_found", "there is no instrument \(symbol)",
+                hint: "GET /api/v1/symbols?search= finds symbols by name.")
+        }
+        try await send(page, request, response, id, isClosed: false)
+    }
+}
