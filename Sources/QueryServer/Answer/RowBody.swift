@@ -13,6 +13,8 @@ final class RowBody {
     var bytes: [UInt8] = []
 
     let response: ResponseWriter
+    /// Of the reply, which must not have left when it is set.
+    var status = Status.ok
     /// Rows appended, for the list of running queries; the encoder's owner counts.
     var rows = 0
     /// Nil for lookups, which are not listed.
@@ -73,7 +75,7 @@ final class RowBody {
 
     /// Sends what there is.
     func flush() async throws(HTTPError) {
-        if !response.isStarted { try response.start(.ok, headers) }
+        if !response.isStarted { try response.start(status, headers) }
         query?.rows.store(rows, ordering: .relaxed)
         query?.bytes.add(bytes.count, ordering: .relaxed)
         flushed += bytes.count
@@ -97,9 +99,9 @@ final class RowBody {
     /// Sends the rest, and ends the response.
     func finish() async throws(HTTPError) {
         if !response.isStarted && response.wantsBody {
-            return try await response.respond(.ok, headers, bytes)
+            return try await response.respond(status, headers, bytes)
         }
-        if !response.isStarted { try response.start(.ok, headers) }
+        if !response.isStarted { try response.start(status, headers) }
         swap(&response.buffer, &bytes)
         try await response.finish()
     }

@@ -57,18 +57,18 @@ struct PageToken: Equatable {
     private static let separator = "\u{1F}"
 }
 
-/// The key of the last row of a page of a list whose key may be any columns: their texts.
+/// The key of the last row of a page of a list whose key may be any columns: their texts, nil for NULL.
 struct KeyToken: Equatable {
     /// What the token is good for.
     var scope: String
-    var values: [String]
+    var values: [String?]
 
-    init(scope: String, values: [String]) {
+    init(scope: String, values: [String?]) {
         self.scope = scope
         self.values = values
     }
 
-    /// A JSON array of strings in base64url.
+    /// A JSON array of strings and nulls in base64url.
     var text: String {
         var bytes: [UInt8] = []
         bytes.appendText("[")
@@ -86,13 +86,16 @@ struct KeyToken: Equatable {
         guard let bytes = Base64URL.decode(text), case .array(let elements)? = try? JSONReader.read(bytes) else {
             return nil
         }
-        var strings: [String] = []
-        for element in elements {
-            guard case .string(let string) = element, !string.utf8.contains(0) else { return nil }
-            strings.append(string)
+        var values: [String?] = []
+        for element in elements.dropFirst() {
+            switch element {
+            case .null: values.append(nil)
+            case .string(let string) where !string.utf8.contains(0): values.append(string)
+            default: return nil
+            }
         }
-        guard let scope = strings.first else { return nil }
-        self.init(scope: scope, values: Array(strings.dropFirst()))
+        guard case .string(let scope)? = elements.first else { return nil }
+        self.init(scope: scope, values: values)
     }
 
     /// The token of the parameter `page_token`, which must be of the same request.

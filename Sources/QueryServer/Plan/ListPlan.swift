@@ -56,7 +56,7 @@ struct ListPlan {
         let key = resource.key.map { "\"\($0)\"" }
         if let page = request.page {
             // The types of the values are those of the columns they are compared with.
-            let values = page.values.map { bind(.text($0)) }
+            let values = page.values.map { bind(.text($0 ?? "")) }
             let beyond = request.isDescending ? "<" : ">"
             conditions.append("(\(key.joined(separator: ", "))) \(beyond) (\(values.joined(separator: ", ")))")
         }
@@ -69,7 +69,7 @@ struct ListPlan {
 
     /// The token of the page that follows `row`.
     func token(_ row: RowStream.Row) throws(PostgresError) -> KeyToken {
-        var values: [String] = []
+        var values: [String?] = []
         for place in resource.keyPlaces { values.append(try row.string(place)) }
         return KeyToken(scope: request.scope, values: values)
     }

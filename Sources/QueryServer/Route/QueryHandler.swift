@@ -19,6 +19,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
     let gate: Gate
     let trino: TrinoService
     let version: StoreVersion
+    let catalogue: TableCatalogueCache
     private let keys: KeyRing
     private let logger: Logger
 
@@ -30,6 +31,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         self.gate = gate
         self.trino = trino
         version = StoreVersion(gate)
+        catalogue = TableCatalogueCache(gate)
         self.keys = keys
         self.logger = logger
     }
@@ -121,6 +123,8 @@ final class QueryHandler: Handler, @unchecked Sendable {
             try await answerForecast(request, response, lease)
         case .rejected: try await answerList(.rejected, request, response, id)
         case .sources: try await answerList(.sources, request, response, id)
+        case .tables: try await answerTables(request, response)
+        case .table: try await answerTable(request, response, id)
         case .finnhubQuote: try await answerDayQuote(request, response, id)
         case .finnhubCandles:
             try await answerDropIn(request, response, id) { query, now throws(QueryError) in

@@ -11,13 +11,16 @@ extension QueryHandler {
     /// - Parameters:
     ///   - range: of times that the request names, resolved.
     ///   - isClosed: whether nothing that the reply says can still change but by what comes late.
+    ///   - more: what else changes the reply.
     func caching(
-        _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool
+        _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool,
+        more: [UInt8] = []
     ) async throws -> CachingOutcome {
         let isConditional = request.head["if-none-match"] != nil
         guard let state = await isConditional ? version.current() : version.recent() else { return .send(nil) }
         var asked = Array(request.head.rawQuery ?? [])
-        asked.appendText(" \(format.rawValue) \(configuration.version)")
+        asked.appendText(" \(format.rawValue) \(configuration.version) ")
+        asked += more
         // `now-1h` is another moment each time.
         if range.isRelative {
             asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")

@@ -11,6 +11,7 @@ enum Route: CaseIterable, Sendable {
     case quotes, instruments, instrument
     case posts, sentiment, forecasts, forecast
     case rejected, sources
+    case tables, table
     case candles
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
@@ -41,6 +42,8 @@ enum Route: CaseIterable, Sendable {
         case .forecast: "/api/v1/forecasts/{id}"
         case .rejected: "/api/v1/rejected"
         case .sources: "/api/v1/sources"
+        case .tables: "/api/v1/tables"
+        case .table: "/api/v1/tables/{table}"
         case .candles: "/grafana/candles"
         case .finnhubQuote: "/api/v1/quote"
         case .finnhubCandles: "/api/v1/stock/candle"
@@ -77,6 +80,8 @@ enum Route: CaseIterable, Sendable {
         case .sentiment: "Sentiment over time: symbol, timeframe, from, to."
         case .forecasts: "Forecasts that were made: symbol, from, to. POST makes one."
         case .forecast: "One forecast: its fan, outcomes and a few paths."
+        case .tables: "The tables and views, with their columns."
+        case .table: "Rows of any table or view, by PostgREST's grammar: select, order, limit, column=operator.value."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
         case .finnhubQuote: "The latest price as Finnhub's clients read it: symbol."
         case .finnhubCandles: "Bars as Finnhub's clients read them: symbol, resolution, from, to."
@@ -120,6 +125,8 @@ enum Route: CaseIterable, Sendable {
             self = .forecast
         } else if Self.isBelow("/api/v1/instruments/", head) {
             self = .instrument
+        } else if Self.isBelow("/api/v1/tables/", head) {
+            self = .table
         } else if Self.isBelow("/v8/finance/chart/", head) {
             self = .yahooChart
         } else {

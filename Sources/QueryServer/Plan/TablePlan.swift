@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The statement of a table's URL. Pure: a request and the catalogue in, SQL and parameters out.
+
+import Market
+import Postgres
+
+/// How rows of a table are read. Every value is a parameter of the statement; every identifier is one of the catalogue's,
+/// and quoted.
+struct TablePlan {
+    let table: TableCatalogue.Table
+    let request: TableRequest
+    /// The columns that tell where a page by key ends, with their place in the statement; empty for other pages.
+    private(set) var pageKey: [TableOrder] = []
+    /// Columns of the reply; those of the page's key follow.
+    private(set) var visible = 0
+    private(set) var sql = ""
+    private(set) var parameters: [Parameter] = []
+    /// The rows without limit, for counting.
+    private(set) var countSQL = ""
+
+    private let now: Timestamp
+
+    /// Rows of a page by key whose request names no limit.
+    let pageLimit: Int
+
+    init(
+        _ table: TableCatalogue.Table, _ request: TableRequest, now: Timestamp, pageLimit: Int
+    ) throws(QueryError) {
+        self.table = table
+        self.request = request
+        self.now = now
+        self.pageLimit = min(request.limit ?? pageLimit, .max - 1)
+        try build()
+    }
+
+    private var isGrouped: Bool {
+        request.having != nil || request.select.contains { $0.operand.aggregate != nil }
+    }
+
+    /// What a page token must agree in.
+    private var scope: String {
+        let order = pageKey.map { "\($0.operand.column ?? "") \($0.isDescending) \($0.putsNullsFirst)" }
+        return "\(table.name) \(order.joined(separator: ","))"
+    }
+
+    private mutating func build() throws(QueryError) {
+        if request.pageToken != nil { pageKey = try keyOrder() }
+        let items = try selected()
+        visible = items.count
+        var conditions: [String] = []
+        for condition in request.conditions { conditions.append(try sql(of: condition, inHaving: false)) }
+        if let token = try token() { conditions.append(beyond(token)) }
+        let hidden = pageKey.map { Self.quoted($0.operand.column ?? "") }
+        let whole = conditions.isEmpty ? "" : " where \(conditions.joined(separator: " and "))"
+        var text = " from market.\(Self.quoted(table.name))\(whole)"
+        if isGrouped {
+            let groups = try request.select.filter { $0.operand.aggregate == nil }.map { item throws(QueryError) in
+                if item.operand.column == nil {
+                    throw QueryError(400, "invalid_parameter", "\"*\" cannot be grouped by", hint: "Name the columns.")
+                }
+                return try expression(item)
+            }
+            if !groups.isEmpty { text += " group by \(groups.joined(separator: ", "))" }
+            if let having = request.having { text += " having \(try sql(of: having, inHaving: true))" }
+        }
+        countSQL = "select count(*) from (select 1\(text)) as counted"
+        let countedParameters = parameters.count
+        let order = pageKey.isEmpty ? request.order : pageKey
+        if !order.isEmpty {
+            let columns = try order.map { column throws(QueryError) in
+                "\(try orderExpression(column.operand)) \(column.isDescending ? "desc" : "asc") nulls "
+                    + (column.putsNullsFirst ? "first" : "last")
+            }
+            text += " order by \(columns.joined(separator: ", "))"
+        }
+        assert(countedParameters == parameters.count)
+        if request.pageToken != nil {
+            // Whether the one row too many comes tells whether there is a next page.
+            text += " limit \(pageLimit + 1)"
+        } else {
+            if let limit = request.limit { text += " limit \(limit)" }
+            if request.offset > 0 { text += " offset \(request.offset)" }
+        }
+        sql = "select \((items + hidden).joined(separator: ", "))\(text)"
+    }
+
+    // MARK: Columns
+
+    private func selected() throws(QueryError) -> [String] {
+        let items = request.select.isEmpty ? [TableItem(operand: TableOperand())] : request.select
+        var columns: [String] = []
+        for item in items {
+            if item.operand.column == nil && item.operand.aggregate == nil {
+                if isGrouped && request.select.isEmpty {
+                    throw QueryError(
+                        400, "invalid_parameter", "\"having\" needs aggregates in \"select\"",
+                        hint: "As in select=symbol,count()&having=(count().gt.10).")
+                }
+                columns += table.columns.map { Self.quoted($0.name) }
+            } else {
+                columns.append("\(try expression(item)) as \(Self.quoted(name(of: item)))")
+            }
+        }
+        return columns
+    }
+
+    /// The name of a column of the reply: its alias, the aggregate's name, or the column's.
+    private func name(of item: TableItem) -> String {
+        item.alias ?? item.operand.aggregate?.rawValue ?? item.operand.column ?? ""
+    }
+
+    private func expression(_ item: TableItem) throws(QueryError) -> String {
+        let operand = try expression(item.operand, parameter: "select")
+        return item.cast.map { "(\(operand))::\($0)" } ?? operand
+    }
+
+    private func expression(_ operand: TableOperand, parameter: String) throws(QueryError) -> String {
+        guard let name = operand.column else { return "count(*)" }
+        guard table.column(name) != nil else { throw unknownColumn(name, parameter, operand.position) }
+        let column = Self.quoted(name) + (operand.columnCast.map { "::\($0)" } ?? "")
+        return operand.aggregate.map { "\($0.rawValue)(\(column))" } ?? column
+    }
+
+    /// An order may also name a column of the reply.
+    private func orderExpression(_ operand: TableOperand) throws(QueryError) -> String {
+        if operand.aggregate == nil, let name = operand.column,
+            request.select.contains(where: {
+                self.name(of: $0) == name && ($0.alias != nil || $0.operand.aggregate != nil)
+            })
+        {
+            return Self.quoted(name)
+        }
+        return try expression(operand, parameter: "order")
+    }
+
+    private func unknownColumn(_ name: String, _ parameter: String, _ position: Int) -> QueryError {
+        let names = table.columns.map(\.name)
+        return QueryError(
+            400, "unknown_column", "\(table.name) has no column \"\(name.prefix(80))\"",
+            details: "Columns: \(names.joined(separator: ", ")). Parameters: "
+                + "\(TableRequest.names.joined(separator: ", ")).",
+            hint: ParameterReader.closest(to: name, names + TableRequest.names).map { "Perhaps you meant \"\($0)\"." },
+            position: parameter == name ? nil : position)
+    }
+
+    private static func quoted(_ name: String) -> String { PostgresConnection.quotedIdentifier(name) }
+
+    // MARK: Conditions
+
+    private mutating func bind(_ text: String) -> String {
+        parameters.append(.text(text))
+        return "$\(parameters.count)"
+    }
+
+    private mutating func sql(of condition: TableCondition, inHaving: Bool) throws(QueryError) -> String {
+        switch condition {
+        case .not(let inner): return "not \(try sql(of: inner, inHaving: inHaving))"
+        case .all(let inner): return try join(inner, " and ", inHaving)
+        case .any(let inner): return try join(inner, " or ", inHaving)
+        case .compare(let comparison): return try sql(of: comparison, inHaving: inHaving)
+        }
+    }
+
+    private mutating func join(
+        _ conditions: [TableCondition], _ word: String, _ inHaving: Bool
+    ) throws(QueryError) -> String {
+        var parts: [String] = []
+        for condition in conditions { parts.append(try sql(of: condition, inHaving: inHaving)) }
+        return "(\(parts.joined(separator: word)))"
+    }
+
+    private mutating func sql(of comparison: TableComparison, inHaving: Bool) throws(QueryError) -> String {
+        let operand = try conditionOperand(comparison.operand, inHaving: inHaving)
+        let negation = comparison.isNegated ? "not " : ""
+        switch (comparison.comparison, comparison.value) {
+        case (.is, .text(let state)):
+            return "\(negation)(\(operand) is \(TableComparison.states[state.lowercased()] ?? "null"))"
+        case (.in, .list(let values)):
+            let literal = Self.arrayLiteral(values.map { moment($0, comparison.operand) })
+            return "\(negation)(\(operand) = any(\(bind(literal))))"
+        case (let op, .list(let values)):
+            let patterns = values.map { op.takesPattern ? Self.pattern($0) : moment($0, comparison.operand) }
+            let quantifier = comparison.quantifier ?? .any
+            return
+                "\(negation)(\(operand) \(op.sql ?? "=") \(quantifier.rawValue)(\(bind(Self.arrayLiteral(patterns)))))"
+        case (let op, .text(let text)):
+            if let function = op.searchFunction {
+                let configuration = comparison.configuration.map { "\(bind($0))::regconfig, " } ?? ""
+                let vector = "to_tsvector(\(configuration)\(operand))"
+                // The same configuration on both sides; a parameter may stand twice.
+                return "\(negation)(\(vector) @@ \(function)(\(configuration)\(bind(text))))"
+            }
+            let value = op.takesPattern ? Self.pattern(text) : moment(text, comparison.operand)
+            let compared = "\(operand) \(op.sql ?? "=") \(bind(value))"
+            return comparison.isNegated ? "not (\(compared))" : compared
+        }
+    }
+
+    private func conditionOperand(_ operand: TableOperand, inHaving: Bool) throws(QueryError) -> String {
+        if !inHaving {
+            if operand.aggregate != nil {
+                throw QueryError(
+                    400, "invalid_parameter", "an aggregate cannot filter rows", hint: "Use having=(count().gt.10).",
+                    position: operand.position)
+            }
+            return try expression(operand, parameter: operand.column ?? "")
+        }
+        // In having, the name of a selected aggregate stands for it.
+        if operand.aggregate == nil, let name = operand.column,
+            let item = request.select.first(where: { self.name(of: $0) == name && $0.operand.aggregate != nil })
+        {
+            return try expression(item.operand, parameter: "having")
+        }
+        return try expression(operand, parameter: "having")
+    }
+
+    /// `*` is what `%` is, which a URL would have to escape.
+    private static func pattern(_ text: String) -> String { String(text.map { $0 == "*" ? "%" : $0 }) }
+
+    /// Times are understood in every spelling: `now-6h`, epoch counts, dates.
+    private func moment(_ text: String, _ operand: TableOperand) -> String {
+        guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
+            operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .timestamptz,
+            let time = Timestamp(text, now: now), TimeRange.isStorable.contains(time.microseconds)
+        else { return text }
+        return time.description
+    }
+
+    /// The text of an array (PostgreSQL 15 docs, 8.15.2): every element quoted.
+    private static func arrayLiteral(_ values: [String]) -> String {
+        let quoted = values.map { value in
+            "\"" + value.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined() + "\""
+        }
+        return "{\(quoted.joined(separator: ","))}"
+    }
+
+    // MARK: Pages by key
+
+    private func keyOrder() throws(QueryError) -> [TableOrder] {
+        if isGrouped {
+            throw QueryError(
+                400, "invalid_parameter", "groups have no key to page by", hint: "Use limit and offset, or having.")
+        }
+        if table.key.isEmpty {
+            throw QueryError(
+                400, "invalid_parameter", "\(table.name) has no key to page by", hint: "Use limit and offset.")
+        }
+        var order = request.order
+        for column in order where column.operand.aggregate != nil {
+            throw QueryError(400, "invalid_parameter", "an aggregate cannot be paged by")
+        }
+        // What is left of the key, in the direction of the last column, so that an index may serve.
+        let isDescending = order.last?.isDescending ?? false
+        for name in table.key where !order.contains(where: { $0.operand.column == name }) {
+            order.append(TableOrder(operand: TableOperand(column: name), isDescending: isDescending))
+        }
+        for column in order {
+            let name = column.operand.column ?? ""
+            if table.column(name) == nil { throw unknownColumn(name, "order", column.operand.position) }
+        }
+        return order
+    }
+
+    private func token() throws(QueryError) -> KeyToken? {
+        guard let text = request.pageToken, !text.isEmpty else { return nil }
+        guard let token = KeyToken(text), token.scope == scope, token.values.count == pageKey.count else {
+            throw ParameterReader.invalid(
+                "page_token", text, allowed: "empty for the first page, or the next_page_token of a reply",
+                hint: "Keep table and order as they were.")
+        }
+        return token
+    }
+
+    /// What follows the row of the token in the order of the page, NULLs where the order puts them.
+    private mutating func beyond(_ token: KeyToken) -> String {
+        let isPlain = pageKey.allSatisfy { column in
+            column.isDescending == pageKey[0].isDescending
+                && table.column(column.operand.column ?? "")?.isNotNull == true
+        }
+        let names = pageKey.map { Self.quoted($0.operand.column ?? "") }
+        if isPlain {
+            // One comparison of rows is what an index on the key can begin at.
+            let values = token.values.map { bind($0 ?? "") }
+            return "(\(names.joined(separator: ", "))) \(pageKey[0].isDescending ? "<" : ">") "
+                + "(\(values.joined(separator: ", ")))"
+        }
+        var alternatives: [String] = []
+        var equal: [String] = []
+        for (index, column) in pageKey.enumerated() {
+            let value = token.values[index].map { bind($0) }
+            let beyond: String
+            if let value {
+                let comparison = "\(names[index]) \(column.isDescending ? "<" : ">") \(value)"
+                beyond = column.putsNullsFirst ? comparison : "(\(comparison) or \(names[index]) is null)"
+            } else {
+                beyond = column.putsNullsFirst ? "\(names[index]) is not null" : "false"
+            }
+            alternatives.append("(\((equal + [beyond]).joined(separator: " and ")))")
+            equal.append(value.map { "\(names[index]) = \($0)" } ?? "\(names[index]) is null")
+        }
+        return "(\(alternatives.joined(separator: " or ")))"
+    }
+
+    /// The token of the page that follows `row`.
+    func token(_ row: RowStream.Row) throws(PostgresError) -> KeyToken {
+        var values: [String?] = []
+        for place in pageKey.indices { values.append(try row.stringOrNil(visible + place)) }
+        return KeyToken(scope: scope, values: values)
+    }
+}

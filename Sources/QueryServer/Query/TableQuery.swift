@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of a table: counted if asked for, read, and sent on as they come.
+
+import EventLoop
+import HTTP
+import Postgres
+
+/// Answers with rows of a table: a bare array, one object, lines or CSV; with a page token in an envelope.
+struct TableQuery {
+    let plan: TablePlan
+    let body: RowBody
+    /// The most the planner may estimate; nil for any.
+    let costLimit: Double?
+
+    private var request: TableRequest { plan.request }
+
+    func run(_ lease: Lease) async throws {
+        try await lease.run(body.response) { connection in
+            // Nothing here can leave a trace in the session.
+            connection.isUntouched = !connection.keepsTraces
+            if let costLimit {
+                let rows = try await connection.query(
+                    PlanCost.explain + plan.sql, plan.parameters, deadline: lease.deadline)
+                for row in rows { try PlanCost.check(try row.string(0), limit: costLimit) }
+            }
+            var total: Int?
+            let isCounted = request.count != nil
+            if isCounted {
+                // Both statements are to see the same rows.
+                try await connection.begin(
+                    TransactionMode(isolation: .repeatableRead, readOnly: true), deadline: lease.deadline)
+                total = try await count(connection, lease)
+                try announce(total)
+            }
+            let rows =
+                isCounted
+                ? try await connection.stream(plan.sql, plan.parameters, deadline: lease.deadline)
+                : try await connection.streamReadOnly(plan.sql, plan.parameters, deadline: lease.deadline)
+            if body.response.wantsBody { try await send(rows, total, lease) } else { await rows.cancel() }
+        }
+        try await body.finish()
+    }
+
+    // MARK: Counting
+
+    private func count(_ connection: PostgresConnection, _ lease: Lease) async throws -> Int {
+        func exact() async throws -> Int {
+            for row in try await connection.query(plan.countSQL, plan.parameters, deadline: lease.deadline) {
+                return try row.int(0)
+            }
+            return 0
+        }
+        if request.count == .exact { return try await exact() }
+        let uncounted = plan.countSQL.dropFirst("select count(*) from (".count).dropLast(") as counted".count)
+        let rows = try await connection.query(
+            PlanCost.explain + uncounted, plan.parameters, deadline: lease.deadline)
+        var planned = 0
+        for row in rows { planned = Self.plannedRows(try row.string(0)) ?? 0 }
+        // A small estimate is worth being made exact.
+        return request.count == .estimated && planned <= Self.estimatedAbove ? try await exact() : planned
+    }
+
+    /// Estimates up to this are counted instead.
+    static let estimatedAbove = 10_000
+
+    /// The rows of the topmost node, which stands first.
+    static func plannedRows(_ plan: String) -> Int? {
+        guard let key = plan.firstRange(of: "\"Plan Rows\": ") else { return nil }
+        return Int(plan[key.upperBound...].prefix { $0.isNumber })
+    }
+
+    /// Says in the head which rows of how many these are.
+    private func announce(_ total: Int?) throws(QueryError) {
+        guard let total, request.pageToken == nil, !request.isSingular else { return }
+        if request.offset > total && request.count == .exact {
+            throw QueryError(
+                416, "invalid_range", "the range begins after the last row",
+                details: "There are \(total) rows; the first asked for is row \(request.offset).")
+        }
+        if let count = request.count { body.addHeader("Preference-Applied", "count=\(count.rawValue)") }
+        let sent = min(request.limit ?? .max, max(0, total - request.offset))
+        if request.count == .exact {
+            body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        }
+        if sent < total { body.status = .partialContent }
+    }
+
+    static func contentRange(_ offset: Int, _ count: Int, _ total: Int?) -> String {
+        let all = total.map(String.init) ?? "*"
+        return count == 0 ? "*/\(all)" : "\(offset)-\(offset + count - 1)/\(all)"
+    }
+
+    // MARK: Sending
+
+    private func send(_ rows: RowStream, _ total: Int?, _ lease: Lease) async throws {
+        let types = lease.gate.types
+        if !types.areKnown(rows.columns) { try await types.learn(rows.columns, lease.gate, deadline: lease.deadline) }
+        let columns = rows.columns.prefix(plan.visible).map { column in
+            let form = ValueForm(types[column.type])
+            return RowEncoder.Column(
+                name: column.name,
+                form: form == .scalar(.integer) && column.type == .int8 ? .scalar(.safeInteger) : form)
+        }
+        let encoder = RowEncoder(columns, layout: request.format == .csv ? .csv : .object)
+        if request.isSingular { return try await sendOne(rows, encoder) }
+        let isPaged = request.pageToken != nil
+        switch request.format {
+        case .csv: encoder.appendCSVHeader(to: &body.bytes)
+        case .ndjson: break
+        case .json, .objects:
+            if isPaged {
+                body.bytes.append(UInt8(ascii: "{"))
+                body.bytes.appendJSONString(plan.table.name)
+                body.bytes.append(UInt8(ascii: ":"))
+            }
+            body.bytes.append(UInt8(ascii: "["))
+        }
+        var sent = 0
+        var last: KeyToken?
+        var next: KeyToken?
+        while true {
+            var row = rows.nextBuffered()
+            if row == nil { row = try await body.next(of: rows) }
+            guard let row else { break }
+            if isPaged && sent == plan.pageLimit {
+                next = last
+                continue
+            }
+            if request.format == .json && sent > 0 { body.bytes.append(UInt8(ascii: ",")) }
+            encoder.append(row, to: &body.bytes)
+            if request.format == .ndjson { body.bytes.append(0x0A) }
+            sent += 1
+            body.rows = sent
+            if isPaged && sent == plan.pageLimit { last = try plan.token(row) }
+            if body.isFull { try await body.flush() }
+        }
+        if request.format == .json {
+            body.bytes.append(UInt8(ascii: "]"))
+            if isPaged {
+                body.bytes.appendText(",\"next_page_token\":")
+                body.bytes.appendJSONString(next?.text)
+                body.bytes.append(UInt8(ascii: "}"))
+            }
+            body.bytes.append(0x0A)
+        }
+        if body.response.isStarted { return }
+        // It is known by now how many there are.
+        if isPaged {
+            if request.format != .json, let next { body.addHeader("X-Next-Page-Token", next.text) }
+        } else if request.count != .exact {
+            body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        }
+    }
+
+    /// `Accept: application/vnd.pgrst.object+json`: exactly one row, or 406.
+    private func sendOne(_ rows: RowStream, _ encoder: RowEncoder) async throws {
+        var count = 0
+        while let row = try await rows.next() {
+            count += 1
+            if count > 1 {
+                await rows.cancel()
+                break
+            }
+            encoder.append(row, to: &body.bytes)
+            body.bytes.append(0x0A)
+        }
+        if count != 1 {
+            throw QueryError(
+                406, "not_one_row", count == 0 ? "there is no such row" : "there is more than one such row",
+                hint: "Filter by the key: \(plan.table.key.joined(separator: ", ")).")
+        }
+        body.rows = 1
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Any table or view of the market, by PostgREST's grammar.
+
+import EventLoop
+import HTTP
+import Postgres
+
+extension QueryHandler {
+    /// `GET /api/v1/tables/{table}`.
+    func answerTable(_ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
+        let now = Self.now()
+        let name = try request.head.pathSegments().last ?? ""
+        let asked = try TableRequest(try request.head.query(), request.head)
+        let deadline = MonotonicTime.now() + configuration.connectTimeout
+        func plan(_ catalogue: TableCatalogue) throws(QueryError) -> TablePlan {
+            try TablePlan(
+                try catalogue.table(name), asked, now: now, pageLimit: configuration.pageSizeDefault)
+        }
+        let planned: TablePlan
+        do {
+            planned = try plan(try await catalogue.current(deadline: deadline))
+        } catch let error as QueryError where ["unknown_table", "unknown_column"].contains(error.code) {
+            // It may have been made since.
+            guard let newer = try await catalogue.newer(deadline: deadline) else { throw error }
+            planned = try plan(newer)
+        }
+        // What the head says changes the reply, too; and times may be relative.
+        var more: [UInt8] = []
+        for name in ["prefer", "range", "accept"] as [StaticString] {
+            for value in request.head.values(of: name) { more.appendText("\(name):\(value) ") }
+        }
+        for parameter in planned.parameters { if case .text(let text, _) = parameter { more.appendText("\(text) ") } }
+        guard
+            case .send(let tags) = try await caching(
+                request, response, format: asked.format, range: TimeRange(), isClosed: false, more: more)
+        else { return }
+        let lease = lease(request, .queries, .rest, request.head.target, id)
+        let body = RowBody(
+            response,
+            contentType: asked.isSingular ? "application/vnd.pgrst.object+json" : asked.format.contentType,
+            query: lease.query)
+        body.add(tags)
+        try await TableQuery(plan: planned, body: body, costLimit: configuration.costLimit).run(lease)
+    }
+
+    /// `GET /api/v1/tables`: what there is, with the comments of the schema.
+    func answerTables(_ request: Request, _ response: ResponseWriter) async throws {
+        _ = try ParameterReader(try request.head.query(), known: [])
+        let catalogue = try await catalogue.current(deadline: .now() + configuration.connectTimeout)
+        var json: [UInt8] = []
+        json.appendText("{\"tables\":[")
+        for (index, name) in catalogue.names.enumerated() {
+            guard let table = catalogue.tables[name] else { continue }
+            json.appendText(index == 0 ? "{\"name\":" : ",\n{\"name\":")
+            json.appendJSONString(name)
+            json.appendText(",\"comment\":")
+            json.appendJSONString(table.comment)
+            json.appendText(",\"key\":[\(table.key.map { "\"\($0)\"" }.joined(separator: ","))],\"columns\":[")
+            for (place, column) in table.columns.enumerated() {
+                json.appendText(place == 0 ? "{\"name\":" : ",{\"name\":")
+                json.appendJSONString(column.name)
+                json.appendText(",\"type\":")
+                json.appendJSONString(column.typeName)
+                json.appendText(",\"comment\":")
+                json.appendJSONString(column.comment)
+                json.appendText("}")
+            }
+            json.appendText("]}")
+        }
+        json.appendText("],\"next_page_token\":null}\n")
+        try await response.respond(.ok, ["Content-Type": "application/json", "Cache-Control": "no-cache"], json)
+    }
+}

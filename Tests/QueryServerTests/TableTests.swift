@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLoop
+import HTTP
+import Market
+import Postgres
+import TestSupport
+import Testing
+
+@testable import QueryServer
+
+private func refusal<T>(_ body: () throws -> T) -> QueryError? {
+    do {
+        _ = try body()
+        return nil
+    } catch {
+        return error as? QueryError
+    }
+}
+
+private let people = TableCatalogue.Table(
+    name: "people",
+    columns: ["id", "age", "name", "height", "born", "tags"].map {
+        .init(
+            name: $0, type: $0 == "born" ? .timestamptz : .text, typeName: "text", isNotNull: $0 == "id", comment: nil)
+    }, key: ["id"])
+
+/// The statement that PostgREST's documentation would expect, for a query string.
+private func plan(_ query: String, _ headers: String = "") throws -> TablePlan {
+    let head = try requestHead("GET /api/v1/tables/people HTTP/1.1\r\nHost: a\r\n\(headers)\r\n")
+    let request = try TableRequest(try QueryParameters(Array(query.utf8)[...]), head)
+    return try TablePlan(people, request, now: Timestamp(microseconds: 1_704_110_400_000_000), pageLimit: 1000)
+}
+
+private func requestHead(_ text: String) throws -> RequestHead {
+    var parser = RequestParser()
+    let bytes = Array(text.utf8)
+    _ = try parser.parse(bytes.span)
+    return parser.head
+}
+
+private func texts(_ plan: TablePlan) -> [String] {
+    plan.parameters.map { if case .text(let text, _) = $0 { text } else { "?" } }
+}
+
+@Suite struct TableGrammarTests {
+    /// Examples of PostgREST's documentation ("Tables and Views"), with what they come to.
+    @Test(arguments: [
+        ("age=lt.13", #" where "age" < $1"#, ["13"]),
+        ("age=gte.18&name=eq.x", #" where "age" >= $1 and "name" = $2"#, ["18", "x"]),
+        ("or=(age.lt.18,age.gt.21)", #" where ("age" < $1 or "age" > $2)"#, ["18", "21"]),
+        (
+            "age=gte.14&not.and=(age.gte.11,age.lte.17)", #" where "age" >= $1 and not ("age" >= $2 and "age" <= $3)"#,
+            ["14", "11", "17"]
+        ),
+        (
+            "and=(age.gte.0,or(age.lt.18,not.and(age.gte.21,name.is.null)))",
+            #" where ("age" >= $1 and ("age" < $2 or not ("age" >= $3 and ("name" is null))))"#, ["0", "18", "21"]
+        ),
+        (
+            "name=like(any).{O*,P*}", #" where ("name" like any($1))"#, [#"{"O%","P%"}"#]
+        ),
+        ("name=like(all).{O*,*n}", #" where ("name" like all($1))"#, [#"{"O%","%n"}"#]),
+        ("age=in.(1,2,3)", #" where ("age" = any($1))"#, [#"{"1","2","3"}"#]),
+        (#"name=in.("hi,there","yes,you")"#, #" where ("name" = any($1))"#, [#"{"hi,there","yes,you"}"#]),
+        (#"name=in.("a\"b","c\\d")"#, #" where ("name" = any($1))"#, [#"{"a\"b","c\\d"}"#]),
+        ("name=not.in.(a)", #" where not ("name" = any($1))"#, [#"{"a"}"#]),
+        ("name=in.()", #" where ("name" = any($1))"#, ["{}"]),
+        ("name=is.null", #" where ("name" is null)"#, []), ("name=is.NOT_NULL", #" where ("name" is not null)"#, []),
+        ("name=not.is.true", #" where not ("name" is true)"#, []),
+        ("name=like.*OO*", #" where "name" like $1"#, ["%OO%"]),
+        ("name=imatch.^a.*z$", #" where "name" ~* $1"#, ["^a.*z$"]),
+        ("name=eq.a.b,c(d)", #" where "name" = $1"#, ["a.b,c(d)"]), ("name=eq.", #" where "name" = $1"#, [""]),
+        ("name=isdistinct.x", #" where "name" is distinct from $1"#, ["x"]),
+        ("tags=cs.{example,new}", #" where "tags" @> $1"#, ["{example,new}"]),
+        ("tags=ov.(1,2)", #" where "tags" && $1"#, ["(1,2)"]), ("tags=adj.[1,5)", #" where "tags" -|- $1"#, ["[1,5)"]),
+        (
+            "name=fts(french).amusant",
+            #" where (to_tsvector($1::regconfig, "name") @@ to_tsquery($1::regconfig, $2))"#,
+            ["french", "amusant"]
+        ),
+        (
+            "name=not.wfts.the fat", #" where not (to_tsvector("name") @@ websearch_to_tsquery($1))"#, ["the fat"]
+        ),
+        ("or=(tags.cs.{a,b},name.eq.\"x,y\")", #" where ("tags" @> $1 or "name" = $2)"#, ["{a,b}", "x,y"]),
+        ("born=gt.now-6h", #" where "born" > $1"#, ["2024-01-01T06:00:00Z"]),
+        ("born=lt.1704067200000", #" where "born" < $1"#, ["2024-01-01T00:00:00Z"]),
+        ("born=eq.infinity", #" where "born" = $1"#, ["infinity"]),
+    ])
+    func `rows are filtered as PostgREST does`(_ query: String, _ filter: String, _ values: [String]) throws {
+        let plan = try plan(query)
+        #expect(plan.sql.hasSuffix(#" from market."people""# + filter))
+        #expect(texts(plan) == values)
+    }
+
+    @Test(arguments: [
+        ("select=name,age", #""name" as "name", "age" as "age""#),
+        ("select=fullName:name,birth:born", #""name" as "fullName", "born" as "birth""#),
+        ("select=name,age::text", #""name" as "name", ("age")::text as "age""#),
+        ("select=a:age::double precision", #"("age")::double precision as "a""#),
+        ("select=*", #""id", "age", "name", "height", "born", "tags""#),
+        (#"select="my alias":name"#, #""name" as "my alias""#),
+        ("select=age.sum()", #"sum("age") as "sum""#), ("select=count()", #"count(*) as "count""#),
+        ("select=total:age.sum()::text", #"(sum("age"))::text as "total""#),
+        ("select=age::int.avg()", #"avg("age"::int) as "avg""#),
+    ])
+    func `columns are chosen, named and cast`(_ query: String, _ columns: String) throws {
+        #expect(try plan(query).sql == "select \(columns) from market.\"people\"")
+    }
+
+    @Test func `groups have what aggregates leave, and may be filtered and sorted`() throws {
+        let plan = try plan("select=name,n:count(),age.avg()&having=(n.gt.2,age.avg().lt.30)&order=n.desc,name&limit=3")
+        #expect(
+            plan.sql
+                == #"select "name" as "name", count(*) as "n", avg("age") as "avg" from market."people" group by "name" having (count(*) > $1 and avg("age") < $2) order by "n" desc nulls first, "name" asc nulls last limit 3"#
+        )
+        #expect(texts(plan) == ["2", "30"])
+    }
+
+    @Test func `orders put NULLs where they are told`() throws {
+        #expect(
+            try plan("order=age.desc.nullslast,height.asc.nullsfirst,name,id.desc").sql.hasSuffix(
+                #" order by "age" desc nulls last, "height" asc nulls first, "name" asc nulls last, "id" desc nulls first"#
+            ))
+        #expect(try plan("order=age.nullsfirst").sql.hasSuffix(#"order by "age" asc nulls first"#))
+    }
+
+    @Test func `a range is a limit with an offset`() throws {
+        #expect(try plan("", "Range-Unit: items\r\nRange: 5-14\r\n").sql.hasSuffix(" limit 10 offset 5"))
+        #expect(try plan("", "Range: 5-\r\n").sql.hasSuffix(" offset 5"))
+        #expect(try plan("limit=3&offset=2", "Range: 1-9\r\n").sql.hasSuffix(" limit 3 offset 3"))
+        #expect(refusal { try plan("", "Range: 9-5\r\n") }?.status == 416)
+        #expect(try !plan("", "Range: bytes=0-5\r\n").sql.contains("limit"))
+    }
+
+    @Test(arguments: [
+        ("age=13", 1), ("age=lt13", 3), ("age=ltt.13", 1), ("age=not.13", 5), ("age=lt(any).3", 9),
+        ("age=in.1,2", 4), ("age=in.(1,2", 8), ("age=is.maybe", 4), ("age=in.(1)x", 7), ("age=neq(any).{1}", 5),
+        ("or=age.lt.1", 1), ("or=(age.lt.1", 10), ("or=(age)", 5), ("and=()", 2), ("or=(age.lt.1)x", 11),
+        ("select=name,", 6), ("select=a:", 3), ("select=name::regclass", 7), ("select=name(id)", 5),
+        ("select=name;drop", 5), ("order=age.down", 5), ("order=age.asc.desc", 9), (#"select="name"#, 6),
+    ])
+    func `an error says where it is`(_ query: String, _ position: Int) {
+        let error = refusal { try plan(query) }
+        #expect(error?.status == 400 && error?.position == position, "\(error?.position ?? 0) \(error?.details ?? "")")
+    }
+
+    @Test func `names are those of the catalogue`() {
+        #expect(refusal { try plan("ages=eq.1") }?.hint == "Perhaps you meant \"age\".")
+        #expect(refusal { try plan("selct=age.eq.1") }?.code == "invalid_parameter")
+        #expect(refusal { try plan("select=pasword") }?.code == "unknown_column")
+        #expect(refusal { try plan("order=a%22%3Bdrop.desc") }?.code != nil)
+        #expect(refusal { try plan("or=(secret.eq.1)") }?.code == "unknown_column")
+        #expect(refusal { try plan("age.sum()=gt.1") }?.code == "unknown_column")
+        #expect(refusal { try plan("and=(age.sum().gt.1)") }?.code == "invalid_parameter")
+        #expect(refusal { try plan("having=(count().gt.1)") }?.code == "invalid_parameter")
+        #expect(refusal { try plan("limit=-1") }?.code == "invalid_parameter")
+        #expect(refusal { try plan("limit=1&limit=2") }?.code == "repeated_parameter")
+        #expect(refusal { try plan("", "Prefer: handling=strict, timezone=UTC\r\n") }?.code == "invalid_preference")
+    }
+
+    @Test func `depth and number of conditions have limits`() {
+        func nested(_ depth: Int) -> String {
+            "and=" + String(repeating: "(and", count: depth - 1) + "(age.eq.1)"
+                + String(repeating: ")", count: depth - 1)
+        }
+        #expect(throws: Never.self) { try plan(nested(TableParser.depthLimit)) }
+        #expect(refusal { try plan(nested(TableParser.depthLimit + 1)) }?.code == "invalid_parameter")
+        func list(_ count: Int) -> String { "age=in.(\(Array(repeating: "1", count: count).joined(separator: ",")))" }
+        #expect(throws: Never.self) { try plan(list(TableParser.countLimit - 1)) }
+        #expect(refusal { try plan(list(TableParser.countLimit)) }?.code == "invalid_parameter")
+    }
+
+    @Test func `no text of a request reaches the statement`() throws {
+        var generator = SplitMix(seed: UInt64.random(in: 0 ... .max))
+        print("seed \(generator.seed)")
+        let pieces = [
+            "age", "name", "id", ".", "eq", "in", "not", "(", ")", "{", "}", "\"", "\\", ",", ":", "::", "text", "is",
+            "null", "any", "and", "or", "count()", ".sum()", "';drop table x--", "$1", "é", "\u{1F600}", "*", " ", "'",
+            "like",
+        ]
+        let marker = "MARKER'\";--"
+        for _ in 0..<4000 {
+            let name =
+                ["age", "or", "and", "select", "order", "having", "not.or"].randomElement(using: &generator) ?? "age"
+            var text = ""
+            for _ in 0..<Int.random(in: 0...9, using: &generator) {
+                text += pieces.randomElement(using: &generator) ?? ""
+            }
+            if Bool.random(using: &generator) { text += marker }
+            let query = "\(name)=" + text.utf8.map { "%" + (($0 < 16 ? "0" : "") + String($0, radix: 16)) }.joined()
+            // Whatever it is, it is read or refused; what is read has nothing of values in it.
+            if let plan = try? plan(query) {
+                let bare = plan.sql
+                #expect(!bare.contains(";--") || bare.contains("as \""), "\(text) → \(bare)")
+                #expect(!bare.contains("'"), "\(text) → \(bare)")
+            }
+        }
+    }
+}
+
+private struct SplitMix: RandomNumberGenerator {
+    let seed: UInt64
+    private var state: UInt64
+    init(seed: UInt64) {
+        self.seed = seed
+        state = seed
+    }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+@Suite struct TableLiveTests {
+    private func get(_ target: String, _ headers: [String] = []) async throws -> Reply {
+        try await TestServer.shared.value.address.request("/api/v1/tables/" + target, headers: headers)
+    }
+
+    @Test func `rows come as an array, lines and CSV`() async throws {
+        let query = "bars?symbol=eq.BTC&timeframe=eq.1m&select=ts,open,n:trade_count&order=ts&limit=2"
+        let json = try await get(query)
+        #expect(
+            json.text
+                == #"[{"ts":"2024-01-01T00:01:00Z","open":1,"n":1},{"ts":"2024-01-01T00:02:00Z","open":2,"n":1}]"#
+                + "\n")
+        #expect(json.fields["content-range"] == "0-1/*")
+        #expect(
+            try await get(query, ["Accept: text/csv"]).text
+                == "ts,open,n\n2024-01-01T00:01:00Z,1,1\n2024-01-01T00:02:00Z,2,1\n")
+        #expect(try await get(query + "&format=ndjson").text.split(separator: "\n").count == 2)
+        #expect(try await get("bars?symbol=eq.NONE").text == "[]\n")
+    }
+
+    @Test func `digits beyond doubles are strings`() async throws {
+        let reply = try await get("trades?symbol=eq.BTC&select=trade_id&order=ts&limit=1")
+        #expect(reply.text == #"[{"trade_id":"9007199254740994"}]"# + "\n")
+    }
+
+    @Test func `rows are counted on request`() async throws {
+        let exact = try await get("trades?symbol=eq.BTC&limit=10", ["Prefer: count=exact"])
+        #expect(exact.status == 206 && exact.fields["content-range"] == "0-9/100")
+        #expect(exact.fields["preference-applied"] == "count=exact")
+        let whole = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact"])
+        #expect(whole.status == 200 && whole.fields["content-range"] == "0-99/100")
+        let part = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact", "Range-Unit: items", "Range: 90-200"])
+        #expect(part.status == 206 && part.fields["content-range"] == "90-99/100")
+        let beyond = try await get("trades?symbol=eq.BTC&offset=101", ["Prefer: count=exact"])
+        #expect(beyond.status == 416)
+        #expect(try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=planned"]).fields["content-range"] != nil)
+        #expect(
+            try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=estimated"]).fields["content-range"]
+                == "0-0/100")
+    }
+
+    @Test func `one object is one row`() async throws {
+        let accept = ["Accept: application/vnd.pgrst.object+json"]
+        let one = try await get("instruments?symbol=eq.AAPL&select=symbol,name", accept)
+        #expect(one.text == #"{"symbol":"AAPL","name":"Apple Inc."}"# + "\n")
+        #expect(one.fields["content-type"] == "application/vnd.pgrst.object+json")
+        #expect(try await get("instruments?symbol=eq.NONE", accept).status == 406)
+        #expect(try await get("trades?symbol=eq.BTC", accept).status == 406)
+    }
+
+    @Test func `groups are what SQL makes of them`() async throws {
+        let reply = try await get(
+            "trades?select=symbol,n:count(),price.max()&symbol=in.(BTC,ETH)&order=symbol&having=(count().gte.100)")
+        #expect(reply.text == #"[{"symbol":"BTC","n":100,"max":200},{"symbol":"ETH","n":100,"max":200}]"# + "\n")
+        #expect(try await get("trades?select=symbol,count()&symbol=eq.BTC&having=(count.gt.100)").text == "[]\n")
+    }
+
+    @Test(arguments: ["", "order=price.desc", "order=symbol,ts.desc", "order=conditions.desc.nullslast"])
+    func `pages by key hold each row once`(_ order: String) async throws {
+        var seen: [JSONValue] = []
+        var token = ""
+        repeat {
+            let reply = try await get(
+                "trades?symbol=in.(BTC,ETH)&select=symbol,trade_id&limit=37&page_token=\(token)&\(order)")
+            guard case .object(let members) = try JSONReader.read(reply.body),
+                case .array(let rows)? = members.first?.value
+            else {
+                Issue.record("\(reply.text)")
+                return
+            }
+            seen += rows
+            if case .string(let next)? = members.last?.value { token = next } else { token = "" }
+        } while !token.isEmpty && seen.count < 1000
+        #expect(seen.count == 200 && Set(seen.map(\.text)).count == 200)
+    }
+
+    @Test func `tables and columns that are not there are refused with a suggestion`() async throws {
+        let table = try await get("trade")
+        #expect(table.status == 404 && table.text.contains(#"Perhaps you meant \"trades\""#))
+        let column = try await get("trades?prise=gt.1")
+        #expect(column.status == 400 && column.text.contains(#"Perhaps you meant \"price\""#))
+        #expect(try await get("trades_20240101").status == 404)
+        let value = try await get("trades?price=gt.many")
+        #expect(value.status == 400 && value.text.contains("22P02"))
+    }
+
+    @Test func `a new table is found soon`() async throws {
+        let shared = try await TestServer.shared.value
+        _ = try await get("trades?limit=1")
+        try shared.write("create table if not exists market.fresh (a integer); insert into market.fresh values (1)")
+        #expect(try await eventually { try shared.address.request("/api/v1/tables/fresh").text == "[{\"a\":1}]\n" })
+        try shared.write("drop table market.fresh")
+        let list = try shared.address.request("/api/v1/tables")
+        #expect(list.status == 200 && list.text.contains(#""name":"bars","comment":"Price bars"#))
+    }
+}
