@@ -6,6 +6,7 @@
 # make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
+# make schemathesis EXAMPLES=200   tries the REST contract for longer
 # make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
 # make sanitize          runs the unit tests under the address and the thread sanitizer
 # make build   leaves the release binary at .build/release/tapedeck
@@ -26,10 +27,12 @@ PACKAGES_TEST := $(PACKAGES) binutils openssl python3 python3-pip python3-venv s
 deps:
 	@deploy/install-packages $(PACKAGES)
 	@deploy/install-lexicon
+	@deploy/install-docs-viewer
 
 deps-test: .build-venv/installed
 	@deploy/install-packages $(PACKAGES_TEST)
 	@deploy/install-lexicon
+	@deploy/install-docs-viewer
 
 .build-venv/installed: Tests/EndToEnd/requirements.txt
 	@deploy/install-packages $(PACKAGES_TEST)
@@ -61,6 +64,12 @@ test-superset: build .build-superset/installed
 	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
 
 # Kills and cuts the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
+# Lets Schemathesis try the whole contract on a running server: EXAMPLES a path, from SEED.
+.PHONY: schemathesis
+schemathesis: build deps-test
+	SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),200) SCHEMATHESIS_SEED=$(or $(SEED),$$RANDOM) \
+	    .build-venv/bin/python -m pytest Tests/EndToEnd/test_openapi.py -k schemathesis
+
 .PHONY: faults mock-kafka
 faults: build deps-test mock-kafka
 	.build-venv/bin/python Tests/EndToEnd/faults.py --seeds $(or $(SEEDS),20) $(FAULTS_ARGS)

@@ -18,6 +18,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Doors to C: a module map and a shim header, nothing else.
@@ -84,6 +85,10 @@ let package = Package(
                 .embedInCode("0008_alerts_and_retention.sql"),
                 .embedInCode("0009_posts_and_forecasts.sql"),
             ], swiftSettings: strict),
+        // The REST contract, embedded in the binary.
+        .target(
+            name: "OpenAPI", dependencies: [.product(name: "Yams", package: "Yams")], path: "openapi",
+            resources: [.embedInCode("openapi.yaml")], swiftSettings: strict),
         // The PostgreSQL we keep: the private server (initdb, start, stop) and the migrations.
         .target(
             name: "Store",
@@ -125,7 +130,7 @@ let package = Package(
             dependencies: [
                 "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
                 "EventLog",
-                "Kafka", "Store", "Ingest", "Processor", "QueryServer", "CCurl", "CEdit", "CLinux",
+                "Kafka", "Store", "Ingest", "Processor", "QueryServer", "OpenAPI", "CCurl", "CEdit", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),

@@ -17,7 +17,7 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
     package mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
 
     /// Adds fields after the others.
-    mutating func add(_ others: Headers) { fields.append(contentsOf: others.fields) }
+    package mutating func add(_ others: Headers) { fields.append(contentsOf: others.fields) }
 
     /// Makes a strong entity tag a weak one.
     mutating func weakenETag() {

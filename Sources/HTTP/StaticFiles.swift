@@ -37,12 +37,15 @@ package struct StaticFiles: Sendable {
     /// Answers GET and HEAD with the file at `path`, which is decoded and has no slash in front; `index.html` stands for
     /// its folder. Tags, dates, ranges and compression are seen to.
     ///
+    /// - Parameter more: fields of every answer with the file.
     /// - Returns: false, and nothing is answered, if there is no such file.
     package func respond(
-        to request: Request, _ path: String, _ response: ResponseWriter, cacheControl: String = "no-cache"
+        to request: Request, _ path: String, _ response: ResponseWriter, cacheControl: String = "no-cache",
+        more: Headers = .none
     ) async throws(HTTPError) -> Bool {
         guard let file = files[path.isEmpty || path.hasSuffix("/") ? path + "index.html" : path] else { return false }
         var headers: Headers = ["Cache-Control": cacheControl, "X-Content-Type-Options": "nosniff"]
+        headers.add(more)
         if let tag = file.validators.entityTag { headers.add("ETag", tag) }
         if let modified = file.validators.lastModified { headers.add("Last-Modified", httpDate(modified)) }
         switch request.head.preconditions(file.validators) {

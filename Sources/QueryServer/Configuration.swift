@@ -30,6 +30,8 @@ extension QueryServer {
         package var requiresKeys = false
         /// Where it is written down who ran what; nil for nowhere.
         package var audit: AuditLog?
+        /// What `/openapi.json` and `/docs` show; nil for nothing.
+        package var contract: Contract?
         /// Makes the forecasts that are asked for; nil where none are made.
         package var forecasts: ForecastDesk?
 

@@ -6,6 +6,7 @@ import Glibc
 import HTTP
 import Logging
 import Metrics
+import OpenAPI
 import Postgres
 import QueryServer
 import TLS
@@ -101,6 +102,8 @@ struct QueryService: Sendable {
             }
         }
         configuration.audit = audit
+        configuration.contract = Contract(
+            json: try OpenAPI.json(), yaml: OpenAPI.yaml, viewer: try docsViewer(settings))
         let forecasting = try EventLoop(name: "forecast")
         forecasting.start()
         configuration.forecasts = ForecastDesk(
@@ -113,6 +116,21 @@ struct QueryService: Sendable {
             drainTimeout: settings.duration(.drainTimeout))
         service.reportCertificates()
         return service
+    }
+
+    /// The files of the page at `/docs`; nil where they are not installed, and none are asked for.
+    private static func docsViewer(_ settings: Settings) throws -> StaticFiles? {
+        if let folder = settings.text(.docsViewer) {
+            do throws(SystemError) {
+                return try StaticFiles(folder: folder)
+            } catch {
+                throw ValidationError("\(Setting.docsViewer.environment): \(error)")
+            }
+        }
+        for folder in ProgramFolders.all {
+            if let files = try? StaticFiles(folder: folder + "/viewers/swagger-ui") { return files }
+        }
+        return nil
     }
 
     /// What to do on SIGHUP: certificates are read and the audit log is opened again; nil without either, when the signal

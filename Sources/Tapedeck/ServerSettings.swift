@@ -89,8 +89,13 @@ extension Setting {
         name: "audit-log", environment: "TAPEDECK_AUDIT_LOG", kind: .file, default: nil,
         summary: "A file to which the end of each statement is written, with who ran it; read again on SIGHUP.")
 
+    static let docsViewer = Setting(
+        name: "docs-viewer", environment: "TAPEDECK_DOCS_VIEWER", kind: .folder, default: nil,
+        summary: "The folder of Swagger UI, for /docs; without it viewers/swagger-ui beside the program.")
+
     /// The settings above.
     static let server = [
+        docsViewer,
         requireKeys, auditLog,
         maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
         maxRunningQueries, maxResultRows, maxResultBytes, maxQueryCost, trinoClientTimeout, trinoMaxQueries,
@@ -143,6 +148,7 @@ struct ServerSettingFlags: ParsableArguments {
     var minTransferRate: String?
     @Option(name: .customLong(Setting.drainTimeout.name), help: Setting.drainTimeout.help) var drainTimeout: String?
     @Option(name: .customLong(Setting.compression.name), help: Setting.compression.help) var compression: String?
+    @Option(name: .customLong(Setting.docsViewer.name), help: Setting.docsViewer.help) var docsViewer: String?
     @Option(name: .customLong(Setting.allowedHosts.name), help: Setting.allowedHosts.help) var allowedHosts: String?
     @Option(name: .customLong(Setting.corsOrigins.name), help: Setting.corsOrigins.help) var corsOrigins: String?
     @Option(name: .customLong(Setting.trustedProxies.name), help: Setting.trustedProxies.help)
@@ -159,6 +165,7 @@ struct ServerSettingFlags: ParsableArguments {
             (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),
             (.drainTimeout, drainTimeout), (.compression, compression), (.allowedHosts, allowedHosts),
+            (.docsViewer, docsViewer),
             (.corsOrigins, corsOrigins), (.trustedProxies, trustedProxies), (.proxyProtocol, proxyProtocol),
         ]
     }

@@ -86,7 +86,7 @@ struct ImportTests {
             "Market", "Sentiment", "Forecast", "Analytics", "Metrics", "EventLoop", "TLS", "HTTP", "Postgres",
             "EventLog", "Kafka", "Store", "Ingest",
             "Processor",
-            "QueryServer", "CCurl", "CEdit",
+            "QueryServer", "OpenAPI", "CCurl", "CEdit",
             "CLinux", "ArgumentParser", "Logging",
         ]),
     ]

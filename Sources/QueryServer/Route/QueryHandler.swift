@@ -123,6 +123,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             try await answerForecast(request, response, lease)
         case .rejected: try await answerList(.rejected, request, response, id)
         case .sources: try await answerList(.sources, request, response, id)
+        case .openAPI, .openAPIYAML, .docs, .docsFile: try await answerContract(route, request, response)
         case .tables: try await answerTables(request, response)
         case .table: try await answerTable(request, response, id)
         case .finnhubQuote: try await answerDayQuote(request, response, id)

@@ -12,6 +12,7 @@ enum Route: CaseIterable, Sendable {
     case posts, sentiment, forecasts, forecast
     case rejected, sources
     case tables, table
+    case openAPI, openAPIYAML, docs, docsFile
     case candles
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
@@ -42,6 +43,10 @@ enum Route: CaseIterable, Sendable {
         case .forecast: "/api/v1/forecasts/{id}"
         case .rejected: "/api/v1/rejected"
         case .sources: "/api/v1/sources"
+        case .openAPI: "/openapi.json"
+        case .openAPIYAML: "/openapi.yaml"
+        case .docs: "/docs"
+        case .docsFile: "/docs/{file}"
         case .tables: "/api/v1/tables"
         case .table: "/api/v1/tables/{table}"
         case .candles: "/grafana/candles"
@@ -80,6 +85,10 @@ enum Route: CaseIterable, Sendable {
         case .sentiment: "Sentiment over time: symbol, timeframe, from, to."
         case .forecasts: "Forecasts that were made: symbol, from, to. POST makes one."
         case .forecast: "One forecast: its fan, outcomes and a few paths."
+        case .openAPI: "The contract of this interface: OpenAPI 3.1."
+        case .openAPIYAML: "The same as YAML."
+        case .docs: "The contract as a page for people."
+        case .docsFile: "What the page is made of."
         case .tables: "The tables and views, with their columns."
         case .table: "Rows of any table or view, by PostgREST's grammar: select, order, limit, column=operator.value."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
@@ -94,7 +103,7 @@ enum Route: CaseIterable, Sendable {
     /// Who may.
     var access: Access {
         switch self {
-        case .index, .live, .ready, .health, .version: .open
+        case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile: .open
         case .metrics: .anyKey
         case .sql, .queries, .query: .scope(.sql)
         default: .scope(.rest)
@@ -115,9 +124,16 @@ enum Route: CaseIterable, Sendable {
         return names.joined(separator: ", ")
     }
 
+    /// Other spellings: Finnhub's Python client puts a slash between a base URL and a path that begins with one.
+    private static let aliases: [(path: StaticString, route: Route)] = [
+        ("/api/v1//quote", .finnhubQuote), ("/api/v1//stock/candle", .finnhubCandles),
+    ]
+
     /// The resource of a path.
     init(_ head: RequestHead) throws(QueryError) {
         if let route = Self.allCases.first(where: { head.pathIs($0.path) }) {
+            self = route
+        } else if let route = Self.aliases.first(where: { head.pathIs($0.path) })?.route {
             self = route
         } else if Self.isBelow("/api/v1/queries/", head) {
             self = .query
@@ -127,6 +143,8 @@ enum Route: CaseIterable, Sendable {
             self = .instrument
         } else if Self.isBelow("/api/v1/tables/", head) {
             self = .table
+        } else if Self.isBelow("/docs/", head) || head.pathIs("/docs/") {
+            self = .docsFile
         } else if Self.isBelow("/v8/finance/chart/", head) {
             self = .yahooChart
         } else {

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients of other services work by another base URL: their own packages, as published."""
+import datetime
+import json
+
+import finnhub
+import pytest
+import requests
+from alpaca.data.historical import StockHistoricalDataClient
+from alpaca.data.requests import StockBarsRequest
+from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
+from binance.error import ClientError
+from binance.spot import Spot
+
+SYMBOL = "BITSTAMP:BTCUSD"
+FIRST, LAST = 1293840000, 1893456000  # 2011 and 2030
+BARS = ("select extract(epoch from ts)::bigint, open, high, low, close, volume, trade_count, vwap from bars "
+        "where symbol = %s and timeframe = '1d' order by ts")
+
+
+@pytest.fixture
+def daily(played):
+    rows = played.sql(BARS, SYMBOL)
+    assert len(rows) > 5
+    return rows
+
+
+def test_finnhub(played, daily):
+    client = finnhub.Client(api_key="any")
+    client.API_URL = played.url + "/api/v1"
+    candles = client.stock_candles(SYMBOL, "D", FIRST, LAST)
+    assert candles["s"] == "ok"
+    assert list(zip(candles["t"], candles["o"], candles["h"], candles["l"], candles["c"], candles["v"])) == [
+        row[:6] for row in daily]
+    assert client.stock_candles("NOBODY", "D", FIRST, LAST) == {"s": "no_data"}
+    quote = client.quote(SYMBOL)
+    price, = played.sql("select price from latest where symbol = %s", SYMBOL)[0]
+    assert quote["c"] == price and quote["h"] == daily[-1][2] and quote["pc"] == daily[-2][4]
+    assert quote["d"] == pytest.approx(price - daily[-2][4])
+    with pytest.raises(finnhub.FinnhubAPIException, match="resolution"):
+        client.stock_candles(SYMBOL, "7x", FIRST, LAST)
+
+
+def test_finnhub_weeks_begin_on_monday(played):
+    client = finnhub.Client(api_key="any")
+    client.API_URL = played.url + "/api/v1"
+    weeks = client.stock_candles(SYMBOL, "W", FIRST, LAST)
+    expected = played.sql(
+        "select extract(epoch from date_trunc('week', ts))::bigint, first(open, ts), max(high), min(low), last(close, ts) "
+        "from bars where symbol = %s and timeframe = '1d' group by 1 order by 1", SYMBOL)
+    assert list(zip(weeks["t"], weeks["o"], weeks["h"], weeks["l"], weeks["c"])) == expected
+    months = client.stock_candles(SYMBOL, "M", FIRST, LAST)
+    assert months["t"] == [row[0] for row in played.sql(
+        "select distinct extract(epoch from date_trunc('month', ts))::bigint from bars "
+        "where symbol = %s and timeframe = '1d' order by 1", SYMBOL)]
+
+
+def test_binance(played, daily):
+    client = Spot(base_url=played.url)
+    lines = client.klines(SYMBOL, "1d", startTime=FIRST * 1000, limit=3)
+    assert [(line[0] // 1000, *map(float, line[1:6]), line[8]) for line in lines] == [row[:7] for row in daily[:3]]
+    assert all(line[6] == line[0] + 86_400_000 - 1 and isinstance(line[1], str) for line in lines)
+    newest = client.klines(SYMBOL, "1d", limit=2)
+    assert [line[0] // 1000 for line in newest] == [row[0] for row in daily[-2:]]
+    with pytest.raises(ClientError) as failure:
+        client.klines("NOBODY", "1d")
+    assert (failure.value.status_code, failure.value.error_code) == (400, -1121)
+
+
+def test_alpaca_in_pages(played, daily):
+    client = StockHistoricalDataClient("key", "secret", url_override=played.url)
+    # The client itself asks for page after page.
+    bars = client.get_stock_bars(StockBarsRequest(
+        symbol_or_symbols=[SYMBOL, "NOBODY"], timeframe=TimeFrame(1, TimeFrameUnit.Day),
+        start=datetime.datetime.fromtimestamp(FIRST, datetime.timezone.utc),
+        end=datetime.datetime.fromtimestamp(LAST, datetime.timezone.utc))).data
+    assert list(bars) == [SYMBOL]
+    assert [(int(bar.timestamp.timestamp()), bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trade_count)
+            for bar in bars[SYMBOL]] == [row[:7] for row in daily]
+    seen, token = [], None
+    while True:
+        page = requests.get(played.url + "/v2/stocks/bars", timeout=30, params={
+            "symbols": SYMBOL, "timeframe": "1Day", "start": "2011-01-01T00:00:00Z", "limit": 3, "page_token": token}).json()
+        seen += page["bars"].get(SYMBOL, [])
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert len(seen) == len(daily)
+
+
+def test_yahoo(played, daily):
+    reply = requests.get(
+        played.url + "/v8/finance/chart/" + SYMBOL, timeout=30,
+        params={"period1": FIRST, "period2": LAST, "interval": "1d", "includePrePost": "false", "events": "div,splits"})
+    result, = reply.json()["chart"]["result"]
+    quote, = result["indicators"]["quote"]
+    assert list(zip(result["timestamp"], quote["open"], quote["high"], quote["low"], quote["close"], quote["volume"])) == [
+        row[:6] for row in daily]
+    assert result["meta"]["dataGranularity"] == "1d" and "max" in result["meta"]["validRanges"]
+    missing = requests.get(played.url + "/v8/finance/chart/NOBODY", timeout=30)
+    assert missing.status_code == 404 and missing.json()["chart"]["error"]["code"] == "Not Found"
+
+
+def test_volumes_of_wider_bars_are_those_of_the_trades(played):
+    bars = requests.get(
+        played.url + "/api/v1/bars", timeout=30, params={"symbol": SYMBOL, "timeframe": "1M", "limit": 1000}).json()["bars"]
+    expected = played.sql(
+        "select count(*), sum(size::numeric), min(price), max(price) from trades where symbol = %s "
+        "group by date_trunc('month', ts) order by date_trunc('month', ts)", SYMBOL)
+    assert [(bar["trade_count"], bar["low"], bar["high"]) for bar in bars] == [(n, low, high) for n, _, low, high in expected]
+    for bar, (_, volume, _, _) in zip(bars, expected):
+        assert bar["volume"] == pytest.approx(float(volume), rel=1e-14)
+
+
+def test_a_table_by_postgrest_grammar(played):
+    def table(query, **headers):
+        return requests.get(f"{played.url}/api/v1/tables/{query}", headers=headers, timeout=30)
+
+    reply = table(f"trades?symbol=eq.{SYMBOL}&price=gt.100&select=ts,price,amount:size&order=price.desc,ts&limit=5")
+    assert [(row["price"], row["amount"]) for row in reply.json()] == played.sql(
+        "select price, size from trades where symbol = %s and price > 100 order by price desc, ts limit 5", SYMBOL)
+    groups = table("trades?select=symbol,n:count(),price.avg()&order=n.desc&having=(n.gt.100)").json()
+    assert [(row["symbol"], row["n"]) for row in groups] == played.sql(
+        "select symbol, count(*) from trades group by 1 having count(*) > 100 order by 2 desc")
+    counted = table("trades?limit=1", Prefer="count=exact")
+    assert counted.status_code == 206 and counted.headers["Content-Range"] == "0-0/15948"
+    seen, token = 0, ""
+    while token is not None:
+        page = table(f"trades?select=trade_id&limit=5000&page_token={token}").json()
+        seen, token = seen + len(page["trades"]), page["next_page_token"]
+    assert seen == 15948
+    lines = table("trades?format=ndjson").text.splitlines()
+    assert len(lines) == 15948 and json.loads(lines[0])["symbol"]
+
+
+def test_what_has_not_changed_is_not_sent_again(played):
+    url = f"{played.url}/api/v1/bars?symbol={SYMBOL}&timeframe=1d"
+
+    def is_unchanged():
+        tag = requests.get(url, timeout=30).headers["ETag"]
+        return requests.get(url, headers={"If-None-Match": tag}, timeout=30).status_code == 304
+
+    # The server's own work (alerts, statistics) may fall between the two.
+    assert any(is_unchanged() for _ in range(20))
