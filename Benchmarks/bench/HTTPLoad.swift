@@ -13,9 +13,11 @@ struct HTTPLoad {
     let connections: Int
     /// Requests a second of each connection; 0 for as many as it can.
     var perSecondOfEach = 0
+    /// The status that replies are to have.
+    var expected = 200
 
     struct Result {
-        /// Times of the replies with status 200, in microseconds, sorted.
+        /// Times of the replies with the status expected, in microseconds, sorted.
         var latencies: [UInt32] = []
         /// Replies of another status.
         var refused = 0
@@ -77,7 +79,7 @@ struct HTTPLoad {
                 open[index].received.append(contentsOf: chunk[..<length])
                 guard let status = replyStatus(open[index].received) else { continue }
                 let took = MonotonicTime.now() - open[index].sent
-                if status == 200 {
+                if status == expected {
                     result.latencies.append(UInt32(clamping: took.inNanoseconds / 1000))
                 } else {
                     result.refused += 1
@@ -111,6 +113,8 @@ struct HTTPLoad {
             }
             let head = headEnd - UnsafeMutableRawPointer(mutating: bytes.baseAddress!) + 4
             let status = (9..<12).reduce(0) { $0 * 10 + Int(bytes[$1]) - 0x30 }
+            // It has no body (RFC 9110 §15.4.5).
+            if status == 304 { return bytes.count == head ? status : nil }
             let name = "Content-Length: "
             if let field = memmem(bytes.baseAddress!, head, name, name.utf8.count) {
                 var length = 0
