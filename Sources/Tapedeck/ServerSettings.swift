@@ -95,13 +95,13 @@ extension Setting {
 
     /// The settings above.
     static let server = [
-        docsViewer,
         requireKeys, auditLog,
         maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
         maxRunningQueries, maxResultRows, maxResultBytes, maxQueryCost, trinoClientTimeout, trinoMaxQueries,
         idleTimeout, headTimeout,
         transferTimeout,
-        minTransferRate, drainTimeout, compression, allowedHosts, corsOrigins, trustedProxies, proxyProtocol,
+        minTransferRate, drainTimeout, compression, allowedHosts, docsViewer, corsOrigins, trustedProxies,
+        proxyProtocol,
     ]
 
     @Sendable private static func isHost(_ text: Substring) -> Bool {

@@ -218,6 +218,7 @@ struct SettingValueTests {
             "TAPEDECK_SENTIMENT (--sentiment): 'textblob' is not known; allowed: vader, finance, off"
         ),
         ("lexicon", "", "TAPEDECK_LEXICON (--lexicon): '' is empty; allowed: folder"),
+        ("docs-viewer", "", "TAPEDECK_DOCS_VIEWER (--docs-viewer): '' is empty; allowed: folder"),
         ("audit-log", "", "TAPEDECK_AUDIT_LOG (--audit-log): '' is empty; allowed: file"),
         (
             "require-keys", "yes",
