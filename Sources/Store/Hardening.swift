@@ -78,13 +78,14 @@ package enum Hardening {
                     SELECT %s FROM pg_catalog.pg_stat_activity s,
                         LATERAL (SELECT s.usename = session_user AS same_role) r,
                         LATERAL (SELECT s.pid = pg_backend_pid()
-                            OR same_role AND s.client_addr = inet_client_addr() AS mine) m
+                            OR same_role AND s.client_addr = inet_client_addr()
+                                AND current_setting('tapedeck.shared', true) IS DISTINCT FROM 'on' AS mine) m
                 $body$ $f$, columns);
             COMMENT ON FUNCTION tapedeck_guard.activity() IS
-                'The sessions of the server; texts and addresses only of those made directly from the caller''s address.';
+                'The sessions of the server; texts and addresses only of those made directly from the caller''s address, and through the query server, whose sessions many callers share, of its own alone.';
             CREATE OR REPLACE VIEW tapedeck_guard.pg_stat_activity AS SELECT * FROM tapedeck_guard.activity();
             COMMENT ON VIEW tapedeck_guard.pg_stat_activity IS
-                'The sessions of the server; texts and addresses only of those made directly from the caller''s address.';
+                'The sessions of the server; texts and addresses only of those made directly from the caller''s address, and through the query server, whose sessions many callers share, of its own alone.';
             GRANT SELECT ON tapedeck_guard.pg_stat_activity TO tapedeck_reader;
 
             CREATE OR REPLACE FUNCTION tapedeck_guard.may_end(target integer) RETURNS boolean

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files in deploy/: as far as they can be checked where nothing of it can be started."""
+import json
 import os
 import pathlib
 import re
@@ -106,8 +107,21 @@ def test_the_image_has_what_the_binary_needs():
             owners = subprocess.run(["dpkg", "-S", os.path.realpath(path)], capture_output=True, text=True)
         package = owners.stdout.split(":")[0]
         assert package in installed | {"libc6", "libgcc-s1", "libstdc++6"}, (library, package)
+
+
+def test_the_image_is_built_from_what_the_package_is_made_of(tmp_path):
     copied = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
-    assert all((ROOT / path).exists() for path in copied)
+    for path in copied:
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = ROOT / path
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    manifest = json.loads(subprocess.run(
+        ["swift", "package", "--package-path", tmp_path, "dump-package"], capture_output=True, text=True).stdout)
+    folders = [
+        target["path"] if target.get("path") else f"{'Tests' if target['type'] == 'test' else 'Sources'}/{target['name']}"
+        for target in manifest["targets"]]
+    assert folders and all((tmp_path / folder).is_dir() for folder in folders), folders
 
 
 def test_kubernetes(settings, commands):
@@ -149,7 +163,7 @@ def test_terraform():
 
 
 @pytest.mark.parametrize("unit", [
-    "tapedeck-process.service", "tapedeck-serve.service", "tapedeck-ingest@finnhub.service",
+    "tapedeck-process.service", "tapedeck-serve.service", "tapedeck-ingest@replay:-srv-tape.csv.service",
     "tapedeck-job@forecast.service"])
 def test_systemd(unit, tmp_path, settings, commands):
     for path in (DEPLOY / "systemd").iterdir():
@@ -157,13 +171,15 @@ def test_systemd(unit, tmp_path, settings, commands):
         for command in re.findall(r"ExecStart=/usr/local/bin/tapedeck (\w+)", text):
             assert command in commands, path
         (tmp_path / path.name).write_text(text.replace("/usr/local/bin/tapedeck", str(BINARY)))
-    for template, instance in [("ingest@", "finnhub"), ("job@", "forecast")]:
+    for template, instance in [("ingest@", "replay:-srv-tape.csv"), ("job@", "forecast")]:
         for suffix in ["service", "timer"]:
             source = tmp_path / f"tapedeck-{template}.{suffix}"
             if source.exists():
                 shutil.copy(source, tmp_path / f"tapedeck-{template}{instance}.{suffix}")
     said = check("systemd-analyze", "verify", "--man=no", tmp_path / unit)
     assert "tapedeck" not in said, said
+    # A call that is not allowed fails; it does not end the program, whose runtime makes one.
+    assert "SystemCallErrorNumber=EPERM" in (tmp_path / unit).read_text()
     check("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", tmp_path / unit)
     names = set(re.findall(r"^(\w+)=", (DEPLOY / "systemd/tapedeck.env").read_text(), re.MULTILINE))
     assert names <= settings

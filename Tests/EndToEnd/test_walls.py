@@ -387,6 +387,17 @@ def outcome(connection, sql):
     return None
 
 
+def test_a_session_that_many_share_sees_no_text_but_its_own(walled):
+    # The query server's sessions say so, and have one role and, over TCP, one address.
+    shared = "-c tapedeck.shared=on"
+    with psycopg.connect(walled.reader_url, options=shared, autocommit=True) as one, \
+            psycopg.connect(walled.reader_url, options=shared, autocommit=True) as other:
+        other.execute("select 'somebody else''s'")
+        texts = dict(one.execute("select pid, query from pg_stat_activity").fetchall())
+        assert "pg_stat_activity" in texts[one.info.backend_pid]
+        assert texts[other.info.backend_pid] == "<insufficient privilege>"
+
+
 def test_defaults_that_a_reader_changed_for_itself_are_put_back(start):
     """Every role may change its own password and defaults in PostgreSQL; a start puts both back."""
     up = start()

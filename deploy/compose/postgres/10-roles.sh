@@ -7,7 +7,7 @@ set -eu
 psql --no-psqlrc --set ON_ERROR_STOP=1 --username postgres <<'SQL'
 \getenv writer WRITER_PASSWORD
 \getenv reader READER_PASSWORD
-create role tapedeck_writer login createrole password :'writer';
+create role tapedeck_writer login password :'writer';
 create role tapedeck_reader login password :'reader';
 create database tapedeck owner tapedeck_writer;
 SQL
