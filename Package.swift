@@ -84,6 +84,7 @@ let package = Package(
                 .embedInCode("0011_api_keys.sql"),
                 .embedInCode("0008_alerts_and_retention.sql"),
                 .embedInCode("0009_posts_and_forecasts.sql"),
+                .embedInCode("0012_source_events.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(
@@ -185,7 +186,8 @@ let package = Package(
             dependencies: ["WebSocket", "HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "TestSupport"],
             exclude: ["Peers"], swiftSettings: strict),
         .testTarget(
-            name: "TapedeckTests", dependencies: ["Tapedeck", .product(name: "Logging", package: "swift-log")],
+            name: "TapedeckTests",
+            dependencies: ["Tapedeck", "Processor", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         .testTarget(name: "TidyTests", swiftSettings: strict),
         // Tests against a PostgreSQL of their own.

@@ -26,5 +26,6 @@ package struct Migration: Sendable {
         Migration(9, "posts_and_forecasts", PackageResources._009_posts_and_forecasts_sql),
         Migration(10, "trino_activity", PackageResources._010_trino_activity_sql),
         Migration(11, "api_keys", PackageResources._011_api_keys_sql),
+        Migration(12, "source_events", PackageResources._012_source_events_sql),
     ]
 }

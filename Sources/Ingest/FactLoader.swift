@@ -93,26 +93,13 @@ package struct FactLoader {
                 count += 1
             }
             guard record == nil || count >= Self.batchLimit || bytes >= Self.byteLimit else { continue }
-            if count > 0 { try await flush(append) }
+            if count > 0 { try await log.appendPatiently(append, logger) }
             progress.appended(count, last: nil)
             progress.read(file.progress.read, of: file.progress.total)
             append = Append()
             count = 0
             bytes = 0
             if record == nil { return }
-        }
-    }
-
-    private func flush(_ append: Append) async throws(EventLogError) {
-        var pause = Duration.milliseconds(50)
-        while true {
-            do throws(EventLogError) {
-                return try await log.append(append)
-            } catch  where error.isRetriable && !Task.isCancelled {
-                logger.warning("append to the log failed, trying again", metadata: ["error": "\(error)"])
-                try? await Task.sleep(for: pause)
-                pause = min(pause * 2, .seconds(5))
-            }
         }
     }
 }

@@ -64,18 +64,7 @@ package final class Stager {
         if count == 0 { return }
         append.sourcePosition = position
         let start = ContinuousClock.now
-        var pause = Duration.milliseconds(50)
-        while true {
-            do throws(EventLogError) {
-                try await log.append(append)
-                break
-            } catch  where error.isRetriable && !Task.isCancelled {
-                logger.warning("append to the log failed, trying again", metadata: ["error": "\(error)"])
-                metrics?.retries.add()
-                try? await Task.sleep(for: pause)
-                pause = min(pause * 2, .seconds(5))
-            }
-        }
+        try await log.appendPatiently(append, logger) { metrics?.retries.add() }
         metrics?.records.add(count)
         metrics?.batch.observe(count)
         metrics?.appendSeconds.observe(ContinuousClock.now - start)

@@ -34,6 +34,9 @@ package enum RejectionReason: String, CaseIterable, Sendable {
     case postIDMissing = "post_id_missing"
     case postIDSyntax = "post_id_syntax"
     case postKindUnknown = "post_kind_unknown"
+    case eventSequenceMissing = "event_sequence_missing"
+    case eventKindUnknown = "event_kind_unknown"
+    case eventPeriod = "event_period"
 
     /// What is wrong, in a sentence.
     package var sentence: String {
@@ -71,6 +74,9 @@ package enum RejectionReason: String, CaseIterable, Sendable {
         case .postIDMissing: "The post has no id."
         case .postIDSyntax: "The post's id is not a name as symbols are."
         case .postKindUnknown: "The post is neither a comment nor a submission."
+        case .eventSequenceMissing: "The event of a source has no number."
+        case .eventKindUnknown: "The event of a source is of no kind that this version knows."
+        case .eventPeriod: "A gap needs a beginning and an end that is not before it."
         }
     }
 }

@@ -107,6 +107,31 @@ package struct PostKind: FactKind {
     }
 }
 
+/// What sources say of themselves: see ``SourceEventFacts``.
+package struct SourceEventKind: FactKind {
+    package let topics = TopicRoles(kind: "source_events")
+    package var longestLead: Duration
+
+    package init(longestLead: Duration) { self.longestLead = longestLead }
+
+    package func reason(toReject event: SourceEventFacts, now: Timestamp) -> RejectionReason? {
+        guard event.sequence != nil else { return .eventSequenceMissing }
+        guard let kind = event.kind.flatMap({ SourceEventFacts.Kind(rawValue: $0) }) else { return .eventKindUnknown }
+        if let reason = reason(toReject: event.ts, now: now) { return reason }
+        if !(event.symbols ?? []).allSatisfy(\.hasSymbolSyntax) { return .symbolSyntax }
+        let bounds = [event.from, event.to].compactMap { $0 }
+        if let reason = bounds.lazy.compactMap({ reason(toReject: $0, now: now) }).first { return reason }
+        if bounds.count == 2 && bounds[0] > bounds[1] || kind.isPeriod && bounds.count < 2 { return .eventPeriod }
+        return event.message.isStorable ? nil : .textSyntax
+    }
+
+    /// One source's events stay in order.
+    package func withKey(of record: Staged<SourceEventFacts>, _ body: (UnsafeRawBufferPointer) -> Void) {
+        var key = record.staging.source
+        key.withUTF8 { body(UnsafeRawBufferPointer($0)) }
+    }
+}
+
 extension String {
     fileprivate var hasSymbolSyntax: Bool {
         var text = self

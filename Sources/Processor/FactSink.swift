@@ -7,7 +7,8 @@ import Postgres
 import Records
 import Sentiment
 
-/// Writes posts, instruments and quotes to the store, and what was refused of them. As with trades, one transaction holds
+/// Writes posts, instruments, quotes and what sources say of themselves to the store, and what was refused of them. As
+/// with trades, one transaction holds
 /// the data, what is derived from it, the counts and the log's offsets, fenced by an epoch: see ``TradeSink``.
 ///
 /// These kinds come by the minute, not by the thousand a second: what is derived is computed by SQL inside the
@@ -15,64 +16,46 @@ import Sentiment
 final class FactSink {
     private let connection: PostgresConnection
     private let analysis: PostAnalysis?
-    private let logID: String
-    private let owner: String
+    private let offsets: FencedOffsets
+    private let ledger: SinkLedger
+    private let metrics: ProcessorMetrics?
     private let now: () -> Timestamp
     private let atStep: ((ProcessingStep) throws -> Void)?
 
-    private var epochs: [TopicPartition: Int64] = [:]
-    private var offsets: [TopicPartition: Int64] = [:]
     private var analyzer: PostAnalyzer?
     /// The instruments that mentions are of, and what told them apart from others.
     private var matcher: (version: String, matcher: TickerMatcher)?
 
     init(
         connection: PostgresConnection, analysis: PostAnalysis?, logID: String, owner: String,
-        now: @escaping () -> Timestamp, atStep: ((ProcessingStep) throws -> Void)? = nil
+        metrics: ProcessorMetrics? = nil, silence: SilencePolicy = SilencePolicy(), now: @escaping () -> Timestamp,
+        atStep: ((ProcessingStep) throws -> Void)? = nil
     ) {
         self.connection = connection
         self.analysis = analysis
-        self.logID = logID
-        self.owner = owner
+        offsets = FencedOffsets(connection: connection, logID: logID, owner: owner)
+        ledger = SinkLedger(connection: connection, logID: logID, silence: silence)
+        self.metrics = metrics
         self.now = now
         self.atStep = atStep
         analyzer = analysis.map { PostAnalyzer($0) }
     }
 
-    /// The topics it reads: without a lexicon posts stay in the log.
-    static func topics(_ analysis: PostAnalysis?) -> [String] {
-        let kinds = ["instruments", "quotes"] + (analysis == nil ? [] : ["posts"])
-        return kinds.flatMap { kind in [TopicRoles(kind: kind).valid, TopicRoles(kind: kind).rejected] }
+    /// The topics it reads of `kinds`: what was refused of all, and what is valid but for posts that nobody reads, which
+    /// stay in the log.
+    static func topics(of kinds: [any RecordKind], _ analysis: PostAnalysis?) -> [String] {
+        kinds.map(\.topics.rejected) + kinds.map(\.topics.valid).filter { $0 != "posts" || analysis != nil }
     }
 
     // MARK: Partitions
 
     /// Takes over partitions; returns where to go on in each.
     func claim(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
-        let sorted = partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        let rows = try await connection.query(
-            SinkStatements.claim,
-            [
-                .textArray(sorted.map(\.topic)), .int64Array(sorted.map { Int64($0.partition) }),
-                .text(owner, as: .text), .text(logID, as: .text),
-            ])
-        var claimed: [TopicPartition: Int64] = [:]
-        for row in rows {
-            let partition = TopicPartition(try row.string(0), Int32(try row.int64(1)))
-            claimed[partition] = try row.int64(2)
-            offsets[partition] = try row.int64(2)
-            epochs[partition] = try row.int64(3)
-        }
-        return claimed
+        try await offsets.claim(partitions)
     }
 
     /// Gives up partitions that belong to another member now.
-    func release(_ partitions: [TopicPartition]) {
-        for partition in partitions {
-            epochs[partition] = nil
-            offsets[partition] = nil
-        }
-    }
+    func release(_ partitions: [TopicPartition]) { offsets.release(partitions) }
 
     // MARK: A transaction
 
@@ -81,44 +64,62 @@ final class FactSink {
         var posts: [Valid<PostFacts>] = []
         var instruments: [Valid<InstrumentFacts>] = []
         var quotes: [Valid<QuoteFacts>] = []
+        var events: [Valid<SourceEventFacts>] = []
         var rejected: [RejectedRecord] = []
-        var runs: [Int64: FactRun] = [:]
+        var counts = RunCounts()
+        /// What is new and what was there, by topic.
+        var outcomes: [String: SinkOutcome] = [:]
+        var news: [String: SourceNews] = [:]
 
-        mutating func count(_ run: Int64, _ source: String, isNew: Bool) {
-            runs[run, default: FactRun()].source = source
-            if isNew { runs[run]?.accepted += 1 } else { runs[run]?.alreadyThere += 1 }
+        /// Counts a record; `ts` is when what it says was so.
+        mutating func count<Facts>(_ record: Valid<Facts>, _ topic: String, ts: Timestamp?, isNew: Bool) {
+            counts.count(record.run, record.source, isNew: isNew)
+            if isNew {
+                outcomes[topic, default: SinkOutcome()].accepted += 1
+                news[record.source, default: SourceNews()].note(
+                    event: ts ?? record.ingestedAt, ingested: record.ingestedAt)
+            } else {
+                outcomes[topic, default: SinkOutcome()].alreadyThere += 1
+            }
         }
     }
 
     /// Commits what was read of the log. On any error nothing of it is in the store.
-    func commit(_ batches: [FetchedBatch]) async throws -> TradeSink.Outcome {
+    func commit(_ batches: [FetchedBatch]) async throws -> SinkOutcome {
+        let start = MonotonicTime.now()
         do {
             var content = decode(batches)
             try await connection.query("BEGIN")
             try atStep?(.began)
-            try await advance(batches)
+            try await offsets.advance(past: batches)
             try atStep?(.advanced)
-            try await writeInstruments(&content)
-            try await writeQuotes(&content)
-            try await writePosts(&content)
-            try atStep?(.barsWritten)
-            try await keepRejected(&content)
-            try atStep?(.rejectedWritten)
-            try await count(content)
+            try await write(&content)
             try atStep?(.counted)
             try await connection.query("COMMIT")
-            for batch in batches { offsets[batch.partition] = max(offsets[batch.partition] ?? 0, batch.nextOffset) }
+            offsets.remember(batches)
             try atStep?(.committed)
-            return content.runs.values.reduce(into: TradeSink.Outcome()) { outcome, run in
-                outcome.accepted += run.accepted
-                outcome.alreadyThere += run.alreadyThere
-                outcome.rejected += run.rejected.values.reduce(0, +)
-            }
+            let outcome = content.counts.outcome
+            metrics?.committed(
+                outcome, facts: content.outcomes, records: batches.reduce(0) { $0 + $1.records.count },
+                in: .now() - start)
+            return outcome
         } catch {
             matcher = nil
             if connection.isOpen { _ = try? await connection.query("ROLLBACK") }
             throw error
         }
+    }
+
+    private func write(_ content: inout Content) async throws {
+        try await writeInstruments(&content)
+        try await writeQuotes(&content)
+        try await writePosts(&content)
+        try await writeEvents(&content)
+        try atStep?(.barsWritten)
+        try await ledger.keep(content.rejected, &content.counts)
+        try atStep?(.rejectedWritten)
+        try await ledger.write(content.counts)
+        try await ledger.note(content.news)
     }
 
     private func decode(_ batches: [FetchedBatch]) -> Content {
@@ -132,6 +133,8 @@ final class FactSink {
                     content.instruments.append(instrument)
                 } else if topic == "quotes", let quote = Valid<QuoteFacts>(decoding: value) {
                     content.quotes.append(quote)
+                } else if topic == "source_events", let event = Valid<SourceEventFacts>(decoding: value) {
+                    content.events.append(event)
                 } else if topic.hasSuffix(".rejected"), let rejected = RejectedRecord(decoding: value) {
                     content.rejected.append(rejected)
                 } else {
@@ -146,21 +149,6 @@ final class FactSink {
             }
         }
         return content
-    }
-
-    private func advance(_ batches: [FetchedBatch]) async throws {
-        var next: [TopicPartition: Int64] = [:]
-        for batch in batches { next[batch.partition] = max(next[batch.partition] ?? 0, batch.nextOffset) }
-        let moves = next.keys.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        guard moves.allSatisfy({ epochs[$0] != nil }) else { throw TradeSink.Failure.fenced }
-        let result = try await connection.query(
-            SinkStatements.advance,
-            [
-                .textArray(moves.map(\.topic)), .int64Array(moves.map { Int64($0.partition) }),
-                .int64Array(moves.map { offsets[$0] ?? 0 }), .int64Array(moves.map { next[$0] ?? 0 }),
-                .int64Array(moves.map { epochs[$0] ?? 0 }),
-            ])
-        if result.affectedRows != moves.count { throw TradeSink.Failure.fenced }
     }
 
     // MARK: Instruments and quotes
@@ -192,7 +180,8 @@ final class FactSink {
         for record in content.instruments {
             let symbol = record.facts.symbol ?? ""
             content.count(
-                record.run, record.source, isNew: changed.contains(symbol) && counted.insert(symbol).inserted)
+                record, "instruments", ts: record.facts.updatedAt,
+                isNew: changed.contains(symbol) && counted.insert(symbol).inserted)
         }
     }
 
@@ -211,7 +200,36 @@ final class FactSink {
             ])
         let new = Set(try written.map { try $0.int(0) - 1 })
         for (index, record) in rows.enumerated() {
-            content.count(record.run, record.source, isNew: new.contains(index))
+            content.count(record, "quotes", ts: record.facts.ts, isNew: new.contains(index))
+        }
+    }
+
+    // MARK: What sources say of themselves
+
+    private func writeEvents(_ content: inout Content) async throws {
+        if content.events.isEmpty { return }
+        let rows = content.events
+        let written = try await connection.query(
+            FactStatements.sourceEvents,
+            [
+                .textArray(rows.map(\.source)), .int64Array(rows.map(\.run)),
+                .int64Array(rows.map { $0.facts.sequence ?? 0 }),
+                .timestampArray(rows.map { $0.facts.ts?.microseconds ?? 0 }),
+                .textArray(rows.map { $0.facts.kind ?? "" }),
+                // No symbol has a comma.
+                .textArray(rows.map { ($0.facts.symbols ?? []).joined(separator: ",") }),
+                .optionalInt64Array(rows.map { $0.facts.from?.microseconds }),
+                .optionalInt64Array(rows.map { $0.facts.to?.microseconds }),
+                .optionalTextArray(rows.map(\.facts.message)), .timestampArray(rows.map(\.ingestedAt.microseconds)),
+            ])
+        let new = Set(try written.map { try $0.int(0) - 1 })
+        for (index, record) in rows.enumerated() {
+            content.counts.count(record.run, record.source, isNew: new.contains(index))
+            var outcome = content.outcomes["source_events"] ?? SinkOutcome()
+            if new.contains(index) { outcome.accepted += 1 } else { outcome.alreadyThere += 1 }
+            content.outcomes["source_events"] = outcome
+            // What is there has been noted with it.
+            if new.contains(index) { content.news[record.source, default: SourceNews()].note(record.facts) }
         }
     }
 
@@ -234,7 +252,8 @@ final class FactSink {
         for round in rounds {
             let written = try await upsert(round)
             for post in round {
-                content.count(post.run, post.source, isNew: written.contains(post.facts.id ?? ""))
+                content.count(
+                    post, "posts", ts: post.facts.createdAt, isNew: written.contains(post.facts.id ?? ""))
             }
             changed.formUnion(written)
         }
@@ -348,58 +367,19 @@ final class FactSink {
         matcher = (version, made)
         return made
     }
-
-    // MARK: Rejected records and counts
-
-    private func keepRejected(_ content: inout Content) async throws {
-        let rejected = content.rejected
-        if rejected.isEmpty { return }
-        let kept = try await connection.query(
-            SinkStatements.keepRejected,
-            [
-                .textArray(rejected.map(\.topic)), .int64Array(rejected.map { Int64($0.partition) }),
-                .int64Array(rejected.map(\.offset)), .textArray(rejected.map(\.reason)),
-                .textArray(rejected.map(\.message)), .textArray(rejected.map { TradeSink.hex($0.original) }),
-                .optionalTextArray(rejected.map { TradeSink.storable($0.symbol) }),
-                .optionalTextArray(rejected.map { TradeSink.storable($0.source) }), .int64Array(rejected.map(\.run)),
-                .timestampArray(rejected.map(\.rejectedAt.microseconds)), .text(logID, as: .text),
-            ])
-        for row in kept {
-            content.runs[try row.int64(0), default: FactRun()].rejected[try row.string(1), default: 0] += 1
-        }
-    }
-
-    private func count(_ content: Content) async throws {
-        let runs = content.runs.sorted { $0.key < $1.key }
-        if runs.isEmpty { return }
-        try await connection.query(
-            SinkStatements.countRuns,
-            [
-                .int64Array(runs.map(\.key)), .optionalTextArray(runs.map(\.value.source)),
-                .int64Array(runs.map { Int64($0.value.accepted) }),
-                .int64Array(runs.map { Int64($0.value.alreadyThere) }),
-                .int64Array(runs.map { Int64($0.value.rejected.values.reduce(0, +)) }),
-                .int64Array(runs.map { _ in 0 }),
-            ])
-        let reasons = runs.flatMap { run in
-            run.value.rejected.sorted { $0.key < $1.key }.map { (run: run.key, reason: $0.key, count: $0.value) }
-        }
-        if reasons.isEmpty { return }
-        try await connection.query(
-            SinkStatements.countRejects,
-            [
-                .int64Array(reasons.map(\.run)), .textArray(reasons.map(\.reason)),
-                .int64Array(reasons.map { Int64($0.count) }),
-            ])
-    }
 }
 
-/// What became of the records of one ingest run in a transaction.
-private struct FactRun {
-    var source: String?
-    var accepted = 0
-    var alreadyThere = 0
-    var rejected: [String: Int] = [:]
+extension SourceNews {
+    /// Takes note of what a source said of itself: what came last counts.
+    fileprivate mutating func note(_ event: SourceEventFacts) {
+        guard let ts = event.ts, let kind = event.kind.flatMap({ SourceEventFacts.Kind(rawValue: $0) }) else { return }
+        if kind == .connected || kind == .disconnected, state.map({ $0.ts <= ts }) ?? true {
+            state = (kind.rawValue, ts)
+        }
+        if kind == .error || kind == .disconnected, let message = event.message, error.map({ $0.ts <= ts }) ?? true {
+            error = (message, ts)
+        }
+    }
 }
 
 /// Rows of market.mentions, column by column.
@@ -489,6 +469,24 @@ enum FactStatements {
                 ON CONFLICT DO NOTHING RETURNING symbol, ts, source
             )
             SELECT min(n) FROM written JOIN given USING (symbol, ts, source) GROUP BY symbol, ts, source
+            """)
+
+    /// What sources said; what comes twice is kept once. Returns the places of those that are new.
+    static let sourceEvents = Statement(
+        name: "write_source_events",
+        sql: """
+            WITH given AS (
+                SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[],
+                    $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[]) WITH ORDINALITY
+                    AS e (source, run_id, sequence, ts, kind, symbols, from_us, to_us, message, ingested_at, n)
+            ), written AS (
+                INSERT INTO ops.source_events (source, run_id, sequence, ts, kind, symbols, from_ts, to_ts, message, ingested_at)
+                SELECT source, run_id, sequence, ts, kind, string_to_array(symbols, ','),
+                    timestamptz 'epoch' + from_us * interval '1 microsecond',
+                    timestamptz 'epoch' + to_us * interval '1 microsecond', message, ingested_at FROM given
+                ON CONFLICT DO NOTHING RETURNING source, run_id, sequence
+            )
+            SELECT min(n) FROM written JOIN given USING (source, run_id, sequence) GROUP BY source, run_id, sequence
             """)
 
     /// "posts" in ASCII.

@@ -51,7 +51,7 @@ package final class ProcessorProgress: Sendable {
     /// Records that have reached the store, one way or another.
     package var settled: Int64 { accepted + alreadyThere + rejected }
 
-    func committed(_ outcome: TradeSink.Outcome) {
+    func committed(_ outcome: SinkOutcome) {
         acceptedCount.add(Int64(outcome.accepted), ordering: .relaxed)
         repeatedCount.add(Int64(outcome.alreadyThere), ordering: .relaxed)
         rejectedCount.add(Int64(outcome.rejected), ordering: .relaxed)
@@ -71,6 +71,7 @@ package struct Processor: Sendable {
         /// Kinds of records that are validated beside trades.
         package var kinds: [any RecordKind] = []
         package var alertRules = AlertRules()
+        package var silence = SilencePolicy()
         /// How posts are read; nil leaves them in the log.
         package var posts: PostAnalysis?
         /// About how many bytes of records one transaction takes at most.
@@ -175,7 +176,7 @@ package struct Processor: Sendable {
             return state == "23514" || state == "23505"
                 || !["22", "23", "28", "3D", "42"].contains(String(state.prefix(2)))
         case let error as EventLogError: return error.isRetriable
-        case TradeSink.Failure.fenced: return true
+        case is FencedOffsets.Fenced: return true
         default: return false
         }
     }
@@ -258,23 +259,22 @@ package struct Processor: Sendable {
         defer { connection.close() }
         let sink = TradeSink(
             connection: connection, topics: configuration.topics, logID: log.identity, owner: configuration.owner,
-            metrics: metrics, alertRules: configuration.alertRules, now: now, atStep: atStep)
-        // What is refused is kept in one table, whatever kind it is of.
+            metrics: metrics, alertRules: configuration.alertRules, silence: configuration.silence, now: now,
+            atStep: atStep)
         let consumer = try await log.consumer(
-            group: Self.sinkGroup,
-            topics: [configuration.topics.valid, configuration.topics.rejected]
-                + configuration.kinds.map(\.topics.rejected))
+            group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
         try await closing(consumer) { try await run(sink, consumer) }
     }
 
-    /// What comes by the minute: posts, instruments, quotes.
+    /// What comes by the minute: posts, instruments, quotes, what sources say of themselves.
     private func sinkFacts() async throws {
         let connection = try await connectSink()
         defer { connection.close() }
         let sink = FactSink(
             connection: connection, analysis: configuration.posts, logID: log.identity, owner: configuration.owner,
-            now: now, atStep: atStep)
-        let consumer = try await log.consumer(group: Self.factGroup, topics: FactSink.topics(configuration.posts))
+            metrics: metrics, silence: configuration.silence, now: now, atStep: atStep)
+        let consumer = try await log.consumer(
+            group: Self.factGroup, topics: FactSink.topics(of: configuration.kinds, configuration.posts))
         try await closing(consumer) {
             while !Task.isCancelled {
                 switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {

@@ -9,8 +9,8 @@ package struct ProcessorMetrics: Sendable {
     let rejects: Family<Counter>
     let validationBatch: Histogram
     let validationSeconds: Histogram
-    let sinkBatch: Histogram
-    let commitSeconds: Histogram
+    let sinkBatch: Family<Histogram>
+    let commitSeconds: Family<Histogram>
     let stepSeconds: Family<Histogram>
     let bars: Family<Counter>
     let retries: Family<Counter>
@@ -35,11 +35,13 @@ package struct ProcessorMetrics: Sendable {
         validationSeconds = registry.histogram(
             "tapedeck_validation_batch_seconds", "Time to validate a batch and append what it became.",
             .durations(from: .microseconds(100), to: .seconds(60)))
-        sinkBatch = registry.histogram(
-            "tapedeck_sink_batch_records", "Records taken into the store by one transaction.", .sizes(to: 1 << 20))
-        commitSeconds = registry.histogram(
-            "tapedeck_sink_transaction_seconds", "Time of a transaction of the sink, from decoding to COMMIT.",
-            .durations(from: .milliseconds(1), to: .seconds(300)))
+        sinkBatch = registry.histograms(
+            "tapedeck_sink_batch_records", "Records taken into the store by one transaction, by sink: trades, facts.",
+            .sizes(to: 1 << 20), labels: ["sink"])
+        commitSeconds = registry.histograms(
+            "tapedeck_sink_transaction_seconds",
+            "Time of a transaction of a sink, from decoding to COMMIT, by sink: trades, facts.",
+            .durations(from: .milliseconds(1), to: .seconds(300)), labels: ["sink"])
         stepSeconds = registry.histograms(
             "tapedeck_sink_step_seconds",
             "Time of the steps of the sink's transactions: partitions, trades, bars, latest, counts, commit.",
@@ -47,7 +49,8 @@ package struct ProcessorMetrics: Sendable {
         bars = registry.counters(
             "tapedeck_bars_written_total", "Bars written, by whether they were new or changed.", labels: ["kind"])
         retries = registry.counters(
-            "tapedeck_retries_total", "Attempts repeated after a failure that may pass, by stage: validation, store.",
+            "tapedeck_retries_total",
+            "Attempts repeated after a failure that may pass, by stage: validation, store, facts.",
             labels: ["stage"])
         storeIsUp = registry.gauge(
             "tapedeck_store_up", "1 while the sink's last contact with PostgreSQL went well, else 0.")
@@ -63,18 +66,41 @@ package struct ProcessorMetrics: Sendable {
         sourceEvents = registry.counters(
             "tapedeck_source_events_total", "Events stored from a source since the database was made.",
             labels: ["source"])
-        for stage in ["validation", "store"] { _ = retries[stage] }
+        for stage in ["validation", "store", "facts"] { _ = retries[stage] }
+        for sink in ["trades", "facts"] { _ = (sinkBatch[sink], commitSeconds[sink]) }
     }
 
-    func committed(_ outcome: TradeSink.Outcome, _ topics: TopicRoles, records count: Int, in time: Duration) {
-        records[topics.valid, "stored"].add(outcome.accepted)
-        records[topics.valid, "already_there"].add(outcome.alreadyThere)
+    /// A transaction of the sink of trades.
+    func committed(_ outcome: SinkOutcome, _ topics: TopicRoles, records count: Int, in time: Duration) {
+        stored(outcome, topics.valid)
         records[topics.rejected, "kept"].add(outcome.rejected)
         for (reason, count) in outcome.rejects { rejects[reason].add(count) }
         bars["new"].add(outcome.barsMade)
         bars["changed"].add(outcome.barsTouched - outcome.barsMade)
-        sinkBatch.observe(count)
-        commitSeconds.observe(time)
+        finished("trades", count, in: time)
+    }
+
+    /// A transaction of the sink of facts.
+    ///
+    /// - Parameters:
+    ///   - outcome: all kinds together.
+    ///   - kinds: what is valid, by its topic.
+    func committed(
+        _ outcome: SinkOutcome, facts kinds: [String: SinkOutcome], records count: Int, in time: Duration
+    ) {
+        for (topic, outcome) in kinds { stored(outcome, topic) }
+        for (reason, count) in outcome.rejects { rejects[reason].add(count) }
+        finished("facts", count, in: time)
+    }
+
+    private func stored(_ outcome: SinkOutcome, _ topic: String) {
+        records[topic, "stored"].add(outcome.accepted)
+        records[topic, "already_there"].add(outcome.alreadyThere)
+    }
+
+    private func finished(_ sink: String, _ count: Int, in time: Duration) {
+        sinkBatch[sink].observe(count)
+        commitSeconds[sink].observe(time)
         storeIsUp.set(1)
     }
 

@@ -170,18 +170,29 @@ enum SinkStatements {
             ON CONFLICT (run_id, reason) DO UPDATE SET count = r.count + excluded.count
             """)
 
+    /// Adds to what is known of sources. A state or an error that is older than the one there is left out.
     static let noteSources = Statement(
         name: "note_sources",
         sql: """
-            INSERT INTO ops.sources AS s (source, last_event_ts, last_ingested_at, events, rate)
-            SELECT source, last_event_ts, last_ingested_at, events, events / 60.0
-            FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::bigint[])
-                AS noted (source, last_event_ts, last_ingested_at, events)
+            INSERT INTO ops.sources AS s (source, last_event_ts, last_ingested_at, events, rate, state, state_at, last_error,
+                last_error_at, silent_after)
+            SELECT source, timestamptz 'epoch' + event_us * interval '1 microsecond',
+                timestamptz 'epoch' + ingested_us * interval '1 microsecond', events, events / 60.0, state,
+                timestamptz 'epoch' + state_us * interval '1 microsecond', error,
+                timestamptz 'epoch' + error_us * interval '1 microsecond', silent_us * interval '1 microsecond'
+            FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
+                $8::bigint[], $9::bigint[])
+                AS noted (source, event_us, ingested_us, events, state, state_us, error, error_us, silent_us)
             ON CONFLICT (source) DO UPDATE SET
                 last_event_ts = greatest(s.last_event_ts, excluded.last_event_ts),
                 last_ingested_at = greatest(s.last_ingested_at, excluded.last_ingested_at),
                 events = s.events + excluded.events, updated_at = now(),
                 -- What was counted before weighs e times less after a minute.
-                rate = s.rate * exp(greatest(-700, -extract(epoch FROM now() - s.updated_at) / 60)) + excluded.events / 60.0
+                rate = s.rate * exp(greatest(-700, -extract(epoch FROM now() - s.updated_at) / 60)) + excluded.events / 60.0,
+                state = CASE WHEN excluded.state_at >= coalesce(s.state_at, '-infinity') THEN excluded.state ELSE s.state END,
+                state_at = greatest(s.state_at, excluded.state_at),
+                last_error = CASE WHEN excluded.last_error_at >= coalesce(s.last_error_at, '-infinity')
+                    THEN excluded.last_error ELSE s.last_error END,
+                last_error_at = greatest(s.last_error_at, excluded.last_error_at), silent_after = excluded.silent_after
             """)
 }

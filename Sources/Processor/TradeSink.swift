@@ -14,37 +14,15 @@ import Records
 /// The offsets are fenced: taking over a partition raises its epoch, and a transaction moves offsets only while the
 /// epoch is its own. Loop-bound; used by one task.
 final class TradeSink {
-    /// What a transaction did.
-    struct Outcome: Sendable {
-        var accepted = 0
-        var alreadyThere = 0
-        var rejected = 0
-        var barsTouched = 0
-        /// Of those, the ones that are new.
-        var barsMade = 0
-        /// The rejected ones by reason.
-        var rejects: [String: Int] = [:]
-    }
-
-    /// What stops a transaction for good.
-    enum Failure: Error, CustomStringConvertible {
-        /// Another owner has taken over a partition.
-        case fenced
-
-        var description: String { "another processor has taken over a partition" }
-    }
-
     private let connection: PostgresConnection
     private let topics: TopicRoles
-    private let logID: String
-    private let owner: String
+    private let offsets: FencedOffsets
+    private let ledger: SinkLedger
     private let metrics: ProcessorMetrics?
     private let alertRules: AlertRules
     private let now: () -> Timestamp
     private let atStep: ((ProcessingStep) throws -> Void)?
 
-    private var epochs: [TopicPartition: Int64] = [:]
-    private var offsets: [TopicPartition: Int64] = [:]
     private var names = Names()
     private var book = BarBook()
     private var latest: [Interner.ID: LatestTrades] = [:]
@@ -60,13 +38,14 @@ final class TradeSink {
     /// - Parameter atStep: called at each step; throwing there is as if the process had died there.
     init(
         connection: PostgresConnection, topics: TopicRoles, logID: String, owner: String,
-        metrics: ProcessorMetrics? = nil, alertRules: AlertRules = AlertRules(), now: @escaping () -> Timestamp,
+        metrics: ProcessorMetrics? = nil, alertRules: AlertRules = AlertRules(),
+        silence: SilencePolicy = SilencePolicy(), now: @escaping () -> Timestamp,
         atStep: ((ProcessingStep) throws -> Void)? = nil
     ) {
         self.connection = connection
         self.topics = topics
-        self.logID = logID
-        self.owner = owner
+        offsets = FencedOffsets(connection: connection, logID: logID, owner: owner)
+        ledger = SinkLedger(connection: connection, logID: logID, silence: silence)
         self.metrics = metrics
         self.alertRules = alertRules
         self.now = now
@@ -77,21 +56,7 @@ final class TradeSink {
 
     /// Takes over partitions; returns where to go on in each.
     func claim(_ partitions: [TopicPartition]) async throws -> [TopicPartition: Int64] {
-        // Sorted, so that two claimants lock rows in the same order.
-        let sorted = partitions.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        let rows = try await connection.query(
-            SinkStatements.claim,
-            [
-                .textArray(sorted.map(\.topic)), .int64Array(sorted.map { Int64($0.partition) }),
-                .text(owner, as: .text), .text(logID, as: .text),
-            ])
-        var claimed: [TopicPartition: Int64] = [:]
-        for row in rows {
-            let partition = TopicPartition(try row.string(0), Int32(try row.int64(1)))
-            claimed[partition] = try row.int64(2)
-            offsets[partition] = try row.int64(2)
-            epochs[partition] = try row.int64(3)
-        }
+        let claimed = try await offsets.claim(partitions)
         // Another owner may have written bars since this one knew them.
         forgetStore()
         return claimed
@@ -99,10 +64,7 @@ final class TradeSink {
 
     /// Gives up partitions that belong to another member now.
     func release(_ partitions: [TopicPartition]) {
-        for partition in partitions {
-            epochs[partition] = nil
-            offsets[partition] = nil
-        }
+        offsets.release(partitions)
         forgetStore()
     }
 
@@ -115,7 +77,7 @@ final class TradeSink {
 
     /// Commits what was read of the log. On any error nothing of it is in the store, and the sink may be asked again
     /// with the same batches if the connection is still open.
-    func commit(_ batches: [FetchedBatch]) async throws -> Outcome {
+    func commit(_ batches: [FetchedBatch]) async throws -> SinkOutcome {
         let start = MonotonicTime.now()
         let outcome = try await attemptTwice(batches)
         metrics?.committed(
@@ -123,7 +85,7 @@ final class TradeSink {
         return outcome
     }
 
-    private func attemptTwice(_ batches: [FetchedBatch]) async throws -> Outcome {
+    private func attemptTwice(_ batches: [FetchedBatch]) async throws -> SinkOutcome {
         do {
             return try await attempt(batches, mayRepeat: expectsRepeats)
         } catch let error as PostgresError where error.isUniqueViolation {
@@ -134,7 +96,7 @@ final class TradeSink {
         }
     }
 
-    private func attempt(_ batches: [FetchedBatch], mayRepeat: Bool) async throws -> Outcome {
+    private func attempt(_ batches: [FetchedBatch], mayRepeat: Bool) async throws -> SinkOutcome {
         do {
             var content = decode(batches)
             let dropped = droppedBefore
@@ -142,7 +104,7 @@ final class TradeSink {
             if droppedBefore != dropped { content = decode(batches) }
             try await connection.query("BEGIN")
             try atStep?(.began)
-            try await advance(batches)
+            try await offsets.advance(past: batches)
             try atStep?(.advanced)
             let transaction = try await write(content, mayRepeat: mayRepeat)
             try await timed("commit") { _ = try await connection.query("COMMIT") }
@@ -237,26 +199,9 @@ final class TradeSink {
         knownDays.formUnion(missing)
     }
 
-    /// Moves the offsets first: the rows stay locked until the end, so whoever takes over waits for us, and we learn at
-    /// once if somebody has.
-    private func advance(_ batches: [FetchedBatch]) async throws {
-        var next: [TopicPartition: Int64] = [:]
-        for batch in batches { next[batch.partition] = max(next[batch.partition] ?? 0, batch.nextOffset) }
-        let moves = next.keys.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-        guard moves.allSatisfy({ epochs[$0] != nil }) else { throw Failure.fenced }
-        let result = try await connection.query(
-            SinkStatements.advance,
-            [
-                .textArray(moves.map(\.topic)), .int64Array(moves.map { Int64($0.partition) }),
-                .int64Array(moves.map { offsets[$0] ?? 0 }), .int64Array(moves.map { next[$0] ?? 0 }),
-                .int64Array(moves.map { epochs[$0] ?? 0 }),
-            ])
-        if result.affectedRows != moves.count { throw Failure.fenced }
-    }
-
     /// What a transaction is about to make true, to be remembered when it has committed.
     private struct Transaction {
-        var outcome = Outcome()
+        var outcome = SinkOutcome()
         var plan = BarBook.Plan()
         var latest: [Interner.ID: LatestTrades] = [:]
         var foundRepeats = false
@@ -285,10 +230,13 @@ final class TradeSink {
             try atStep?(.latestWritten)
         }
         if !content.rejected.isEmpty {
-            try await keep(content.rejected, &counts)
+            try await ledger.keep(content.rejected, &counts)
             try atStep?(.rejectedWritten)
         }
-        try await timed("counts") { try await write(counts, trades) }
+        try await timed("counts") {
+            try await ledger.write(counts)
+            try await ledger.note(news(of: trades))
+        }
         try atStep?(.counted)
         transaction.outcome = counts.outcome
         transaction.outcome.barsMade = transaction.plan.new.count
@@ -305,7 +253,7 @@ final class TradeSink {
     }
 
     private func remember(_ transaction: Transaction, _ batches: [FetchedBatch]) {
-        for batch in batches { offsets[batch.partition] = max(offsets[batch.partition] ?? 0, batch.nextOffset) }
+        offsets.remember(batches)
         book.remember(transaction.plan)
         latest.merge(transaction.latest) { _, new in new }
         expectsRepeats = transaction.foundRepeats
@@ -555,149 +503,13 @@ final class TradeSink {
             ])
     }
 
-    // MARK: Rejected records and counts
+    // MARK: Sources
 
-    private func keep(_ rejected: [RejectedRecord], _ counts: inout RunCounts) async throws {
-        let kept = try await connection.query(
-            SinkStatements.keepRejected,
-            [
-                .textArray(rejected.map(\.topic)), .int64Array(rejected.map { Int64($0.partition) }),
-                .int64Array(rejected.map(\.offset)), .textArray(rejected.map(\.reason)),
-                .textArray(rejected.map(\.message)), .textArray(rejected.map { Self.hex($0.original) }),
-                .optionalTextArray(rejected.map { Self.storable($0.symbol) }),
-                .optionalTextArray(rejected.map { Self.storable($0.source) }), .int64Array(rejected.map(\.run)),
-                .timestampArray(rejected.map(\.rejectedAt.microseconds)), .text(logID, as: .text),
-            ])
-        for row in kept { counts.count(rejected: try row.int64(0), try row.string(1)) }
-    }
-
-    /// PostgreSQL has no zero byte in text.
-    static func storable(_ text: String?) -> String? {
-        text.map { $0.utf8.contains(0) ? String($0.map { $0 == "\0" ? "\u{FFFD}" : $0 }) : $0 }
-    }
-
-    static func hex(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(2 * bytes.count)
-        for byte in bytes {
-            text.append(digits[Int(byte >> 4)])
-            text.append(digits[Int(byte & 15)])
-        }
-        return String(decoding: text, as: UTF8.self)
-    }
-
-    private func write(_ counts: RunCounts, _ trades: [TradeBatch.Trade]) async throws {
-        let runs = counts.runs.sorted { $0.key < $1.key }
-        if !runs.isEmpty {
-            try await connection.query(
-                SinkStatements.countRuns,
-                [
-                    .int64Array(runs.map(\.key)), .optionalTextArray(runs.map(\.value.source)),
-                    .int64Array(runs.map { Int64($0.value.accepted) }),
-                    .int64Array(runs.map { Int64($0.value.alreadyThere) }),
-                    .int64Array(runs.map { Int64($0.value.rejected.values.reduce(0, +)) }),
-                    .int64Array(runs.map { Int64($0.value.bars) }),
-                ])
-        }
-        let reasons = runs.flatMap { run in
-            run.value.rejected.sorted { $0.key < $1.key }.map { (run: run.key, reason: $0.key, count: $0.value) }
-        }
-        if !reasons.isEmpty {
-            try await connection.query(
-                SinkStatements.countRejects,
-                [
-                    .int64Array(reasons.map(\.run)), .textArray(reasons.map(\.reason)),
-                    .int64Array(reasons.map { Int64($0.count) }),
-                ])
-        }
-        try await noteSources(trades)
-    }
-
-    private func noteSources(_ trades: [TradeBatch.Trade]) async throws {
-        struct Freshness {
-            var event = Int64.min
-            var ingested = Int64.min
-            var count: Int64 = 0
-        }
-        if trades.isEmpty { return }
-        var sources: [Interner.ID: Freshness] = [:]
+    private func news(of trades: [TradeBatch.Trade]) -> [String: SourceNews] {
+        var news: [Interner.ID: SourceNews] = [:]
         for trade in trades {
-            var freshness = sources[trade.source] ?? Freshness()
-            freshness.event = max(freshness.event, trade.ts.microseconds)
-            freshness.ingested = max(freshness.ingested, trade.ingestedAt.microseconds)
-            freshness.count += 1
-            sources[trade.source] = freshness
+            news[trade.source, default: SourceNews()].note(event: trade.ts, ingested: trade.ingestedAt)
         }
-        let sorted = sources.map { (name: names.sources.string(of: $0.key), freshness: $0.value) }
-            .sorted { $0.name < $1.name }
-        try await connection.query(
-            SinkStatements.noteSources,
-            [
-                .textArray(sorted.map(\.name)), .timestampArray(sorted.map(\.freshness.event)),
-                .timestampArray(sorted.map(\.freshness.ingested)), .int64Array(sorted.map(\.freshness.count)),
-            ])
-    }
-}
-
-/// How many records of each ingest run a transaction accepts, finds already there, and refuses, by reason.
-private struct RunCounts {
-    struct Run {
-        var source: String?
-        var accepted = 0
-        var alreadyThere = 0
-        var bars = 0
-        var rejected: [String: Int] = [:]
-    }
-
-    private(set) var runs: [Int64: Run] = [:]
-    private var bars = 0
-
-    var outcome: TradeSink.Outcome {
-        var outcome = TradeSink.Outcome(barsTouched: bars)
-        for run in runs.values {
-            outcome.accepted += run.accepted
-            outcome.alreadyThere += run.alreadyThere
-            outcome.rejected += run.rejected.values.reduce(0, +)
-            outcome.rejects.merge(run.rejected, uniquingKeysWith: +)
-        }
-        return outcome
-    }
-
-    mutating func count(accepted trades: [TradeBatch.Trade], _ names: Names) {
-        for (run, count) in Self.byRun(trades) { runs[run, default: Run()].accepted += count }
-        for trade in trades where runs[trade.run]?.source == nil {
-            runs[trade.run]?.source = names.sources.string(of: trade.source)
-        }
-    }
-
-    mutating func count(repeats all: [TradeBatch.Trade], minus fresh: [TradeBatch.Trade]) {
-        for (run, count) in Self.byRun(all) { runs[run, default: Run()].alreadyThere += count }
-        for (run, count) in Self.byRun(fresh) { runs[run, default: Run()].alreadyThere -= count }
-    }
-
-    mutating func count(rejected run: Int64, _ reason: String) {
-        runs[run, default: Run()].rejected[reason, default: 0] += 1
-    }
-
-    /// Bars touched count for the one run that a batch mostly holds; a batch of several runs counts them for each.
-    mutating func count(bars: Int, of trades: [TradeBatch.Trade]) {
-        self.bars += bars
-        for run in Self.byRun(trades).keys { runs[run, default: Run()].bars += bars }
-    }
-
-    private static func byRun(_ trades: [TradeBatch.Trade]) -> [Int64: Int] {
-        var counts: [Int64: Int] = [:]
-        var current: (run: Int64, count: Int)?
-        for trade in trades {
-            if current?.run == trade.run {
-                current!.count += 1
-            } else {
-                if let current { counts[current.run, default: 0] += current.count }
-                current = (trade.run, 1)
-            }
-        }
-        if let current { counts[current.run, default: 0] += current.count }
-        return counts
+        return Dictionary(uniqueKeysWithValues: news.map { (names.sources.string(of: $0.key), $0.value) })
     }
 }

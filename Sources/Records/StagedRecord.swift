@@ -58,7 +58,7 @@ package struct Staging: Sendable, Equatable {
 
 /// The schemas of a kind of record: what it says, and around it where it comes from.
 package struct RecordSchemas: Sendable {
-    /// A field and its type in Parsing Canonical Form.
+    /// A field and its type in Parsing Canonical Form; the quotes of a primitive type are left out.
     package struct Field: Sendable {
         var name: String
         var type: String
@@ -79,7 +79,8 @@ package struct RecordSchemas: Sendable {
     init(_ name: String, _ fields: [Field]) {
         func text(isValid: Bool) -> String {
             fields.map { field in
-                let type = isValid && field.isRequired ? "\"\(field.type)\"" : "[\"null\",\"\(field.type)\"]"
+                let name = field.type.hasPrefix("{") ? field.type : "\"\(field.type)\""
+                let type = isValid && field.isRequired ? name : "[\"null\",\(name)]"
                 return "{\"name\":\"\(field.name)\",\"type\":\(type)}"
             }.joined(separator: ",")
         }

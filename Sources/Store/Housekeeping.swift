@@ -17,10 +17,15 @@ package struct Housekeeping: Sendable {
         /// How long bars of less than a minute are kept; nil for ever. Never less than trades: their bars could not be
         /// corrected any more.
         package var fineBarRetention: Duration?
+        /// How long rejected records and events of sources are kept; nil for ever.
+        package var opsRetention: Duration?
 
-        package init(tradeRetention: Duration? = nil, fineBarRetention: Duration? = nil) {
+        package init(
+            tradeRetention: Duration? = nil, fineBarRetention: Duration? = nil, opsRetention: Duration? = nil
+        ) {
             self.tradeRetention = tradeRetention
             self.fineBarRetention = fineBarRetention
+            self.opsRetention = opsRetention
         }
     }
 
@@ -29,10 +34,12 @@ package struct Housekeeping: Sendable {
         package var partitionsMade = 0
         package var partitionsDropped: [String] = []
         package var barsDeleted = 0
+        /// Rejected records and events of sources.
+        package var recordsDeleted = 0
     }
 
-    /// Bars deleted in one transaction.
-    private static let barChunk = 10_000
+    /// Rows deleted in one transaction.
+    private static let chunk = 10_000
     /// How long a statement may wait for a lock.
     private static let lockTimeout = "5s"
 
@@ -55,6 +62,11 @@ package struct Housekeeping: Sendable {
         }
         if let retention = configuration.fineBarRetention {
             outcome.barsDeleted = try await deleteBars(connection, olderThan: retention)
+        }
+        if let retention = configuration.opsRetention {
+            for (table, time) in [("ops.rejected_records", "rejected_at"), ("ops.source_events", "ts")] {
+                outcome.recordsDeleted += try await deleteRows(of: table, time, connection, olderThan: retention)
+            }
         }
         return outcome
     }
@@ -132,10 +144,33 @@ package struct Housekeeping: Sendable {
         var deleted = 0
         while !Task.isCancelled {
             let count = try await connection.query(
-                "SELECT ops.delete_fine_bars($1, $2::int)", [.timestamp(before), .int64(Int64(Self.barChunk))],
+                "SELECT ops.delete_fine_bars($1, $2::int)", [.timestamp(before), .int64(Int64(Self.chunk))],
                 deadline: .now() + .seconds(60))[0].int(0)
             deleted += count
-            if count < Self.barChunk { break }
+            if count < Self.chunk { break }
+        }
+        return deleted
+    }
+
+    // MARK: Records for operators
+
+    /// Deletes the rows of a table whose `time` is older, the oldest first, a chunk at a time. Rows that another process
+    /// is deleting are left to it.
+    private func deleteRows(
+        of table: String, _ time: String, _ connection: PostgresConnection, olderThan retention: Duration
+    ) async throws -> Int {
+        var deleted = 0
+        while !Task.isCancelled {
+            let count = try await connection.query(
+                """
+                DELETE FROM \(table) WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM \(table) WHERE \(time) < now() - $1 * interval '1 second' ORDER BY \(time)
+                    LIMIT $2 FOR UPDATE SKIP LOCKED))
+                """, [.int64(retention.components.seconds), .int64(Int64(Self.chunk))],
+                deadline: .now() + .seconds(60)
+            ).affectedRows
+            deleted += count
+            if count < Self.chunk { break }
         }
         return deleted
     }

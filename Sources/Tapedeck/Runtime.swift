@@ -147,7 +147,10 @@ final class Runtime: Sendable {
     /// The kinds of records that have topics beside trades.
     static func kinds(_ settings: Settings) -> [any RecordKind] {
         let lead = settings.duration(.longestLead)
-        return [QuoteKind(longestLead: lead), InstrumentKind(longestLead: lead), PostKind(longestLead: lead)]
+        return [
+            QuoteKind(longestLead: lead), InstrumentKind(longestLead: lead), PostKind(longestLead: lead),
+            SourceEventKind(longestLead: lead),
+        ]
     }
 
     /// Every topic, as it is created.
@@ -164,6 +167,16 @@ final class Runtime: Sendable {
         }
     }
 
+    /// After how long a source is silent, as the settings say.
+    static func silence(_ settings: Settings) -> SilencePolicy {
+        var policy = SilencePolicy()
+        for element in Setting.elements(settings.string(.silentAfter)) {
+            let (source, limit) = Setting.silence(element) ?? (nil, policy.limit)
+            if let source { policy.exceptions[source] = limit } else { policy.limit = limit }
+        }
+        return policy
+    }
+
     /// A processor on this store and log.
     func processor() throws -> Processor {
         var configuration = Processor.Configuration(topics: Self.topics, owner: "\(Self.hostName):\(getpid())")
@@ -173,6 +186,7 @@ final class Runtime: Sendable {
             timeframe: Timeframe(name: settings.string(.alertTimeframe)), move: settings.number(.alertMove),
             volume: settings.number(.alertVolume), range: settings.number(.alertRange),
             coolDown: settings.duration(.alertCoolDown))
+        configuration.silence = Self.silence(settings)
         if settings.string(.sentiment) != "off" {
             configuration.posts = PostAnalysis(
                 lexicon: try Lexicon.load(settings, additions: []),

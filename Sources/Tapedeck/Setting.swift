@@ -102,6 +102,10 @@ struct Setting: Sendable {
         name: "rejected-retention", environment: "TAPEDECK_REJECTED_RETENTION",
         kind: .duration(.seconds(60)...(.seconds(86_400 * 3650))), default: "30d",
         summary: "How long the log keeps rejected records.")
+    static let opsRetention = Setting(
+        name: "ops-retention", environment: "TAPEDECK_OPS_RETENTION",
+        kind: .duration(.seconds(86_400)...(.seconds(86_400 * 3650))), default: "30d",
+        summary: "How long PostgreSQL keeps rejected records and events of sources.")
     static let tradeRetention = Setting(
         name: "trade-retention", environment: "TAPEDECK_TRADE_RETENTION",
         kind: .duration(.seconds(86_400)...(.seconds(86_400 * 36_500))), default: nil,
@@ -132,6 +136,11 @@ struct Setting: Sendable {
     static let longestLead = Setting(
         name: "longest-lead", environment: "TAPEDECK_LONGEST_LEAD", kind: .duration(.zero...(.seconds(86_400 * 365))),
         default: "60s", summary: "How far ahead of the clock a trade's time may lie before it is refused.")
+    static let silentAfter = Setting(
+        name: "silent-after", environment: "TAPEDECK_SILENT_AFTER",
+        kind: .list(of: "[SOURCE=]TIME") { Setting.silence($0) != nil }, default: "60s",
+        summary: "After how long without a record a source counts as silent: for all, and for some, as in 60s,yahoo=1d."
+    )
     static let loops = Setting(
         name: "loops", environment: "TAPEDECK_LOOPS", kind: .integer(1...32), default: nil,
         summary: "Event loops of the query server; unless given, one for each processor of the machine, at most 8.")
@@ -164,7 +173,7 @@ struct Setting: Sendable {
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,
         retention, rejectedRetention,
-        longestLead, loops, poolSize, queryTimeout, logLevel,
+        opsRetention, longestLead, silentAfter, loops, poolSize, queryTimeout, logLevel,
         logFormat, metricsListen,
         tradeRetention, fineBarRetention, alertTimeframe, alertMove, alertVolume, alertRange, alertCoolDown,
     ]
@@ -236,6 +245,15 @@ struct Setting: Sendable {
         case "d": return .seconds(86_400 * count)
         default: return nil
         }
+    }
+
+    /// A time, or SOURCE=TIME; the time at least a second.
+    static func silence(_ element: Substring) -> (source: String?, limit: Duration)? {
+        let parts = element.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let limit = duration(String(parts.last ?? "")), limit >= .seconds(1), parts.first != "" else {
+            return nil
+        }
+        return (parts.count == 2 ? String(parts[0]) : nil, limit)
     }
 
     static func text(of duration: Duration) -> String {

@@ -175,6 +175,8 @@ struct SettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.rejectedRetention.name), help: Setting.rejectedRetention.help)
     var rejectedRetention: String?
     @Option(name: .customLong(Setting.longestLead.name), help: Setting.longestLead.help) var longestLead: String?
+    @Option(name: .customLong(Setting.silentAfter.name), help: Setting.silentAfter.help) var silentAfter: String?
+    @Option(name: .customLong(Setting.opsRetention.name), help: Setting.opsRetention.help) var opsRetention: String?
     @Option(name: .customLong(Setting.loops.name), help: Setting.loops.help) var loops: String?
     @Option(name: .customLong(Setting.poolSize.name), help: Setting.poolSize.help) var poolSize: String?
     @Option(name: .customLong(Setting.queryTimeout.name), help: Setting.queryTimeout.help) var queryTimeout: String?
@@ -201,7 +203,8 @@ struct SettingFlags: ParsableArguments {
             (.dataDir, dataDir), (.listen, listen), (.databaseURL, databaseURL), (.readerURL, readerURL),
             (.eventLog, eventLog), (.kafkaConfig, kafkaConfig), (.replication, replication),
             (.postgresPort, postgresPort), (.partitions, partitions), (.retention, retention),
-            (.rejectedRetention, rejectedRetention), (.longestLead, longestLead), (.loops, loops),
+            (.rejectedRetention, rejectedRetention), (.opsRetention, opsRetention), (.longestLead, longestLead),
+            (.silentAfter, silentAfter), (.loops, loops),
             (.poolSize, poolSize), (.queryTimeout, queryTimeout), (.logLevel, logLevel),
             (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
             (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),

@@ -93,14 +93,27 @@ struct StatusCommand: AsyncParsableCommand {
         let sources = try await store.query(
             """
             SELECT source, events, coalesce(last_event_ts::text, '-'), coalesce(last_ingested_at::text, '-'), rate,
-                is_silent, coalesce(last_error, '') FROM ops.source_freshness ORDER BY source
+                is_silent, coalesce(last_error, ''), coalesce(state || '  ', '') FROM ops.source_freshness ORDER BY source
             """)
+        let gaps = try await store.query(gaps)
         return try sources.map { row in
-            let state = try row.bool(5) ? "silent" : "\(grouped(Int64(try row.double(4).rounded())))/s"
-            return "source \(try row.string(0))  \(grouped(try row.int64(1))) events  \(state)  last trade "
-                + "\(try row.string(2))  last ingested \(try row.string(3))  \(try row.string(6))"
+            let rate = try row.bool(5) ? "silent" : "\(grouped(Int64(try row.double(4).rounded())))/s"
+            return
+                "source \(try row.string(0))  \(try row.string(7))\(grouped(try row.int64(1))) events  \(rate)  last "
+                + "trade \(try row.string(2))  last ingested \(try row.string(3))  \(try row.string(6))"
         }
+            + gaps.map { row in
+                let symbols = try row.string(3).isEmpty ? "" : "  \(try row.string(3))"
+                return "gap \(try row.string(0))  from \(try row.string(1))  to \(try row.stringOrNil(2) ?? "now")"
+                    + "\(symbols)  \(try row.stringOrNil(4) ?? "")"
+            }
     }
+
+    /// The newest that have not been filled.
+    private static let gaps = """
+        SELECT source, from_ts::text AS "from", to_ts::text AS "to", array_to_string(symbols, ',') AS symbols, message
+        FROM ops.source_gaps WHERE filled_at IS NULL ORDER BY source_gaps.from_ts DESC, source, symbols LIMIT 5
+        """
 
     private static func rejectLines(_ store: PostgresConnection) async throws -> [String] {
         try await store.query(rejects).map { row in
@@ -135,9 +148,10 @@ struct StatusCommand: AsyncParsableCommand {
             SELECT coalesce((SELECT json_agg(json_build_object('source', source, 'events', events, 'rate', rate,
                     'last_event_ts', last_event_ts, 'last_ingested_at', last_ingested_at,
                     'silent_seconds', extract(epoch FROM silent_for), 'is_silent', is_silent, 'last_error', last_error,
-                    'last_error_at', last_error_at) ORDER BY source) FROM ops.source_freshness), '[]')::text,
+                    'last_error_at', last_error_at, 'state', state, 'state_at', state_at) ORDER BY source) FROM ops.source_freshness), '[]')::text,
                 coalesce((SELECT json_agg(r) FROM (\(rejects)) AS r), '[]')::text,
                 coalesce((SELECT json_agg(a) FROM (\(alerts)) AS a), '[]')::text,
+                coalesce((SELECT json_agg(g) FROM (\(gaps)) AS g), '[]')::text,
                 coalesce((SELECT json_agg(json_build_object('topic', topic, 'partition', partition, 'next_offset', next_offset,
                     'owner', owner, 'updated_at', updated_at) ORDER BY topic, partition) FROM ops.log_offsets), '[]')::text
             """)[0]
@@ -152,8 +166,8 @@ struct StatusCommand: AsyncParsableCommand {
         }
         return """
             {"lag":\(progress.lag),"topics":[\(topics.joined(separator: ","))],\
-            "partitions":[\(partitions.joined(separator: ","))],"offsets":\(try known.string(3)),\
-            "sources":\(try known.string(0)),"rejected":\(try known.string(1)),"alerts":\(try known.string(2))}
+            "partitions":[\(partitions.joined(separator: ","))],"offsets":\(try known.string(4)),\
+            "gaps":\(try known.string(3)),"sources":\(try known.string(0)),"rejected":\(try known.string(1)),"alerts":\(try known.string(2))}
             """
     }
 }

@@ -25,7 +25,8 @@ struct Upkeep: Sendable {
                 "\(Setting.fineBarRetention.environment) needs \(Setting.tradeRetention.environment), and as long a time at least: "
                     + "bars that are gone could not be corrected by trades that may still come")
         }
-        return Housekeeping.Configuration(tradeRetention: trades, fineBarRetention: bars)
+        return Housekeeping.Configuration(
+            tradeRetention: trades, fineBarRetention: bars, opsRetention: settings.duration(.opsRetention))
     }
 
     /// A round at once and then every ten minutes, until the task is cancelled. What fails is tried again at the next.

@@ -71,7 +71,7 @@ import Testing
             do {
                 _ = try await old.commit([Self.trade(3, at: 1, partition)])
                 return "committed"
-            } catch TradeSink.Failure.fenced {
+            } catch is FencedOffsets.Fenced {
                 return "fenced"
             }
         }.value

@@ -64,6 +64,59 @@ struct FactKindTests {
         #expect(posts.reason(toReject: post, now: noon) == .textSyntax)
     }
 
+    @Test func `an event of a source needs a number, a kind and a time, and a gap its bounds`() {
+        let kind = SourceEventKind(longestLead: .seconds(60))
+        let gap = SourceEventFacts(.gap, sequence: 1, ts: noon, symbols: ["A"], from: noon, to: noon)
+        let cases: [(RejectionReason?, (inout SourceEventFacts) -> Void)] = [
+            (nil, { _ in }), (nil, { $0.symbols = nil }), (.eventSequenceMissing, { $0.sequence = nil }),
+            (.eventKindUnknown, { $0.kind = nil }), (.eventKindUnknown, { $0.kind = "tired" }),
+            (.tsMissing, { $0.ts = nil }), (.symbolSyntax, { $0.symbols = ["A", "B,C"] }),
+            (.eventPeriod, { $0.from = nil }), (.eventPeriod, { $0.to = nil }),
+            (.eventPeriod, { $0.from = Timestamp(microseconds: noon.microseconds + 1) }),
+            (.tsInFuture, { $0.to = Timestamp(microseconds: noon.microseconds + 60_000_001) }),
+            (.tsBeforeEpoch, { $0.from = Timestamp(microseconds: -1) }), (.textSyntax, { $0.message = "\0" }),
+            (
+                nil,
+                {
+                    $0.kind = "connected"
+                    $0.from = nil
+                }
+            ),
+        ]
+        for (reason, change) in cases {
+            var event = gap
+            change(&event)
+            #expect(kind.reason(toReject: event, now: noon) == reason)
+        }
+    }
+
+    @Test func `events of a source are keyed by it`() throws {
+        var batch = RecordBatch()
+        for kind in SourceEventFacts.Kind.allCases {
+            let facts = SourceEventFacts(
+                kind, sequence: 3, ts: noon, symbols: ["A", "B"], from: noon, to: noon, message: "é")
+            let record = Staged(Staging(run: 7, source: "venue", position: 3, ingestedAt: noon), facts)
+            batch.append(key: "anything") { record.encode(into: &$0) }
+        }
+        var append = Append()
+        let fetched = FetchedBatch(partition: TopicPartition("source_events.staging", 0), baseOffset: 0, records: batch)
+        let validator = RecordValidator(
+            SourceEventKind(longestLead: .zero), validPartitions: 16, rejectedPartitions: 1)
+        #expect(validator.sort(fetched, into: &append, now: noon).valid == SourceEventFacts.Kind.allCases.count)
+        #expect(append.batches.count == 1)
+        var kinds: [String] = []
+        for (_, records) in append.batches {
+            records.forEach { _, key, value in
+                #expect(String(decoding: key, as: UTF8.self) == "venue")
+                guard let event = Valid<SourceEventFacts>(decoding: value) else { return }
+                #expect(event.source == "venue" && event.facts.symbols == ["A", "B"] && event.facts.message == "é")
+                #expect(event.facts.from == noon && event.facts.to == noon && event.facts.sequence == 3)
+                kinds.append(event.facts.kind ?? "")
+            }
+        }
+        #expect(kinds == SourceEventFacts.Kind.allCases.map(\.rawValue))
+    }
+
     @Test func `staged records of a kind are sorted as trades are`() throws {
         let staging = Staging(run: 7, source: "yahoo", position: 1, ingestedAt: noon)
         var bad = Self.quote

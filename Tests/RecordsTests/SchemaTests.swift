@@ -39,7 +39,8 @@ struct SchemaTests {
         ("quotes.staging.avsc", QuoteFacts.schemas.staged), ("quotes.avsc", QuoteFacts.schemas.valid),
         ("instruments.staging.avsc", InstrumentFacts.schemas.staged),
         ("instruments.avsc", InstrumentFacts.schemas.valid), ("posts.staging.avsc", PostFacts.schemas.staged),
-        ("posts.avsc", PostFacts.schemas.valid),
+        ("posts.avsc", PostFacts.schemas.valid), ("source_events.staging.avsc", SourceEventFacts.schemas.staged),
+        ("source_events.avsc", SourceEventFacts.schemas.valid),
     ]
 
     static func folder(_ name: String) -> URL {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Processor
 import Testing
 
 @testable import Tapedeck
@@ -62,8 +63,21 @@ struct SettingTableTests {
         #expect(settings.integer(.partitions) == 4 && settings.integer(.loops) == nil)
         #expect(settings.duration(.retention) == .seconds(3 * 86_400))
         #expect(settings.duration(.longestLead) == .seconds(60))
+        #expect(Runtime.silence(settings) == SilencePolicy(limit: .seconds(60)))
         #expect(try settings.address(.listen).description == "127.0.0.1:8080")
         #expect(settings.string(.databaseURL) == "")
+    }
+}
+
+struct SilenceTests {
+    @Test func `a source is silent after its own time, or after that of all`() throws {
+        let given = try settings(environment: ["TAPEDECK_SILENT_AFTER": "yahoo=1d, 5m"]).get()
+        let policy = Runtime.silence(given)
+        #expect(policy.limit(of: "yahoo") == .seconds(86_400))
+        #expect(policy.limit(of: "finnhub") == .seconds(300))
+        // Who names exceptions alone leaves the others as they are.
+        let exception = try settings(environment: ["TAPEDECK_SILENT_AFTER": "yahoo=1d"]).get()
+        #expect(Runtime.silence(exception).limit(of: "finnhub") == .seconds(60))
     }
 }
 
@@ -76,6 +90,8 @@ struct SettingValueTests {
         ("postgres-port", "0"), ("postgres-port", "65535"), ("partitions", "1"),
         ("partitions", "1024"), ("retention", "60s"), ("retention", "3650d"), ("retention", "1m"),
         ("rejected-retention", "60000ms"), ("longest-lead", "0s"), ("longest-lead", "365d"), ("longest-lead", "1ms"),
+        ("silent-after", "1s"), ("silent-after", "90s, yahoo=1d,finnhub=5m"), ("silent-after", "yahoo=1d"),
+        ("ops-retention", "1d"), ("ops-retention", "3650d"),
         ("loops", "1"), ("loops", "32"), ("pool-size", "1"), ("pool-size", "100"), ("query-timeout", "10ms"),
         ("query-timeout", "1d"), ("log-level", "trace"), ("log-level", "critical"),
         ("max-connections", "1"), ("max-connections", "1000000"), ("max-connections-per-address", "1"),
@@ -170,6 +186,22 @@ struct SettingValueTests {
         (
             "longest-lead", "-1s",
             "TAPEDECK_LONGEST_LEAD (--longest-lead): '-1s' is not a time such as 500ms, 60s, 3d; allowed: 0s to 365d"
+        ),
+        (
+            "silent-after", "60s,yahoo=soon",
+            "TAPEDECK_SILENT_AFTER (--silent-after): '60s,yahoo=soon' has the element 'yahoo=soon', which is none; allowed: [SOURCE=]TIME[,[SOURCE=]TIME…]"
+        ),
+        (
+            "silent-after", "=1s",
+            "TAPEDECK_SILENT_AFTER (--silent-after): '=1s' has the element '=1s', which is none; allowed: [SOURCE=]TIME[,[SOURCE=]TIME…]"
+        ),
+        (
+            "silent-after", "999ms",
+            "TAPEDECK_SILENT_AFTER (--silent-after): '999ms' has the element '999ms', which is none; allowed: [SOURCE=]TIME[,[SOURCE=]TIME…]"
+        ),
+        (
+            "ops-retention", "23h",
+            "TAPEDECK_OPS_RETENTION (--ops-retention): '23h' is out of range; allowed: 1d to 3650d"
         ),
         ("loops", "0", "TAPEDECK_LOOPS (--loops): '0' is out of range; allowed: 1 to 32"),
         ("loops", "33", "TAPEDECK_LOOPS (--loops): '33' is out of range; allowed: 1 to 32"),
