@@ -85,6 +85,7 @@ let package = Package(
                 .embedInCode("0008_alerts_and_retention.sql"),
                 .embedInCode("0009_posts_and_forecasts.sql"),
                 .embedInCode("0012_source_events.sql"),
+                .embedInCode("0013_live.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(
@@ -117,11 +118,12 @@ let package = Package(
                 "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
-        // HTTP → SQL → JSON, CSV, …: SQL, REST, Grafana.
+        // HTTP → SQL → JSON, CSV, …: SQL, REST, Grafana, live.
         .target(
             name: "QueryServer",
             dependencies: [
-                "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "EventLoop", "Postgres",
+                "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "WebSocket", "EventLoop",
+                "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict),

@@ -27,5 +27,6 @@ package struct Migration: Sendable {
         Migration(10, "trino_activity", PackageResources._010_trino_activity_sql),
         Migration(11, "api_keys", PackageResources._011_api_keys_sql),
         Migration(12, "source_events", PackageResources._012_source_events_sql),
+        Migration(13, "live", PackageResources._013_live_sql),
     ]
 }

@@ -150,6 +150,16 @@ package final class ResponseWriter {
         giveBack(bytes)
     }
 
+    /// Sends `bytes` at once, behind what there is and without a copy: for bytes that many responses share.
+    ///
+    /// - Parameter yields: whether the loop's other connections have their turn after it, as after every other write;
+    ///   for a caller that waits before the next one anyway.
+    package func send(_ bytes: [UInt8], yields: Bool = true) async throws(HTTPError) {
+        precondition(state == .streaming || state == .broken, "send without start")
+        if !buffer.isEmpty { try await flush() }
+        try await emitBody(bytes, last: false, yields: yields)
+    }
+
     /// Ends the body. A handler that returns without it has finished all the same.
     package func finish() async throws(HTTPError) {
         if state == .finished { return }
@@ -263,7 +273,7 @@ package final class ResponseWriter {
     }
 
     /// Sends the open head, if it is, and `bytes` in the body's framing.
-    private func emitBody(_ bytes: [UInt8], last: Bool) async throws(HTTPError) {
+    private func emitBody(_ bytes: [UInt8], last: Bool, yields: Bool = true) async throws(HTTPError) {
         var body = bytes
         if headIsOpen {
             headIsOpen = false
@@ -296,7 +306,7 @@ package final class ResponseWriter {
         }
         try await emit(body, tail)
         bodyBytesSent += body.count
-        if !last { await connection.listener.letOthersRun() }
+        if !last && yields { await connection.listener.letOthersRun() }
     }
 
     private func chooseFraming(_ count: Int, last: Bool) -> ResponseFraming {

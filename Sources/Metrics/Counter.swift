@@ -38,6 +38,17 @@ package final class Gauge: Series {
 
     package func set(_ value: some BinaryInteger) { set(Double(value)) }
 
+    /// Adds to the value, which may be negative; for what several threads count up and down.
+    package func add(_ change: Double) {
+        var known = bits.load(ordering: .relaxed)
+        while true {
+            let new = (Double(bitPattern: known) + change).bitPattern
+            let (isDone, found) = bits.weakCompareExchange(expected: known, desired: new, ordering: .relaxed)
+            if isDone { return }
+            known = found
+        }
+    }
+
     package func write(_ name: String, _ labels: [UInt8], to text: inout Exposition) {
         text.sample(name, labels, Exposition.number(value))
     }

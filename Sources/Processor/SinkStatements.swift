@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Market
 import Postgres
+import Records
 
 /// Every statement that the sink sends, in the order in which a transaction uses them.
 enum SinkStatements {
@@ -195,4 +197,79 @@ enum SinkStatements {
                     THEN excluded.last_error ELSE s.last_error END,
                 last_error_at = greatest(s.last_error_at, excluded.last_error_at), silent_after = excluded.silent_after
             """)
+
+    /// Tells live subscribers of trades when the transaction commits. A text without parameters, so that COMMIT can
+    /// stand behind it in one message; what it holds is numbers and hexadecimal digits.
+    static func publish(_ trades: [TradeBatch.Trade], _ names: Names) -> String {
+        let batch = LiveBatch(trades, names)
+        var first = trades[0].ts
+        var last = trades[0].ts
+        for trade in trades {
+            first = min(first, trade.ts)
+            last = max(last, trade.ts)
+        }
+        return """
+            SELECT ops.publish_trades(\(trades.count), '\(first)', '\(last)', E'\\\\x\(hexadecimal(batch.encoded()))')
+            """
+    }
+
+    private static func hexadecimal(_ bytes: [UInt8]) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
+            for (index, byte) in bytes.enumerated() {
+                text[2 * index] = digits[Int(byte >> 4)]
+                text[2 * index + 1] = digits[Int(byte & 15)]
+            }
+            return 2 * bytes.count
+        }
+    }
+}
+
+extension LiveBatch {
+    /// Trades one by one, or where they are more than ``tradeLimit``, how many of each symbol.
+    init(_ trades: [TradeBatch.Trade], _ names: Names) {
+        self.init()
+        var symbols = Renumbering()
+        if trades.count > Self.tradeLimit {
+            for trade in trades {
+                let symbol = symbols[trade.symbol]
+                if Int(symbol) == totals.count {
+                    totals.append(Total(symbol: symbol, count: 0, first: trade.ts, last: trade.ts))
+                }
+                totals[Int(symbol)].count += 1
+                totals[Int(symbol)].first = min(totals[Int(symbol)].first, trade.ts)
+                totals[Int(symbol)].last = max(totals[Int(symbol)].last, trade.ts)
+            }
+        } else {
+            var sources = Renumbering()
+            var conditions = Renumbering()
+            self.trades = trades.map { trade in
+                Trade(
+                    symbol: symbols[trade.symbol], source: sources[trade.source],
+                    conditions: conditions[trade.conditions], ts: trade.ts, tradeID: trade.tradeID, price: trade.price,
+                    size: trade.size)
+            }
+            self.sources = sources.known.map { names.sources.string(of: $0) }
+            self.conditions = conditions.known.map { id in
+                names.conditions.withBytes(of: id) { $0.count > 1 ? decodeStrings($0) : [] }
+            }
+        }
+        self.symbols = symbols.known.map { names.symbols.string(of: $0) }
+    }
+}
+
+/// Numbers from 0 for the few names that a batch has, in the order of first sight.
+private struct Renumbering {
+    private(set) var known: [Interner.ID] = []
+    private var numbers: [Interner.ID: UInt32] = [:]
+
+    subscript(id: Interner.ID) -> UInt32 {
+        mutating get {
+            if let number = numbers[id] { return number }
+            let number = UInt32(known.count)
+            numbers[id] = number
+            known.append(id)
+            return number
+        }
+    }
 }

@@ -107,7 +107,7 @@ final class TradeSink {
             try await offsets.advance(past: batches)
             try atStep?(.advanced)
             let transaction = try await write(content, mayRepeat: mayRepeat)
-            try await timed("commit") { _ = try await connection.query("COMMIT") }
+            try await timed("commit") { try await commit(telling: transaction.added) }
             remember(transaction, batches)
             try atStep?(.committed)
             return transaction.outcome
@@ -205,6 +205,18 @@ final class TradeSink {
         var plan = BarBook.Plan()
         var latest: [Interner.ID: LatestTrades] = [:]
         var foundRepeats = false
+        /// The trades that are new to the store.
+        var added: [TradeBatch.Trade] = []
+    }
+
+    /// Commits, and has live subscribers told what was added: one message to the server, because no other sink can
+    /// commit from the one statement to the other.
+    private func commit(telling added: [TradeBatch.Trade]) async throws {
+        if added.isEmpty {
+            try await connection.query("COMMIT")
+        } else {
+            try await connection.script(SinkStatements.publish(added, names) + "; COMMIT")
+        }
     }
 
     private func write(_ content: Content, mayRepeat: Bool) async throws -> Transaction {
@@ -218,6 +230,7 @@ final class TradeSink {
             trades = fresh
         }
         counts.count(accepted: trades, names)
+        transaction.added = trades
         if !trades.isEmpty {
             try await timed("trades") { try await copy(trades) }
             try atStep?(.tradesWritten)

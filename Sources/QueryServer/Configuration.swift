@@ -77,6 +77,8 @@ extension QueryServer {
 
         /// What the queries of Presto and Trino clients may hold, and for how long.
         package var trino = TrinoLimits()
+        /// What live subscribers may hold.
+        package var live = LiveLimits()
         /// The name of the database, which is the catalog that Presto and Trino clients see.
         var database: String { reader.database ?? "tapedeck" }
 
@@ -97,4 +99,22 @@ extension QueryServer {
             if case .count(let count) = loops { precondition(count > 0, "a server needs a loop") }
         }
     }
+}
+
+/// The limits of the live tape, all inclusive.
+package struct LiveLimits: Sendable {
+    /// Bytes of the tape that are kept in memory, for who was away or is slow.
+    package var memory = 32 * 1024 * 1024
+    /// Subscribers at once.
+    package var subscribers = 10_000
+    /// Of one client address.
+    package var subscribersPerClient = 5000
+    /// How long a subscriber is told nothing before a heartbeat.
+    package var heartbeat = Duration.seconds(15)
+    /// How long the first subscriber waits for the store (503).
+    package var patience = Duration.seconds(5)
+    /// Bytes that wait to be sent to a WebSocket before it is told no more for the time being.
+    package var socketBytes = 256 * 1024
+
+    package init() {}
 }

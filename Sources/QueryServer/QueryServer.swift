@@ -18,6 +18,8 @@ package final class QueryServer: Sendable {
         var running: Task<Void, Never>?
         var handlers: [QueryHandler] = []
         var trinoQueries: TrinoQueries?
+        var tape: LiveTape?
+        var feed: LiveFeed?
     }
 
     private let configuration: Configuration
@@ -46,13 +48,18 @@ package final class QueryServer: Sendable {
         let queries = RunningQueries()
         let keys = KeyRing(isRequired: configuration.requiresKeys)
         let trinoQueries = TrinoQueries(configuration.trino)
+        let tape = LiveTape(memoryLimit: configuration.live.memory)
+        let liveMetrics = LiveMetrics(configuration.metrics)
+        let feed = LiveFeed(
+            tape, reader: configuration.reader, metrics: liveMetrics, on: loops[0], logger: logger)
         var handlers: [QueryHandler] = []
         let observer = ServerObservers(all: [RequestLog(logger: logger), RequestMetrics(configuration.metrics)])
         let server = try Server(configuration.http, loops: loops, observer: observer) { loop in
             let gate = Gate(configuration, admission: admission, running: queries, slot: handlers.count, on: loop)
             let trino = TrinoService(
                 configuration, trinoQueries, gate, logger: logger, isSweeper: handlers.isEmpty)
-            let handler = QueryHandler(configuration, gate, trino, keys, logger: logger)
+            let live = LiveService(configuration, tape, gate, liveMetrics)
+            let handler = QueryHandler(configuration, gate, trino, live, keys, logger: logger)
             handlers.append(handler)
             return handler
         }
@@ -62,13 +69,17 @@ package final class QueryServer: Sendable {
             state.server = server
             state.handlers = handlers
             state.trinoQueries = trinoQueries
+            state.tape = tape
+            state.feed = feed
             state.running = Task(executorPreference: loops[0]) { [handlers] in
                 await withDiscardingTaskGroup { group in
                     for handler in handlers {
                         group.addTask(executorPreference: handler.loop) { await handler.trino.serve() }
                         group.addTask(executorPreference: handler.loop) { await handler.gate.lookups.serve() }
                         group.addTask(executorPreference: handler.loop) { await handler.gate.repeated.serve() }
+                        group.addTask(executorPreference: handler.loop) { await handler.live.desk.run() }
                     }
+                    group.addTask(executorPreference: feed.loop) { await feed.run() }
                     await server.run()
                 }
             }
@@ -86,6 +97,7 @@ package final class QueryServer: Sendable {
         guard let server = stopping.server else { return }
         await server.shutdown(deadline: deadline)
         stopping.trinoQueries?.close()
+        stopping.tape?.close()
         await withDiscardingTaskGroup { group in
             for handler in stopping.handlers {
                 group.addTask(executorPreference: handler.loop) {
@@ -93,6 +105,7 @@ package final class QueryServer: Sendable {
                     handler.gate.stop()
                 }
             }
+            if let feed = stopping.feed { group.addTask(executorPreference: feed.loop) { feed.stop() } }
         }
         await stopping.running?.value
         await withDiscardingTaskGroup { group in

@@ -36,10 +36,13 @@ package struct Housekeeping: Sendable {
         package var barsDeleted = 0
         /// Rejected records and events of sources.
         package var recordsDeleted = 0
+        package var liveBatchesDeleted = 0
     }
 
     /// Rows deleted in one transaction.
     private static let chunk = 10_000
+    /// How long what live subscribers are told is kept: who was away for longer has missed it.
+    private static let liveAge = Duration.seconds(900)
     /// How long a statement may wait for a lock.
     private static let lockTimeout = "5s"
 
@@ -68,6 +71,9 @@ package struct Housekeeping: Sendable {
                 outcome.recordsDeleted += try await deleteRows(of: table, time, connection, olderThan: retention)
             }
         }
+        outcome.liveBatchesDeleted = try await connection.query(
+            "SELECT ops.trim_live_batches($1 * interval '1 second')", [.int64(Self.liveAge.components.seconds)],
+            deadline: .now() + .seconds(60))[0].int(0)
         return outcome
     }
 

@@ -216,19 +216,7 @@ package final class WebSocketConnection: @unchecked Sendable {
     ///
     /// - Throws: ``WebSocketError/Reason/closed``, or how the connection was lost.
     package func send(_ kind: MessageKind, _ bytes: [UInt8]) async throws(WebSocketError) {
-        loop.preconditionOnLoop()
-        try checkOpen()
-        while queue.bytes >= settings.queueBytes {
-            await withUnsafeContinuation { continuation in
-                // Entering a suspension may take a turn of the loop's queue, in which the room can have come.
-                if queue.bytes < settings.queueBytes || state != .open || failure != nil {
-                    continuation.resume()
-                } else {
-                    roomWaiters.append(continuation)
-                }
-            }
-            try checkOpen()
-        }
+        try await waitForRoom(below: settings.queueBytes)
         let opcode: Opcode = kind == .text ? .text : .binary
         if let codecs, bytes.count >= settings.compression?.threshold ?? .max {
             let compressed = codecs.deflate(bytes.span)
@@ -237,6 +225,27 @@ package final class WebSocketConnection: @unchecked Sendable {
             append(FrameHead(opcode, length: bytes.count), bytes.span)
         }
         wakeWriter()
+    }
+
+    /// Waits until less than so many bytes wait to be sent, for a sender of messages for all who would rather wait than
+    /// have them dropped.
+    ///
+    /// - Parameter bytes: ``WebSocketSettings/queueBytes`` at most.
+    /// - Throws: as ``send(_:_:)``.
+    package func waitForRoom(below bytes: Int) async throws(WebSocketError) {
+        loop.preconditionOnLoop()
+        try checkOpen()
+        while queue.bytes >= bytes {
+            await withUnsafeContinuation { continuation in
+                // Entering a suspension may take a turn of the loop's queue, in which the room can have come.
+                if queue.bytes < bytes || state != .open || failure != nil {
+                    continuation.resume()
+                } else {
+                    roomWaiters.append(continuation)
+                }
+            }
+            try checkOpen()
+        }
     }
 
     /// Queues a text.

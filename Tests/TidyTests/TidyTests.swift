@@ -79,7 +79,8 @@ struct ImportTests {
             "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging",
         ]),
         "QueryServer": system.union([
-            "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "EventLoop", "Postgres",
+            "Market", "Forecast", "Analytics", "Metrics", "TrinoSQL", "TLS", "HTTP", "WebSocket", "EventLoop",
+            "Postgres",
             "FoundationEssentials", "Logging",
         ]),
         "Tapedeck": system.union([

@@ -20,11 +20,13 @@ final class QueryHandler: Handler, @unchecked Sendable {
     let trino: TrinoService
     let version: StoreVersion
     let catalogue: TableCatalogueCache
+    let live: LiveService
     private let keys: KeyRing
     private let logger: Logger
 
     init(
-        _ configuration: QueryServer.Configuration, _ gate: Gate, _ trino: TrinoService, _ keys: KeyRing, logger: Logger
+        _ configuration: QueryServer.Configuration, _ gate: Gate, _ trino: TrinoService, _ live: LiveService,
+        _ keys: KeyRing, logger: Logger
     ) {
         loop = gate.loop
         self.configuration = configuration
@@ -32,6 +34,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         self.trino = trino
         version = StoreVersion(gate)
         catalogue = TableCatalogueCache(gate)
+        self.live = live
         self.keys = keys
         self.logger = logger
     }
@@ -56,7 +59,9 @@ final class QueryHandler: Handler, @unchecked Sendable {
                 return try await response.respond(.noContent, ["Allow": route.allow])
             }
             try checkMethod(request.head, route)
-            request.identity = try await identify(request, route.access)
+            // Clients of Finnhub's WebSocket cannot send a field; their key stands in the URL.
+            let token = route == .socket ? try request.head.query()["token"] : nil
+            request.identity = try await identify(request, route.access, token: token)
             try await answer(route, request, response, id)
         } catch {
             try await refuse(error, request, response, id)
@@ -64,9 +69,14 @@ final class QueryHandler: Handler, @unchecked Sendable {
     }
 
     /// Who sends the request; see ``KeyRing``.
-    private func identify(_ request: Request, _ access: Access) async throws -> KeyIdentity? {
+    ///
+    /// - Parameter token: a secret that came elsewhere than in the head's fields, which go before it.
+    private func identify(
+        _ request: Request, _ access: Access, token: String? = nil
+    ) async throws -> KeyIdentity? {
         if access == .open { return nil }
-        return try await keys.admit(Credentials(request.head), access, from: request.peer) { id, hash in
+        let credentials = Credentials(request.head) ?? token.flatMap { $0.isEmpty ? nil : Credentials(secret: $0) }
+        return try await keys.admit(credentials, access, from: request.peer) { id, hash in
             let deadline = MonotonicTime.now() + configuration.connectTimeout
             do {
                 return try await gate.beside(deadline: deadline) { connection in
@@ -78,6 +88,20 @@ final class QueryHandler: Handler, @unchecked Sendable {
                     503, "not_ready", "API keys cannot be checked now", hint: "Try again in a moment.",
                     retryAfterSeconds: 1)
             }
+        }
+    }
+
+    /// Whether the client of a request that lasts would still be let in: its key may have been revoked, or have expired.
+    /// One whose key cannot be looked up now stays.
+    private func isStillWelcome(_ request: Request, _ route: Route) async -> Bool {
+        guard request.identity != nil else { return true }
+        do {
+            let token = route == .socket ? try request.head.query()["token"] : nil
+            _ = try await identify(request, route.access, token: token)
+            return true
+        } catch {
+            guard let status = (error as? QueryError)?.status else { return true }
+            return status != 401 && status != 403
         }
     }
 
@@ -144,6 +168,10 @@ final class QueryHandler: Handler, @unchecked Sendable {
             try await answerDropIn(request, response, id) { query, now throws(QueryError) in
                 try .alpaca(query, now: now, configuration)
             }
+        case .stream:
+            try await live.answerStream(request, response) { await isStillWelcome(request, route) }
+        case .socket:
+            try await live.answerSocket(request, response) { await isStillWelcome(request, route) }
         case .candles:
             let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
             try await CandleQuery(plan: CandlePlan(request: candles))

@@ -13,6 +13,7 @@ enum Route: CaseIterable, Sendable {
     case rejected, sources
     case tables, table
     case openAPI, openAPIYAML, docs, docsFile
+    case stream, socket
     case candles
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
@@ -49,6 +50,8 @@ enum Route: CaseIterable, Sendable {
         case .docsFile: "/docs/{file}"
         case .tables: "/api/v1/tables"
         case .table: "/api/v1/tables/{table}"
+        case .stream: "/api/v1/stream"
+        case .socket: "/api/v1/ws"
         case .candles: "/grafana/candles"
         case .finnhubQuote: "/api/v1/quote"
         case .finnhubCandles: "/api/v1/stock/candle"
@@ -91,6 +94,8 @@ enum Route: CaseIterable, Sendable {
         case .docsFile: "What the page is made of."
         case .tables: "The tables and views, with their columns."
         case .table: "Rows of any table or view, by PostgREST's grammar: select, order, limit, column=operator.value."
+        case .stream: "Trades and bars as they are committed (server-sent events): symbols, channels, timeframes."
+        case .socket: "Trades as they are committed, in Finnhub's frames (WebSocket)."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
         case .finnhubQuote: "The latest price as Finnhub's clients read it: symbol."
         case .finnhubCandles: "Bars as Finnhub's clients read them: symbol, resolution, from, to."
