@@ -139,7 +139,7 @@ struct TradeRulesTests {
         ]
         let ofOtherKinds: Set<RejectionReason> = [
             .unknownSchema, .factNotFinite, .factNegative, .factsMissing, .textSyntax, .postIDMissing, .postIDSyntax,
-            .postKindUnknown,
+            .postKindUnknown, .eventSequenceMissing, .eventKindUnknown, .eventPeriod,
             // Told by the sink.
             .tsBeforeRetention,
         ]
