@@ -65,9 +65,9 @@ def test_up_counts_requests_and_records(start, tmp_path):
     assert grown("tapedeck_http_requests_total", route="other", method="get", status="404", outcome="completed") == 1
     assert grown(
         "tapedeck_http_requests_total", route="/api/v1/bars", method="get", status="400", outcome="completed") == 1
-    # Each alone in its batch, as one came after the other.
-    assert grown("tapedeck_pool_events_total", pool="rest", event="checkout") == 3
-    assert grown("tapedeck_admissions_total", lane="lookups", outcome="batched") == 3
+    # Each alone in its batch, as one came after the other; with any of them the store's state may be asked for.
+    assert 3 <= grown("tapedeck_pool_events_total", pool="rest", event="checkout") <= 6
+    assert 3 <= grown("tapedeck_admissions_total", lane="lookups", outcome="batched") <= 6
     assert value(after, "tapedeck_http_connections") >= 1
 
     def settled():
@@ -85,7 +85,7 @@ def test_up_counts_requests_and_records(start, tmp_path):
 
     wait_until(settled, 60, "the counts", up)
     samples = scrape(up.url)
-    assert value(samples, "tapedeck_sink_transaction_seconds_count") >= 1
+    assert value(samples, "tapedeck_sink_transaction_seconds_count", sink="trades") >= 1
     assert value(samples, "tapedeck_sink_step_seconds_count", step="trades") >= 1
     assert value(samples, "process_resident_memory_bytes") > 1e6
     last, = up.sql("select extract(epoch from max(ts))::float8 from trades")[0]
