@@ -163,7 +163,7 @@ def test_terraform():
 
 
 @pytest.mark.parametrize("unit", [
-    "tapedeck-process.service", "tapedeck-serve.service", "tapedeck-ingest@replay:-srv-tape.csv.service",
+    "tapedeck-process.service", "tapedeck-serve.service", "tapedeck-ingest@tape.service",
     "tapedeck-job@forecast.service"])
 def test_systemd(unit, tmp_path, settings, commands):
     for path in (DEPLOY / "systemd").iterdir():
@@ -171,7 +171,7 @@ def test_systemd(unit, tmp_path, settings, commands):
         for command in re.findall(r"ExecStart=/usr/local/bin/tapedeck (\w+)", text):
             assert command in commands, path
         (tmp_path / path.name).write_text(text.replace("/usr/local/bin/tapedeck", str(BINARY)))
-    for template, instance in [("ingest@", "replay:-srv-tape.csv"), ("job@", "forecast")]:
+    for template, instance in [("ingest@", "tape"), ("job@", "forecast")]:
         for suffix in ["service", "timer"]:
             source = tmp_path / f"tapedeck-{template}.{suffix}"
             if source.exists():
