@@ -63,13 +63,13 @@ test-end-to-end: build deps-test mock-kafka
 test-superset: build .build-superset/installed
 	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
 
-# Kills and cuts the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
 # Lets Schemathesis try the whole contract on a running server: EXAMPLES a path, from SEED.
 .PHONY: schemathesis
 schemathesis: build deps-test
 	SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),200) SCHEMATHESIS_SEED=$(or $(SEED),$$RANDOM) \
 	    .build-venv/bin/python -m pytest Tests/EndToEnd/test_openapi.py -k schemathesis
 
+# Kills and cuts the real processes, on both logs in turn; see Tests/EndToEnd/faults.py. Prints each seed.
 .PHONY: faults mock-kafka
 faults: build deps-test mock-kafka
 	.build-venv/bin/python Tests/EndToEnd/faults.py --seeds $(or $(SEEDS),20) $(FAULTS_ARGS)

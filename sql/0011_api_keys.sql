@@ -45,11 +45,11 @@ comment on column ops.api_keys.revoked_at is
 comment on column ops.api_keys.requests_per_second is
     'Requests a second in the long run, for each server process; null for any.';
 comment on column ops.api_keys.max_concurrency is
-    'Statements of it that run at once, for each server process; null for the server''s limit.';
+    'Statements of it that run at once, SQL and lookups each, for each server process; null for the server''s limit.';
 comment on column ops.api_keys.max_rows is
-    'Rows of one result; null for the server''s limit.';
+    'Rows of one result of SQL; null for the server''s limit.';
 comment on column ops.api_keys.max_bytes is
-    'Bytes of one result; null for the server''s limit.';
+    'Bytes of one result of SQL; null for the server''s limit.';
 comment on column ops.api_keys.max_ms is
     'Milliseconds of one statement; null for the server''s limit.';
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The request methods we know by name, and the protocol versions we speak.
 
-/// A request method (RFC 9110 §9.3, RFC 5789, and QUERY of the HTTP working group); ``RequestHead/methodToken`` has the token of any other.
+/// A request method (RFC 9110 §9.3, RFC 5789, and QUERY of the HTTP working group); ``RequestHead/methodToken`` has the
+/// token of any other.
 package enum Method: UInt8, Sendable {
     case get, head, post, put, patch, delete, options, trace, connect, query
     /// A valid token that is none of the above.
@@ -16,7 +17,6 @@ package enum Method: UInt8, Sendable {
         case 4:
             if bytes.equal(range, "POST") { self = .post } else if bytes.equal(range, "HEAD") { self = .head }
         case 5:
-
             if bytes.equal(range, "PATCH") {
                 self = .patch
             } else if bytes.equal(range, "TRACE") {

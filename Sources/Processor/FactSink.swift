@@ -73,11 +73,18 @@ final class FactSink {
 
         /// Counts a record; `ts` is when what it says was so.
         mutating func count<Facts>(_ record: Valid<Facts>, _ topic: String, ts: Timestamp?, isNew: Bool) {
+            tally(record, topic, isNew: isNew)
+            if isNew {
+                news[record.source, default: SourceNews()].note(
+                    event: ts ?? record.ingestedAt, ingested: record.ingestedAt)
+            }
+        }
+
+        /// Counts a record that tells nothing of how fresh its source is.
+        mutating func tally<Facts>(_ record: Valid<Facts>, _ topic: String, isNew: Bool) {
             counts.count(record.run, record.source, isNew: isNew)
             if isNew {
                 outcomes[topic, default: SinkOutcome()].accepted += 1
-                news[record.source, default: SourceNews()].note(
-                    event: ts ?? record.ingestedAt, ingested: record.ingestedAt)
             } else {
                 outcomes[topic, default: SinkOutcome()].alreadyThere += 1
             }
@@ -224,10 +231,7 @@ final class FactSink {
             ])
         let new = Set(try written.map { try $0.int(0) - 1 })
         for (index, record) in rows.enumerated() {
-            content.counts.count(record.run, record.source, isNew: new.contains(index))
-            var outcome = content.outcomes["source_events"] ?? SinkOutcome()
-            if new.contains(index) { outcome.accepted += 1 } else { outcome.alreadyThere += 1 }
-            content.outcomes["source_events"] = outcome
+            content.tally(record, "source_events", isNew: new.contains(index))
             // What is there has been noted with it.
             if new.contains(index) { content.news[record.source, default: SourceNews()].note(record.facts) }
         }

@@ -209,20 +209,10 @@ enum SinkStatements {
             last = max(last, trade.ts)
         }
         return """
-            SELECT ops.publish_trades(\(trades.count), '\(first)', '\(last)', E'\\\\x\(hexadecimal(batch.encoded()))')
+            SELECT ops.publish_trades(\(trades.count), '\(first)', '\(last)', E'\\\\x\(SinkLedger.hex(batch.encoded()))')
             """
     }
 
-    private static func hexadecimal(_ bytes: [UInt8]) -> String {
-        let digits = Array("0123456789abcdef".utf8)
-        return String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
-            for (index, byte) in bytes.enumerated() {
-                text[2 * index] = digits[Int(byte >> 4)]
-                text[2 * index + 1] = digits[Int(byte & 15)]
-            }
-            return 2 * bytes.count
-        }
-    }
 }
 
 extension LiveBatch {

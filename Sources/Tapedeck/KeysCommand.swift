@@ -31,9 +31,9 @@ struct KeysCommand: AsyncParsableCommand {
         @Option(help: "When it ends: a time from now (90d), a date, or RFC 3339; never unless given.")
         var expires: String?
         @Option(help: "Requests a second in the long run.") var rate: Double?
-        @Option(help: "Statements that run at once.") var concurrency: Int?
-        @Option(help: "Rows of one result.") var maxRows: Int?
-        @Option(help: "Bytes of one result.") var maxBytes: Int?
+        @Option(help: "Statements that run at once, SQL and lookups each.") var concurrency: Int?
+        @Option(help: "Rows of one result of SQL.") var maxRows: Int?
+        @Option(help: "Bytes of one result of SQL.") var maxBytes: Int?
         @Option(help: "The longest time of one statement, as in 10s.") var maxTime: String?
         @Flag(help: "One JSON object, for programs.") var json = false
 

@@ -87,7 +87,7 @@ extension Setting {
         summary: "Whether requests need an API key, which 'tapedeck keys create' makes.")
     static let auditLog = Setting(
         name: "audit-log", environment: "TAPEDECK_AUDIT_LOG", kind: .file, default: nil,
-        summary: "A file to which the end of each statement is written, with who ran it; read again on SIGHUP.")
+        summary: "A file to which the end of each statement is written, with who ran it; opened again on SIGHUP.")
 
     static let docsViewer = Setting(
         name: "docs-viewer", environment: "TAPEDECK_DOCS_VIEWER", kind: .folder, default: nil,

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import hcl2
 import pytest
@@ -60,13 +61,13 @@ def test_compose(settings, commands):
     assert asked == set(re.findall(r"^#?([A-Z_]+)=", (file.parent / "env.example").read_text(), re.MULTILINE))
 
 
-def test_compose_s_database_is_one_that_tapedeck_runs_on(tmp_path_factory):
+def test_compose_s_database_is_one_that_tapedeck_runs_on():
     binaries = pathlib.Path(check("pg_config", "--bindir").strip())
-    folder = tmp_path_factory.mktemp("deploy", numbered=True)
+    # Not in pytest's own folders: PostgreSQL does not run as root, and its user may not enter those.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-deploy-"))
     as_server = []
     if os.geteuid() == 0:
         as_server = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        folder = pathlib.Path(check("mktemp", "-d", "/tmp/tapedeck-deploy-XXXXXX").strip())
         shutil.chown(folder, "postgres", "postgres")
     data = folder / "data"
     environment = ENVIRONMENT | {"PGHOST": str(folder), "WRITER_PASSWORD": "it's", "READER_PASSWORD": 'a"b'}

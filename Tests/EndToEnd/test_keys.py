@@ -50,6 +50,7 @@ def test_a_key_opens_what_its_scopes_say(locked):
     assert get(locked, "/api/v1/sql?query=select+1", both["key"]).status_code == 200
     assert get(locked, "/api/v1/latest", both["key"]).status_code == 200
     assert get(locked, "/api/v1/sql?query=select+1", sql["key"]).status_code == 200
+    assert get(locked, "/api/v1/queries", make(locked, "rest", "--scope", "rest")["key"]).json()["queries"] == []
     refused = get(locked, "/api/v1/latest", sql["key"])
     assert refused.status_code == 403 and refused.json()["code"] == "scope_missing"
     for path in ["/api/v1/sql?query=select+1", "/api/v1/latest", "/metrics", "/v1/query"]:
@@ -165,7 +166,8 @@ def test_it_is_written_down_who_ran_what_and_each_sees_his_own(locked):
     locked.process.send_signal(signal.SIGHUP)
     wait_until(locked.audit.exists, 30, "a new audit log")
     assert get(locked, "/api/v1/sql?query=select+2", other["key"]).status_code == 200
-    assert json.loads(locked.audit.read_text().splitlines()[-1])["query"] == "select 2"
+    last = json.loads(locked.audit.read_text().splitlines()[-1])
+    assert last["query"] == "select 2" and last["rows"] == 1 and last["bytes"] > 10
 
 
 def test_a_wrong_key_option_is_named(folder):

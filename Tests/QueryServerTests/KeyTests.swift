@@ -3,6 +3,7 @@
 import EventLoop
 import HTTP
 import Market
+import Synchronization
 import Testing
 
 @testable import QueryServer
@@ -97,6 +98,11 @@ private func code(_ body: () async throws -> Void) async -> (UInt16, String)? {
     } catch {
         return (0, "\(error)")
     }
+}
+
+/// How often a store was asked by several tasks.
+private final class Questions: Sendable {
+    let count = Atomic(0)
 }
 
 @Suite struct KeyRingTests {
@@ -196,6 +202,43 @@ private func code(_ body: () async throws -> Void) async -> (UInt16, String)? {
         #expect(store.asked == asked, "guesses no longer reach the store")
         #expect(try await admit(ring, key.text) != nil)
         #expect(try await admit(ring, late.text, from: there) != nil)
+    }
+
+    @Test func `a key that was good is asked for again, whoever guesses at its address`() async throws {
+        let ring = KeyRing(isRequired: true)
+        // It counts no longer than it is good for, which is over as soon as it is known.
+        let key = store.add(KeyGrant(name: "a", scopes: [.sql], expiresAt: QueryHandler.now().microseconds - 1))
+        _ = try await admit(ring, key.text)
+        for _ in 0...Int(KeyRing.attempts.burst) { _ = await code { _ = try await admit(ring, APIKey().text) } }
+        #expect(await code { _ = try await admit(ring, "no key") }! == (429, "too_many_tries"))
+        let asked = store.asked
+        #expect(try await admit(ring, key.text) != nil)
+        #expect(store.asked == asked + 1)
+    }
+
+    @Test func `many who come with one key at a time make one question`() async throws {
+        let ring = KeyRing(isRequired: true)
+        let key = store.add(KeyGrant(name: "a", scopes: [.sql], requestsPerSecond: 0.001))
+        let questions = Questions()
+        let grant = try #require(store.grants[key.id]).grant
+        let passed = await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<100 {
+                group.addTask { [here, grant] in
+                    let identity = try? await ring.admit(
+                        Credentials(secret: key.text), .scope(.sql), from: here
+                    ) { _, _ in
+                        questions.count.add(1, ordering: .relaxed)
+                        try await Task.sleep(for: .milliseconds(20))
+                        return grant
+                    }
+                    return identity != nil
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(questions.count.load(ordering: .relaxed) == 1)
+        // Its rate is one for all of them, too: there is room for one request.
+        #expect(passed == 1)
     }
 
     @Test func `tries are counted by the network of an IPv6 address`() async throws {

@@ -34,27 +34,11 @@ private final class EventSource {
     private(set) var hasEnded = false
     private var isClosed = false
 
-    /// - Parameter receiveBuffer: the kernel's, in bytes; a small one makes a slow client.
     init(
         _ address: SocketAddress, _ query: String, lastEventID: String? = nil, key: String? = nil,
         receiveBuffer: CInt? = nil
     ) throws {
-        descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-        var timeout = timeval(tv_sec: 30, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        if var receiveBuffer {
-            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<CInt>.size))
-        }
-        var target = sockaddr_in()
-        target.sin_family = sa_family_t(AF_INET)
-        target.sin_port = address.port.bigEndian
-        target.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        let connected = withUnsafePointer(to: &target) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        if connected != 0 { throw SystemError(call: "connect") }
+        descriptor = try connectedSocket(address, receiveBuffer: receiveBuffer)
         var lines = ["GET /api/v1/stream?\(query) HTTP/1.1", "Host: test"]
         if let lastEventID { lines.append("Last-Event-ID: \(lastEventID)") }
         if let key { lines.append("X-API-Key: \(key)") }

@@ -150,7 +150,7 @@ func liveBatch(_ symbols: [String], price: Double = 1) -> LiveBatch {
             (0.0, "0"), (100, "100"), (0.1, "0.1"), (1e-7, "1e-07"), (1e21, "1e+21"), (-2.5, "-2.5"),
         ] {
             var bytes: [UInt8] = []
-            bytes.appendJSON(value)
+            bytes.appendNumber(value)
             #expect(String(decoding: bytes, as: UTF8.self) == text)
         }
     }

@@ -117,26 +117,21 @@ final class Gate {
         }
     }
 
-    /// The rows of a statement of a user that is known for quick, from a batch; nil if it has to go the ordinary way.
+    /// The rows of a statement of a user that is known for quick, from a batch; nil if it has to go the ordinary way, as
+    /// everything has that is to be written down.
     ///
     /// - Throws: what ended the query meanwhile.
     func batched(_ query: RunningQuery, _ statement: Statement, _ parameters: [Parameter]) async throws -> BatchedRows?
     {
+        if audit != nil { return nil }
         running.add(query)
         defer { running.remove(query) }
         guard let rows = await repeated.rows(statement, parameters) else { return nil }
-        do {
-            try query.checkGoing()
-            audit?.note(query, outcome: "ok")
-            return rows
-        } catch {
-            audit?.note(query, outcome: Self.code(of: error))
-            throw error
-        }
+        try query.checkGoing()
+        return rows
     }
 
-    /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, where there is a log of
-    /// everything that runs among others.
+    /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, as in ``batched(_:_:_:)``.
     func lookup(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
         audit == nil ? await lookups.rows(statement, parameters) : nil
     }
@@ -195,6 +190,22 @@ final class Gate {
     func ping(deadline: MonotonicTime) async throws {
         try await beside(deadline: deadline) { connection in
             _ = try await connection.query("SELECT 1", deadline: deadline)
+        }
+    }
+
+    /// The rows of a short question of ours, as `read` makes them: in a batch with lookups, or, where that has no room for
+    /// it, on a connection beside everybody's places.
+    func ask<T>(
+        _ statement: Statement, _ parameters: [Parameter] = [], deadline: MonotonicTime,
+        _ read: (any ColumnAccess) throws(PostgresError) -> T
+    ) async throws -> [T] {
+        if let rows = await lookups.rows(statement, parameters) {
+            var found: [T] = []
+            try rows.forEach { row throws(PostgresError) in found.append(try read(row)) }
+            return found
+        }
+        return try await beside(deadline: deadline) { connection in
+            try await connection.query(statement, parameters, deadline: deadline).map { try read($0) }
         }
     }
 

@@ -80,20 +80,11 @@ final class StoreVersion {
     /// The state of the store now: for a 304. Those who ask at the same time are answered by one question.
     func current() async -> State? {
         let asked = MonotonicTime.now()
-        var bytes: [UInt8] = []
-        if let rows = await gate.lookup(Self.statement, []) {
-            try? rows.forEach { row throws(PostgresError) in
-                for column in 0..<2 { row.withBytes(column) { bytes += $0.map(Array.init) ?? [] } }
-            }
-        } else {
-            let found = try? await gate.beside(deadline: asked + .seconds(1)) { connection in
-                try await connection.query(Self.statement, [], deadline: asked + .seconds(1))
-                    .map { try $0.string(0) + $0.string(1) }.first
-            }
-            bytes = Array((found ?? nil)?.utf8 ?? "".utf8)
+        let found = try? await gate.ask(Self.statement, deadline: asked + .seconds(1)) { row throws(PostgresError) in
+            try row.string(0) + row.string(1)
         }
-        if bytes.isEmpty { return nil }
-        let state = State(digest: Caching.digest(bytes), seen: asked)
+        guard let text = found?.first else { return nil }
+        let state = State(digest: Caching.digest(text.utf8), seen: asked)
         known = state
         return state
     }

@@ -49,6 +49,12 @@ final class RowBody {
     @inline(__always)
     var count: Int { flushed + bytes.count }
 
+    /// Tells the query how much of its result there is.
+    func note() {
+        query?.rows.store(rows, ordering: .relaxed)
+        query?.bytes.store(count, ordering: .relaxed)
+    }
+
     /// Adds to `Server-Timing` how long the stages before the first byte took, in milliseconds (W3C Server Timing).
     func addTimings() {
         var text: [UInt8] = []
@@ -76,8 +82,7 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws(HTTPError) {
         if !response.isStarted { try response.start(status, headers) }
-        query?.rows.store(rows, ordering: .relaxed)
-        query?.bytes.add(bytes.count, ordering: .relaxed)
+        note()
         flushed += bytes.count
         // Two buffers change places, so that nothing is copied and the memory is used again.
         swap(&response.buffer, &bytes)

@@ -17,6 +17,12 @@ extension [UInt8] {
         text.withUTF8 { appendJSONString(UnsafeRawBufferPointer($0)) }
     }
 
+    /// The beginning of `text` as a JSON string, with an ellipsis where there is more.
+    mutating func appendJSONString(_ text: String, upTo bytes: Int) {
+        let isLong = text.utf8.count > bytes
+        appendJSONString(isLong ? String(decoding: text.utf8.prefix(bytes), as: UTF8.self) + "…" : text)
+    }
+
     /// UTF-8 `bytes` as a JSON string.
     @inline(__always)
     mutating func appendJSONString(_ bytes: UnsafeRawBufferPointer) {

@@ -10,8 +10,8 @@ import Synchronization
 
 /// A file with a line for each statement of a client, when it has ended however: JSON, appended, mode 0600.
 ///
-/// A line is written by one system call into the page cache, on the loop where the statement ended, so that it is there
-/// before the client has its last byte; `O_APPEND` keeps the lines of several processes whole. A line that cannot be
+/// A line is written by one system call into the page cache, on the loop where the statement ended, which over HTTP is
+/// before the last piece of its result leaves; `O_APPEND` keeps the lines of several processes whole. A line that cannot be
 /// written (a full disk) stops nobody: it is counted (`tapedeck_audit_failures_total`) and complained of once a minute.
 package final class AuditLog: Sendable {
     /// Bytes of a statement that are kept.
@@ -76,14 +76,13 @@ package final class AuditLog: Sendable {
         line.appendText(",\"client\":")
         line.appendJSONString(query.client.address)
         line.appendText(",\"query\":")
-        let isLong = query.text.utf8.count > Self.textLimit
-        line.appendJSONString(
-            isLong ? String(decoding: query.text.utf8.prefix(Self.textLimit), as: UTF8.self) + "…" : query.text)
+        line.appendJSONString(query.text, upTo: Self.textLimit)
         line.appendText(",\"outcome\":")
         line.appendJSONString(outcome)
-        let elapsed = Double((MonotonicTime.now() - query.started).inNanoseconds / 1000) / 1000
         line.appendText(",\"rows\":\(query.rows.load(ordering: .relaxed))")
-        line.appendText(",\"bytes\":\(query.bytes.load(ordering: .relaxed)),\"elapsed_ms\":\(elapsed)}\n")
+        line.appendText(",\"bytes\":\(query.bytes.load(ordering: .relaxed)),\"elapsed_ms\":")
+        line.appendMilliseconds(MonotonicTime.now() - query.started)
+        line.appendText("}\n")
         append(line)
     }
 

@@ -51,7 +51,7 @@ enum Access: Sendable, Equatable {
 
 /// The keys that this process has seen, shared by all loops.
 ///
-/// A key is looked up in the store once in ``lifetime``, so that a revocation counts everywhere within that time and a
+/// A key is looked up in the store once in ``lifetime``, however many ask at that moment, so that a revocation counts everywhere within that time and a
 /// request costs one hash and one lock. Where keys are not required, one that is shown is checked all the same, since its
 /// sender wants its rights and limits; other credentials are ignored then.
 final class KeyRing: Sendable {
@@ -71,6 +71,8 @@ final class KeyRing: Sendable {
         var known: [String: KeyIdentity] = [:]
         var failures: [SocketAddress: TokenBucket] = [:]
         var failuresOfOthers: TokenBucket?
+        /// The hashes that the store is being asked about, and who waits for what it says.
+        var asked: [[UInt8]: [Waiter]] = [:]
     }
 
     private let state = Mutex(State())
@@ -109,35 +111,61 @@ final class KeyRing: Sendable {
         _ key: APIKey, from peer: SocketAddress, look: (String, [UInt8]) async throws -> KeyGrant?
     ) async throws -> KeyIdentity {
         let hash = key.hash
+        while true {
+            let now = MonotonicTime.now()
+            let known = state.withLock { $0.known[key.id] }.flatMap { Self.isSame($0.hash, hash) ? $0 : nil }
+            if let known, now < known.freshUntil { return known }
+            // One that was good is no guess, whoever else behind the address guesses.
+            if known == nil, let wait = waitAfterFailures(peer, now) { throw QueryError.tooManyTries(wait: wait) }
+            let waiter: Waiter? = state.withLock { state in
+                guard state.asked[hash] != nil else {
+                    state.asked[hash] = []
+                    return nil
+                }
+                let waiter = Waiter()
+                state.asked[hash]?.append(waiter)
+                return waiter
+            }
+            guard let waiter else { break }
+            await withUnsafeContinuation { waiter.arm($0) }
+        }
+        defer {
+            let waiting = state.withLock { $0.asked.removeValue(forKey: hash) }
+            for waiter in waiting ?? [] { waiter.resume() }
+        }
+        return try await learn(key, hash, from: peer, look: look)
+    }
+
+    /// Asks the store, and remembers what it says.
+    private func learn(
+        _ key: APIKey, _ hash: [UInt8], from peer: SocketAddress, look: (String, [UInt8]) async throws -> KeyGrant?
+    ) async throws -> KeyIdentity {
         let asked = MonotonicTime.now()
-        let known = state.withLock { $0.known[key.id] }
-        if let known, asked < known.freshUntil, Self.isSame(known.hash, hash) { return known }
-        if let wait = waitAfterFailures(peer, asked) { throw QueryError.tooManyTries(wait: wait) }
         guard let grant = try await look(key.id, hash) else {
             state.withLock { state in
                 if let known = state.known[key.id], Self.isSame(known.hash, hash) { state.known[key.id] = nil }
             }
             throw fail(peer)
         }
-        var rate: KeyIdentity.Rate?
-        if let perSecond = grant.requestsPerSecond {
-            // What it has used up stays used up.
-            rate = known?.rate?.perSecond == perSecond ? known?.rate : .init(perSecond: perSecond, now: asked)
-        }
         var freshUntil = asked + Self.lifetime
         if let expiresAt = grant.expiresAt {
             let left = max(0, expiresAt - QueryHandler.now().microseconds)
             freshUntil = min(freshUntil, asked + .microseconds(left))
         }
-        let identity = KeyIdentity(key, grant, hash: hash, freshUntil: freshUntil, rate: rate)
-        state.withLock { state in
-            if state.known.count >= Self.knownLimit, state.known[key.id] == nil {
+        return state.withLock { state in
+            let known = state.known[key.id]
+            // What it has used up stays used up.
+            let rate = grant.requestsPerSecond.map { perSecond in
+                known?.rate.flatMap { $0.perSecond == perSecond ? $0 : nil } ?? .init(perSecond: perSecond, now: asked)
+            }
+            let identity = KeyIdentity(key, grant, hash: hash, freshUntil: freshUntil, rate: rate)
+            if known == nil && state.known.count >= Self.knownLimit {
                 state.known = state.known.filter { asked < $0.value.freshUntil }
-                if state.known.count >= Self.knownLimit { return }
+                if state.known.count >= Self.knownLimit { return identity }
             }
             state.known[key.id] = identity
+            return identity
         }
-        return identity
     }
 
     /// Compares in a time that does not depend on where the two differ.

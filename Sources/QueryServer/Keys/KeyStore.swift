@@ -25,15 +25,19 @@ package struct KeyStore {
 
     package init(_ connection: PostgresConnection) { self.connection = connection }
 
-    /// What the key of this hash may, asked as a reader; nil if there is none that is good.
-    func check(id: String, hash: [UInt8], deadline: MonotonicTime) async throws(PostgresError) -> KeyGrant? {
-        let rows = try await connection.query(
-            """
+    /// What the key of this hash may, asked as a reader, through a server's gate; nil if there is none that is good.
+    static func check(id: String, hash: [UInt8], _ gate: Gate, deadline: MonotonicTime) async throws -> KeyGrant? {
+        try await gate.ask(question, [.text(id, as: .text), .bytes(hash)], deadline: deadline) {
+            row throws(PostgresError) in try grant(row)
+        }.first
+    }
+
+    private static let question = Statement(
+        name: "check_api_key",
+        sql: """
             select name, scopes, expires_at, requests_per_second, max_concurrency, max_rows, max_bytes, max_ms
             from ops.check_api_key($1, $2)
-            """, [.text(id, as: .text), .bytes(hash)], deadline: deadline)
-        return try rows.first.map { row throws(PostgresError) in try Self.grant(row, from: 0) }
-    }
+            """)
 
     /// Keeps what is to be kept of a key.
     package func create(_ key: APIKey, _ grant: KeyGrant) async throws(PostgresError) {
@@ -64,7 +68,7 @@ package struct KeyStore {
             """)
         return try rows.map { row throws(PostgresError) in
             StoredKey(
-                id: try row.string(8), grant: try Self.grant(row, from: 0), createdAt: try row.string(9),
+                id: try row.string(8), grant: try Self.grant(row), createdAt: try row.string(9),
                 expiresAt: try row.stringOrNil(10), revokedAt: try row.stringOrNil(11), isGood: try row.bool(12))
         }
     }
@@ -79,13 +83,11 @@ package struct KeyStore {
         return try rows.first.map { row throws(PostgresError) in try row.string(0) }
     }
 
-    private static func grant(_ row: borrowing some ColumnAccess, from column: Int) throws(PostgresError) -> KeyGrant {
+    private static func grant(_ row: some ColumnAccess) throws(PostgresError) -> KeyGrant {
         KeyGrant(
-            name: try row.string(column),
-            scopes: Set(try row.textArray(column + 1).compactMap { $0.flatMap(KeyScope.init) }),
-            expiresAt: try row.timestampOrNil(column + 2), requestsPerSecond: try row.doubleOrNil(column + 3),
-            concurrency: try row.int64OrNil(column + 4).map { Int($0) },
-            rows: try row.int64OrNil(column + 5).map { Int($0) }, bytes: try row.int64OrNil(column + 6).map { Int($0) },
-            timeout: try row.int64OrNil(column + 7).map { .milliseconds($0) })
+            name: try row.string(0), scopes: Set(try row.textArray(1).compactMap { $0.flatMap(KeyScope.init) }),
+            expiresAt: try row.timestampOrNil(2), requestsPerSecond: try row.doubleOrNil(3),
+            concurrency: try row.int64OrNil(4).map { Int($0) }, rows: try row.int64OrNil(5).map { Int($0) },
+            bytes: try row.int64OrNil(6).map { Int($0) }, timeout: try row.int64OrNil(7).map { .milliseconds($0) })
     }
 }

@@ -52,23 +52,6 @@ struct BatchNames {
 }
 
 extension [UInt8] {
-    /// A number as JSON, without a fraction of zero: `100`, `0.5`, `1e-07`. Trades hold finite ones only.
-    mutating func appendJSON(_ value: Double) {
-        if value == value.rounded(), abs(value) < 9_007_199_254_740_992 {
-            appendText(String(Int64(value)))
-        } else {
-            appendText(value.description)
-        }
-    }
-
-    /// A moment as RFC 3339 in quotes, or as whole milliseconds.
-    mutating func appendJSON(_ time: Timestamp, inMilliseconds: Bool) {
-        if inMilliseconds { return appendInteger(floorDivide(time.microseconds, 1000)) }
-        appendText("\"")
-        appendText(time.description)
-        appendText("\"")
-    }
-
     /// The event of one trade: the members of REST's trades.
     mutating func appendTradeEvent(
         _ trade: LiveBatch.Trade, _ names: BatchNames, _ place: LivePlace, _ inMilliseconds: Bool
@@ -78,15 +61,15 @@ extension [UInt8] {
         appendText("\ndata: {\"symbol\":")
         append(contentsOf: names.symbols[Int(trade.symbol)])
         appendText(",\"ts\":")
-        appendJSON(trade.ts, inMilliseconds: inMilliseconds)
+        appendMoment(trade.ts, inMilliseconds: inMilliseconds)
         appendText(",\"source\":")
         append(contentsOf: names.sources[Int(trade.source)])
         appendText(",\"trade_id\":\"")
         appendInteger(trade.tradeID)
         appendText("\",\"price\":")
-        appendJSON(trade.price)
+        appendNumber(trade.price)
         appendText(",\"size\":")
-        appendJSON(trade.size)
+        appendNumber(trade.size)
         appendText(",\"conditions\":")
         append(contentsOf: names.conditions[Int(trade.conditions)])
         appendText("}\n\n")
@@ -101,7 +84,7 @@ extension [UInt8] {
         appendText(",\"timeframe\":\"")
         appendText(bar.key.timeframe.name)
         appendText("\",\"ts\":")
-        appendJSON(bar.key.start, inMilliseconds: inMilliseconds)
+        appendMoment(bar.key.start, inMilliseconds: inMilliseconds)
         appendText(",")
         append(contentsOf: bar.values)
         appendText(bar.isClosed ? ",\"closed\":true}\n\n" : ",\"closed\":false}\n\n")
@@ -127,7 +110,7 @@ extension [UInt8] {
         appendJSONString(to.text)
         for (name, time) in [("since", gap.since), ("until", gap.until)] {
             appendText(",\"\(name)\":")
-            if let time { appendJSON(time, inMilliseconds: inMilliseconds) } else { appendText("null") }
+            if let time { appendMoment(time, inMilliseconds: inMilliseconds) } else { appendText("null") }
         }
         appendText(",\"symbols\":")
         if gap.totals.isEmpty {
@@ -150,7 +133,7 @@ extension [UInt8] {
         appendText(": heartbeat\nevent: heartbeat\nid: ")
         appendText(place.text)
         appendText("\ndata: {\"ts\":")
-        appendJSON(now, inMilliseconds: inMilliseconds)
+        appendMoment(now, inMilliseconds: inMilliseconds)
         appendText(isConnected ? ",\"live\":true}\n\n" : ",\"live\":false}\n\n")
     }
 
@@ -159,7 +142,7 @@ extension [UInt8] {
         appendText("retry: 1000\nevent: ready\nid: ")
         appendText(place.text)
         appendText("\ndata: {\"ts\":")
-        appendJSON(now, inMilliseconds: inMilliseconds)
+        appendMoment(now, inMilliseconds: inMilliseconds)
         appendText("}\n\n")
     }
 
@@ -178,13 +161,13 @@ extension [UInt8] {
                 append(contentsOf: names.conditions[Int(trade.conditions)])
             }
             appendText(",\"p\":")
-            appendJSON(trade.price)
+            appendNumber(trade.price)
             appendText(",\"s\":")
             append(contentsOf: names.symbols[Int(trade.symbol)])
             appendText(",\"t\":")
-            appendJSON(trade.ts, inMilliseconds: true)
+            appendMoment(trade.ts, inMilliseconds: true)
             appendText(",\"v\":")
-            appendJSON(trade.size)
+            appendNumber(trade.size)
             appendText("}")
         }
         appendText("],\"type\":\"trade\"}")

@@ -15,8 +15,8 @@ struct TablePlan {
     private(set) var visible = 0
     private(set) var sql = ""
     private(set) var parameters: [Parameter] = []
-    /// The rows without limit, for counting.
-    private(set) var countSQL = ""
+    /// The rows without order and limit, for counting.
+    private(set) var countedSQL = ""
 
     private let now: Timestamp
 
@@ -63,7 +63,7 @@ struct TablePlan {
             if !groups.isEmpty { text += " group by \(groups.joined(separator: ", "))" }
             if let having = request.having { text += " having \(try sql(of: having, inHaving: true))" }
         }
-        countSQL = "select count(*) from (select 1\(text)) as counted"
+        countedSQL = "select 1\(text)"
         let countedParameters = parameters.count
         let order = pageKey.isEmpty ? request.order : pageKey
         if !order.isEmpty {

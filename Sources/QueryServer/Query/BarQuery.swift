@@ -18,7 +18,7 @@ struct BarQuery {
     }
 
     func run(_ lease: Lease) async throws {
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             let reader = BarReader(connection: connection, deadline: lease.deadline)
             switch request.layout.shape {
             case .rows: try await sendRows(reader, lease)

@@ -12,7 +12,7 @@ struct DropInQuery {
     let body: RowBody
 
     func run(_ lease: Lease) async throws {
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             let reader = BarReader(connection: connection, deadline: lease.deadline)
             switch request.service {
             case .finnhub: try await sendFinnhub(reader)
@@ -273,7 +273,7 @@ struct DayQuoteQuery {
             """)
 
     func run(_ lease: Lease, _ body: RowBody) async throws {
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             let rows = try await connection.query(
                 Self.statement, [.text(symbol, as: .text)], deadline: lease.deadline)
             // What Finnhub says of symbols it does not know.

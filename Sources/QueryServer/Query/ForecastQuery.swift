@@ -14,7 +14,7 @@ struct ForecastQuery {
 
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
         let body = RowBody(response, contentType: "application/json", query: lease.query)
-        try await lease.run(response) { connection in
+        try await lease.run(body) { connection in
             let own = RowEncoder(
                 ListPlan.columns(.forecasts, timeInMilliseconds: timeInMilliseconds), layout: .object)
             body.bytes.appendText("{\"forecast\":")
@@ -186,7 +186,8 @@ enum ForecastText {
 
     /// A number as PostgreSQL writes it in text: the shortest that reads back the same, and whole ones without a point.
     private static func number(_ value: Double) -> String {
-        let text = "\(value)"
-        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+        var digits: [UInt8] = []
+        digits.appendDigits(value)
+        return String(decoding: digits, as: UTF8.self)
     }
 }

@@ -42,6 +42,14 @@ struct Lease {
         }
     }
 
+    /// The same for a body that is filled, which may send its last piece afterwards: what is in it counts by then.
+    func run(_ body: RowBody, _ work: (PostgresConnection) async throws -> Void) async throws {
+        try await run(body.response) { connection in
+            try await work(connection)
+            body.note()
+        }
+    }
+
     /// To be called between two statements: a cancel request reaches a running one only.
     func checkGoing() throws { try query.checkGoing() }
 }

@@ -8,6 +8,8 @@ import Postgres
 struct ListQuery {
     let plan: ListPlan
     let body: RowBody
+    /// What to say instead of an empty list; nil where that is an answer.
+    var missing: QueryError?
 
     func run(_ lease: Lease) async throws {
         let request = plan.request
@@ -17,7 +19,7 @@ struct ListQuery {
         case .ndjson: break
         case .json, .objects: body.bytes.appendText("{\"\(request.resource.name)\":[")
         }
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             let step = plan.step
             let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
             var sent = 0
@@ -37,6 +39,7 @@ struct ListQuery {
                 if sent == request.limit { last = try plan.token(row) }
                 if body.isFull { try await body.flush() }
             }
+            if sent == 0, let missing { throw missing }
             if request.format == .json {
                 body.bytes.appendText("],\"next_page_token\":")
                 body.bytes.appendJSONString(next?.text)

@@ -39,7 +39,7 @@ struct MarketQuery {
 
     func run(_ lease: Lease) async throws {
         begin()
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             var page = Page(limit: request.limit)
             if plan.isPerSymbol {
                 let symbols = try await symbols(connection, lease)

@@ -22,8 +22,13 @@ enum PlanCost {
     }
 
     /// The cost of the topmost node, which stands first.
-    static func total(_ plan: String) -> Double? {
-        guard let key = plan.firstRange(of: "\"Total Cost\": ") else { return nil }
+    static func total(_ plan: String) -> Double? { number("Total Cost", plan) }
+
+    /// The rows that the planner expects of it.
+    static func rows(_ plan: String) -> Int? { number("Plan Rows", plan).flatMap { Int(exactly: $0) } }
+
+    private static func number(_ name: String, _ plan: String) -> Double? {
+        guard let key = plan.firstRange(of: "\"\(name)\": ") else { return nil }
         return Double(plan[key.upperBound...].prefix { $0.isNumber || $0 == "." || $0 == "e" || $0 == "+" })
     }
 }

@@ -23,7 +23,7 @@ struct SQLQuery {
             try await answer(rows, quick, body, lease)
             return try await body.finish()
         }
-        try await lease.run(response) { connection in
+        try await lease.run(body) { connection in
             connection.isUntouched = query.kind == .rows && !connection.keepsTraces
             if let limit = costLimit, query.kind == .rows { try await checkCost(limit, connection, lease) }
             let sent = MonotonicTime.now()

@@ -15,7 +15,7 @@ struct TableQuery {
     private var request: TableRequest { plan.request }
 
     func run(_ lease: Lease) async throws {
-        try await lease.run(body.response) { connection in
+        try await lease.run(body) { connection in
             // Nothing here can leave a trace in the session.
             connection.isUntouched = !connection.keepsTraces
             if let costLimit {
@@ -45,29 +45,20 @@ struct TableQuery {
 
     private func count(_ connection: PostgresConnection, _ lease: Lease) async throws -> Int {
         func exact() async throws -> Int {
-            for row in try await connection.query(plan.countSQL, plan.parameters, deadline: lease.deadline) {
-                return try row.int(0)
-            }
-            return 0
+            try await connection.query(
+                "select count(*) from (\(plan.countedSQL)) as counted", plan.parameters, deadline: lease.deadline)[0]
+                .int(0)
         }
         if request.count == .exact { return try await exact() }
-        let uncounted = plan.countSQL.dropFirst("select count(*) from (".count).dropLast(") as counted".count)
-        let rows = try await connection.query(
-            PlanCost.explain + uncounted, plan.parameters, deadline: lease.deadline)
-        var planned = 0
-        for row in rows { planned = Self.plannedRows(try row.string(0)) ?? 0 }
+        let explained = try await connection.query(
+            PlanCost.explain + plan.countedSQL, plan.parameters, deadline: lease.deadline)[0].string(0)
+        let planned = PlanCost.rows(explained) ?? 0
         // A small estimate is worth being made exact.
         return request.count == .estimated && planned <= Self.estimatedAbove ? try await exact() : planned
     }
 
     /// Estimates up to this are counted instead.
     static let estimatedAbove = 10_000
-
-    /// The rows of the topmost node, which stands first.
-    static func plannedRows(_ plan: String) -> Int? {
-        guard let key = plan.firstRange(of: "\"Plan Rows\": ") else { return nil }
-        return Int(plan[key.upperBound...].prefix { $0.isNumber })
-    }
 
     /// Says in the head which rows of how many these are.
     private func announce(_ total: Int?) throws(QueryError) {

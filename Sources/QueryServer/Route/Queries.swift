@@ -53,12 +53,10 @@ extension [UInt8] {
         appendText(",\"key\":")
         appendJSONString(query.client.key?.grant.name)
         appendText(",\"query\":")
-        let text = query.text.utf8
-        let cut = text.count > shownText ? String(decoding: text.prefix(shownText), as: UTF8.self) + "…" : query.text
-        appendJSONString(cut)
+        appendJSONString(query.text, upTo: shownText)
         appendText(",\"started_at\":\"\(query.startedAt)\"")
-        let elapsed = Double((now - query.started).inNanoseconds / 1000) / 1000
-        appendText(",\"elapsed_ms\":\(elapsed)")
+        appendText(",\"elapsed_ms\":")
+        appendMilliseconds(now - query.started)
         appendText(",\"rows\":\(query.rows.load(ordering: .relaxed))")
         appendText(",\"bytes\":\(query.bytes.load(ordering: .relaxed))}")
     }

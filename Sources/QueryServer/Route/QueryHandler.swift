@@ -79,9 +79,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         return try await keys.admit(credentials, access, from: request.peer) { id, hash in
             let deadline = MonotonicTime.now() + configuration.connectTimeout
             do {
-                return try await gate.beside(deadline: deadline) { connection in
-                    try await KeyStore(connection).check(id: id, hash: hash, deadline: deadline)
-                }
+                return try await KeyStore.check(id: id, hash: hash, gate, deadline: deadline)
             } catch {
                 logger.warning("a key cannot be checked", metadata: ["error": "\(error)"])
                 throw QueryError(
@@ -183,10 +181,13 @@ final class QueryHandler: Handler, @unchecked Sendable {
         _ request: Request, _ lane: Admission.Lane, _ kind: RunningQuery.Kind, _ text: String, _ id: QueryID,
         _ caller: Caller? = nil, timeout: Duration? = nil
     ) -> Lease {
+        let caller = caller ?? Caller(request)
         let query = RunningQuery(
-            id: id.description, kind: kind, client: caller ?? Caller(request), text: text, started: request.received,
-            startedAt: Self.now())
-        return Lease(gate, lane, query, request, timeout: timeout ?? configuration.queryTimeoutDefault)
+            id: id.description, kind: kind, client: caller, text: text, started: request.received, startedAt: Self.now()
+        )
+        let standard = configuration.queryTimeoutDefault
+        return Lease(
+            gate, lane, query, request, timeout: timeout ?? min(standard, caller.limits.timeout ?? standard))
     }
 
     /// The wall clock.

@@ -81,7 +81,8 @@ extension QueryHandler {
     }
 
     private func send(
-        _ page: ListRequest, _ request: Request, _ response: ResponseWriter, _ id: QueryID, isClosed: Bool
+        _ page: ListRequest, _ request: Request, _ response: ResponseWriter, _ id: QueryID, isClosed: Bool,
+        missing: QueryError? = nil
     ) async throws {
         var tags: Caching?
         if page.resource.isTagged {
@@ -95,7 +96,7 @@ extension QueryHandler {
         let lease = lease(request, lane, .rest, request.head.target, id)
         let body = RowBody(response, contentType: page.format.contentType, query: lease.query)
         body.add(tags)
-        try await ListQuery(plan: ListPlan(request: page), body: body).run(lease)
+        try await ListQuery(plan: ListPlan(request: page), body: body, missing: missing).run(lease)
     }
 
     /// `GET /api/v1/instruments/{symbol}`: a list of one, or 404.
@@ -107,20 +108,9 @@ extension QueryHandler {
         var page = try ListRequest(
             .instruments, query, accept: request.head.values(of: "accept"), now: Self.now(), configuration)
         page.symbols = [symbol]
-        let lease = lease(request, .lookups, .rest, request.head.target, id)
-        var isKnown = false
-        try await lease.run(response) { connection in
-            let statement = Statement(
-                name: "instrument_known", sql: "select from market.instruments where symbol = $1")
-            isKnown = try await !connection.query(
-                statement, [.text(symbol, as: .text)], deadline: lease.deadline
-            ).isEmpty
-        }
-        guard isKnown else {
-            throw QueryError(
-                404, "not_found", "there is no instrument \(symbol)",
-                hint: "GET /api/v1/symbols?search= finds symbols by name.")
-        }
-        try await send(page, request, response, id, isClosed: false)
+        let missing = QueryError(
+            404, "not_found", "there is no instrument \(symbol)",
+            hint: "GET /api/v1/symbols?search= finds symbols by name.")
+        try await send(page, request, response, id, isClosed: false, missing: missing)
     }
 }

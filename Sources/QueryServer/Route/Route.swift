@@ -109,8 +109,9 @@ enum Route: CaseIterable, Sendable {
     var access: Access {
         switch self {
         case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile: .open
-        case .metrics: .anyKey
-        case .sql, .queries, .query: .scope(.sql)
+        // Of queries, each sees its own.
+        case .metrics, .queries, .query: .anyKey
+        case .sql: .scope(.sql)
         default: .scope(.rest)
         }
     }
