@@ -86,6 +86,7 @@ let package = Package(
                 .embedInCode("0009_posts_and_forecasts.sql"),
                 .embedInCode("0012_source_events.sql"),
                 .embedInCode("0013_live.sql"),
+                .embedInCode("0020_trino_more.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(
@@ -205,7 +206,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "Sentiment", "Analytics", "Forecast", "TestSupport", "Store", "TrinoSQL", "Processor", "Ingest",
+                "Sentiment", "Analytics", "Forecast", "TestSupport", "Schema", "Store", "TrinoSQL", "Processor",
+                "Ingest",
                 "EventLog", "EventLoop", "Postgres",
                 "Records", "Market",
                 .product(name: "Logging", package: "swift-log"),

@@ -28,5 +28,6 @@ package struct Migration: Sendable {
         Migration(11, "api_keys", PackageResources._011_api_keys_sql),
         Migration(12, "source_events", PackageResources._012_source_events_sql),
         Migration(13, "live", PackageResources._013_live_sql),
+        Migration(20, "trino_more", PackageResources._020_trino_more_sql),
     ]
 }

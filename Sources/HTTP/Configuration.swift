@@ -62,7 +62,7 @@ package struct Configuration: Sendable {
     /// has no more requests (`nc -N`); then for one that has gone.
     package var halfCloseDeadline = Duration.seconds(2)
     /// When such a client is sent an interim answer (`102 Processing`, RFC 9110 §15.2, RFC 2518 §10.1), which brings a
-    /// reset from one that has gone and means nothing to one that reads; over plain TCP, before anything else was sent.
+    /// reset from one that has gone and means nothing to one that reads; before anything else was sent.
     package var halfCloseProbe = Duration.milliseconds(25)
     /// How long a refused client may go on sending before it is cut off: closing at once would destroy the answer
     /// on its way (RFC 9112 §9.6).

@@ -387,11 +387,8 @@ final class Connection {
     /// Sends what tells a client that has gone from one that only has no more requests: an interim answer, where one may
     /// come.
     private func probeClient() {
-        if response.hasSent || response.isStarted || socket.tls != nil || parser.head.version == .http10 { return }
-        let probe: StaticString = "HTTP/1.1 102 Processing\r\n\r\n"
-        // The connection's buffer is empty, so it takes all or, broken, nothing.
-        _ = Glibc.send(
-            socket.descriptor, probe.utf8Start, probe.utf8CodeUnitCount, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
+        if response.hasSent || response.isStarted || parser.head.version == .http10 { return }
+        socket.sendAtOnce("HTTP/1.1 102 Processing\r\n\r\n")
     }
 
     private func reportClientGone() {

@@ -76,6 +76,18 @@ package final class StreamSocket {
         _ = shutdown(descriptor, CInt(SHUT_WR))
     }
 
+    /// Sends a few bytes while the connection's buffer is empty: it takes all of them or, broken, none.
+    func sendAtOnce(_ bytes: StaticString) {
+        let buffer = UnsafeRawBufferPointer(start: bytes.utf8Start, count: bytes.utf8CodeUnitCount)
+        guard let tls else {
+            _ = Glibc.send(descriptor, buffer.baseAddress, buffer.count, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
+            return
+        }
+        // A record that went half way would have to be finished before another: nobody would know of it.
+        if case .done = tls.write(buffer) { return }
+        cancel()
+    }
+
     /// Gives the peer its whole patience again: another transfer begins.
     package func restartPace() { pace.restart() }
 

@@ -65,7 +65,7 @@ struct LiveServer: Sendable {
 
 /// A blocking TCP client with a receive timeout.
 final class Client {
-    private let descriptor: CInt
+    let descriptor: CInt
     private var buffered: [UInt8] = []
 
     struct Response {

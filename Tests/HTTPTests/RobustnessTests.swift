@@ -3,6 +3,7 @@
 
 import EventLoop
 import Synchronization
+import TLS
 import TestSupport
 import Testing
 
@@ -154,6 +155,40 @@ struct PaceTests {
                 }
                 #expect(try await eventually { live.recorder.exchanges.withLock { $0.first?.status } == 499 })
             }
+        }
+    }
+
+    /// With a word of TLS or without one.
+    @Test(arguments: [true, false]) func `over TLS a client that is gone is told at once, too`(_ isPolite: Bool)
+        async throws
+    {
+        let files = try TestCertificates()
+        try files.leaf("local", names: ["DNS:localhost"])
+        let tls = try TLSServer(
+            .init(pairs: [.init(certificate: files.path("local.pem"), key: files.path("local.key"))]))
+        try await LiveServer.serving(configure: {
+            $0.tls = tls
+            $0.halfCloseDeadline = .seconds(600)
+        }) { request, response in
+            await withCheckedContinuation { continuation in request.onClientGone { continuation.resume() } }
+            throw HTTPError.clientGone
+        } test: { live in
+            do {
+                let client = try live.connect()
+                let session = try TLSClient(authorities: files.path("ca.pem"))
+                    .session(on: client.descriptor, host: "localhost")
+                // The socket blocks, so each step is done when it returns.
+                let request = Array("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".utf8)
+                guard case .done = session.handshake(),
+                    case .done(request.count) = request.withUnsafeBytes({ session.write($0) })
+                else {
+                    Issue.record("the request was not sent")
+                    return
+                }
+                try await Task.sleep(for: .milliseconds(50))
+                if isPolite { session.endSending() }
+            }
+            #expect(try await eventually { live.recorder.exchanges.withLock { $0.first?.status } == 499 })
         }
     }
 

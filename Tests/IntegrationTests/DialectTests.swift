@@ -187,14 +187,41 @@ struct DialectTests {
             let there = Set(rows.compactMap { $0[0] })
             #expect(names.subtracting(there) == [], "\(schema)")
         }
-        // What is on the search path of everybody must not stand in for something of PostgreSQL.
+        // What is on the search path of everybody must not stand in for something of PostgreSQL, which has no
+        // unnest(jsonb).
         let shadows = try await pipeline.query(
             """
             SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-            WHERE n.nspname = 'trino' AND p.proname IN (
+            WHERE n.nspname = 'trino' AND p.oid <> 'trino.unnest(jsonb)'::regprocedure AND p.proname IN (
                 SELECT q.proname FROM pg_proc q WHERE q.pronamespace = 'pg_catalog'::regnamespace)
             """)
         #expect(shadows == [])
+    }
+
+    /// Autovacuum looks at the partitions only.
+    @Test func `SHOW STATS of a partitioned table puts those of its partitions together`() async throws {
+        let server = try await DialectServer("tapedeck_stats")
+        _ = try await server.pipeline.query("SELECT ops.ensure_trade_partitions(array[date '2024-01-03'])")
+        _ = try await server.pipeline.query(
+            """
+            INSERT INTO market.trades (symbol, ts, source, trade_id, price, size)
+            SELECT (array['AAPL', 'MSFT', 'XOM', 'KO'])[n % 4 + 1], timestamptz '2024-01-03 15:30:00+00', 'file', n, n, 1
+            FROM generate_series(1, 30) AS n
+            """)
+        for partition in try await server.pipeline.query(
+            "SELECT relid::regclass FROM pg_partition_tree('market.trades') WHERE isleaf")
+        {
+            _ = try await server.pipeline.query("ANALYZE \(partition[0] ?? "")")
+        }
+        let outcome = await server.run("SHOW STATS FOR market.trades", server.dialect())
+        guard case .rows(let names, let rows) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(names.prefix(2) == ["column_name", "data_size"])
+        #expect(rows.first { $0[0] == "symbol" }?[2] == "4")
+        #expect(rows.first { $0[0] == "price" }?[1...3] == ["320", "30", "0"])
+        #expect(rows.last?[4] == "40")
     }
 
     @Test func `the columns that need no NULLS LAST are never NULL`() async throws {

@@ -18,6 +18,18 @@ extension Rules {
             "derived table without alias", "PostgreSQL 15 wants an alias for each subquery in FROM", on: [.text("(")]
         ) { outline, index, _ in derivedTable(outline, index) },
         RewriteRule(
+            "unnest of several", "PostgreSQL takes arrays only where one UNNEST has several, no maps", words: ["unnest"]
+        ) { outline, index, _ in
+            guard outline.clauses[index] == .from, outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count > 1 else { return nil }
+            var pieces: [Rewrite.Piece] = [.text("ROWS FROM (")]
+            for (number, argument) in arguments.enumerated() {
+                pieces += [.text(number == 0 ? "unnest(" : ", unnest("), .source(argument), .text(")")]
+            }
+            return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(")")])
+        },
+        RewriteRule(
             "like without escape", "in PostgreSQL a backslash escapes unless another is named; in Trino nothing does",
             words: ["like"]
         ) { outline, index, _ in like(outline, index) },
