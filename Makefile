@@ -22,17 +22,19 @@ build: deps
 
 # What the program is built from and runs on; asked of dpkg, so that nothing is fetched when nothing is missing.
 PACKAGES := libcurl4-openssl-dev libedit-dev libpq-dev librdkafka-dev libsqlite3-dev libssl-dev pkg-config postgresql-15 util-linux zlib1g-dev
-PACKAGES_TEST := $(PACKAGES) binutils openssl python3 python3-pip python3-venv systemd
+PACKAGES_TEST := $(PACKAGES) binutils chromium openssl python3 python3-pip python3-venv systemd
 
 deps:
 	@deploy/install-packages $(PACKAGES)
 	@deploy/install-lexicon
 	@deploy/install-docs-viewer
+	@deploy/install-console
 
 deps-test: .build-venv/installed
 	@deploy/install-packages $(PACKAGES_TEST)
 	@deploy/install-lexicon
 	@deploy/install-docs-viewer
+	@deploy/install-console
 
 .build-venv/installed: Tests/EndToEnd/requirements.txt
 	@deploy/install-packages $(PACKAGES_TEST)

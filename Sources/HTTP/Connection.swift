@@ -336,6 +336,7 @@ final class Connection {
         needsLinger = true
         var headers = headers
         headers.add("Content-Type", "application/json")
+        headers.addMissing(configuration.standardHeaders)
         let body = error.jsonBody
         var bytes: [UInt8] = []
         bytes.beginHead(

@@ -19,6 +19,20 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
     /// Adds fields after the others.
     package mutating func add(_ others: Headers) { fields.append(contentsOf: others.fields) }
 
+    /// Whether there is a field of that name, in any case.
+    func contains(_ name: String) -> Bool {
+        fields.contains { field in
+            field.name.utf8.count == name.utf8.count
+                && zip(field.name.utf8, name.utf8).allSatisfy { Byte.lowercased($0) == Byte.lowercased($1) }
+        }
+    }
+
+    /// Adds those fields whose names are not there yet.
+    mutating func addMissing(_ others: Headers) {
+        let given = self
+        for field in others.fields where !given.contains(field.name) { fields.append(field) }
+    }
+
     /// Makes a strong entity tag a weak one.
     mutating func weakenETag() {
         for index in fields.indices

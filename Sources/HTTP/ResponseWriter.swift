@@ -239,6 +239,7 @@ package final class ResponseWriter {
         if compressing && !status.isBodyless { chooseCoding(&headers) }
         let crossOrigin = connection.configuration.crossOrigin
         if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
+        headers.addMissing(connection.configuration.standardHeaders)
         head.beginHead(
             status, version: connection.parser.head.version, keepAlive: keepAlive,
             serverName: connection.configuration.serverName, date: connection.listener.dateLine(), headers)

@@ -32,6 +32,8 @@ extension QueryServer {
         package var audit: AuditLog?
         /// What `/openapi.json` and `/docs` show; nil for nothing.
         package var contract: Contract?
+        /// The console at `/`.
+        package var console = Console(files: nil, libraries: nil)
         /// Makes the forecasts that are asked for; nil where none are made.
         package var forecasts: ForecastDesk?
 

@@ -103,7 +103,12 @@ struct QueryService: Sendable {
         }
         configuration.audit = audit
         configuration.contract = Contract(
-            json: try OpenAPI.json(), yaml: OpenAPI.yaml, viewer: try docsViewer(settings))
+            json: try OpenAPI.json(), yaml: OpenAPI.yaml,
+            viewer: try files(of: .docsViewer, or: "viewers/swagger-ui", with: "swagger-ui.css", settings))
+        configuration.console = Console(
+            files: try files(of: .console, or: "console", with: "index.html", settings),
+            libraries: try files(of: .consoleLibraries, or: "viewers/console", with: "lightweight-charts.js", settings))
+        configuration.http.standardHeaders = WebPolicy.standardHeaders
         let forecasting = try EventLoop(name: "forecast")
         forecasting.start()
         configuration.forecasts = ForecastDesk(
@@ -118,19 +123,21 @@ struct QueryService: Sendable {
         return service
     }
 
-    /// The files of the page at `/docs`; nil where they are not installed, and none are asked for.
-    private static func docsViewer(_ settings: Settings) throws -> StaticFiles? {
-        if let folder = settings.text(.docsViewer) {
+    /// The files of the folder that a setting names, or of `standard` beside the program, where it has the file `mark`;
+    /// nil where they are not installed, and none are asked for.
+    private static func files(
+        of setting: Setting, or standard: String, with mark: String, _ settings: Settings
+    ) throws -> StaticFiles? {
+        if let folder = settings.text(setting) {
             do throws(SystemError) {
                 return try StaticFiles(folder: folder)
             } catch {
-                throw ValidationError("\(Setting.docsViewer.environment): \(error)")
+                throw ValidationError("\(setting.environment): \(error)")
             }
         }
-        for folder in ProgramFolders.all {
-            if let files = try? StaticFiles(folder: folder + "/viewers/swagger-ui") { return files }
-        }
-        return nil
+        // A folder of that name may be anything; the file tells that it is ours.
+        let found = ProgramFolders.all.first { access("\($0)/\(standard)/\(mark)", R_OK) == 0 }
+        return found.flatMap { try? StaticFiles(folder: "\($0)/\(standard)") }
     }
 
     /// What to do on SIGHUP: certificates are read and the audit log is opened again; nil without either, when the signal

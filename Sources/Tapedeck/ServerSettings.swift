@@ -93,6 +93,13 @@ extension Setting {
         name: "docs-viewer", environment: "TAPEDECK_DOCS_VIEWER", kind: .folder, default: nil,
         summary: "The folder of Swagger UI, for /docs; without it viewers/swagger-ui beside the program.")
 
+    static let console = Setting(
+        name: "console", environment: "TAPEDECK_CONSOLE", kind: .folder, default: nil,
+        summary: "The folder of the console at /; without it the folder console beside the program.")
+    static let consoleLibraries = Setting(
+        name: "console-libraries", environment: "TAPEDECK_CONSOLE_LIBRARIES", kind: .folder, default: nil,
+        summary: "The folder of the console's charts and editor; without it viewers/console beside the program.")
+
     /// The settings above.
     static let server = [
         requireKeys, auditLog,
@@ -100,8 +107,8 @@ extension Setting {
         maxRunningQueries, maxResultRows, maxResultBytes, maxQueryCost, trinoClientTimeout, trinoMaxQueries,
         idleTimeout, headTimeout,
         transferTimeout,
-        minTransferRate, drainTimeout, compression, allowedHosts, docsViewer, corsOrigins, trustedProxies,
-        proxyProtocol,
+        minTransferRate, drainTimeout, compression, allowedHosts, docsViewer, console, consoleLibraries,
+        corsOrigins, trustedProxies, proxyProtocol,
     ]
 
     @Sendable private static func isHost(_ text: Substring) -> Bool {
@@ -149,6 +156,9 @@ struct ServerSettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.drainTimeout.name), help: Setting.drainTimeout.help) var drainTimeout: String?
     @Option(name: .customLong(Setting.compression.name), help: Setting.compression.help) var compression: String?
     @Option(name: .customLong(Setting.docsViewer.name), help: Setting.docsViewer.help) var docsViewer: String?
+    @Option(name: .customLong(Setting.console.name), help: Setting.console.help) var console: String?
+    @Option(name: .customLong(Setting.consoleLibraries.name), help: Setting.consoleLibraries.help)
+    var consoleLibraries: String?
     @Option(name: .customLong(Setting.allowedHosts.name), help: Setting.allowedHosts.help) var allowedHosts: String?
     @Option(name: .customLong(Setting.corsOrigins.name), help: Setting.corsOrigins.help) var corsOrigins: String?
     @Option(name: .customLong(Setting.trustedProxies.name), help: Setting.trustedProxies.help)
@@ -165,7 +175,7 @@ struct ServerSettingFlags: ParsableArguments {
             (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),
             (.drainTimeout, drainTimeout), (.compression, compression), (.allowedHosts, allowedHosts),
-            (.docsViewer, docsViewer),
+            (.docsViewer, docsViewer), (.console, console), (.consoleLibraries, consoleLibraries),
             (.corsOrigins, corsOrigins), (.trustedProxies, trustedProxies), (.proxyProtocol, proxyProtocol),
         ]
     }

@@ -251,6 +251,11 @@ struct SettingValueTests {
         ),
         ("lexicon", "", "TAPEDECK_LEXICON (--lexicon): '' is empty; allowed: folder"),
         ("docs-viewer", "", "TAPEDECK_DOCS_VIEWER (--docs-viewer): '' is empty; allowed: folder"),
+        ("console", "", "TAPEDECK_CONSOLE (--console): '' is empty; allowed: folder"),
+        (
+            "console-libraries", "",
+            "TAPEDECK_CONSOLE_LIBRARIES (--console-libraries): '' is empty; allowed: folder"
+        ),
         ("audit-log", "", "TAPEDECK_AUDIT_LOG (--audit-log): '' is empty; allowed: file"),
         (
             "require-keys", "yes",

@@ -22,11 +22,6 @@ package struct Contract: Sendable {
         entityTag = "\"\(String(Caching.digest(json), radix: 16))\""
     }
 
-    /// Nothing from elsewhere, and no script in the page itself; Swagger UI sets styles and draws with data: images.
-    static let policy =
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        + "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-
     private static let html = """
         <!doctype html>
         <html lang="en">
@@ -75,7 +70,7 @@ package struct Contract: Sendable {
                 hint: "deploy/install-docs-viewer installs it; TAPEDECK_DOCS_VIEWER names its folder. "
                     + "/openapi.json has the same, for programs.")
         }
-        let policy: Headers = ["Content-Security-Policy": Self.policy, "Referrer-Policy": "no-referrer"]
+        let policy = WebPolicy.page(styles: .inline)
         if try await page.respond(to: request, path, response, more: policy) { return }
         if !path.isEmpty, try await viewer.respond(to: request, path, response, more: policy) { return }
         throw QueryError(404, "not_found", "no such page", hint: "Perhaps you meant /docs.")

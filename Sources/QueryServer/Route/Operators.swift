@@ -27,13 +27,14 @@ extension QueryHandler {
                 .ok, ["Content-Type": Exposition.contentType, "Cache-Control": "no-store"],
                 await configuration.metrics.scrape())
         case .version: try await respond(response, "{\"name\":\"tapedeck\",\"version\":\(versionText)}\n")
-        case .index: try await respond(response, index)
+        case .index: try await respond(response, index, vary: "Accept")
         default: try await respond(response, "{\"status\":\"ok\"}\n")
         }
     }
 
-    func respond(_ response: ResponseWriter, _ json: String, _ status: Status = .ok) async throws {
+    func respond(_ response: ResponseWriter, _ json: String, _ status: Status = .ok, vary: String? = nil) async throws {
         var headers: Headers = ["Content-Type": "application/json", "Cache-Control": "no-store"]
+        if let vary { headers.add("Vary", vary) }
         if status.code == 503 { headers.add("Retry-After", "1") }
         try await response.respond(status, headers, text: json)
     }

@@ -112,6 +112,8 @@ final class QueryHandler: Handler, @unchecked Sendable {
 
     private func answer(_ route: Route, _ request: Request, _ response: ResponseWriter, _ id: QueryID) async throws {
         switch route {
+        case .index where configuration.console.isWanted(request.head), .consoleFile:
+            try await configuration.console.answer(request, response)
         case .index, .live, .ready, .health, .metrics, .version: try await answerOperator(route, request, response)
         case .sql:
             let caller = Caller(request)

@@ -12,7 +12,7 @@ enum Route: CaseIterable, Sendable {
     case posts, sentiment, forecasts, forecast
     case rejected, sources
     case tables, table
-    case openAPI, openAPIYAML, docs, docsFile
+    case openAPI, openAPIYAML, docs, docsFile, consoleFile
     case stream, socket
     case candles
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
@@ -48,6 +48,7 @@ enum Route: CaseIterable, Sendable {
         case .openAPIYAML: "/openapi.yaml"
         case .docs: "/docs"
         case .docsFile: "/docs/{file}"
+        case .consoleFile: "/console/{file}"
         case .tables: "/api/v1/tables"
         case .table: "/api/v1/tables/{table}"
         case .stream: "/api/v1/stream"
@@ -64,7 +65,7 @@ enum Route: CaseIterable, Sendable {
     /// What it is for, in the index.
     var summary: StaticString {
         switch self {
-        case .index: "This list."
+        case .index: "The console, for browsers; for others this list."
         case .live: "200 while the process serves."
         case .ready: "200 while the database answers, else 503."
         case .health: "The state of the server and of the database."
@@ -92,6 +93,7 @@ enum Route: CaseIterable, Sendable {
         case .openAPIYAML: "The same as YAML."
         case .docs: "The contract as a page for people."
         case .docsFile: "What the page is made of."
+        case .consoleFile: "What the console is made of."
         case .tables: "The tables and views, with their columns."
         case .table: "Rows of any table or view, by PostgREST's grammar: select, order, limit, column=operator.value."
         case .stream: "Trades and bars as they are committed (server-sent events): symbols, channels, timeframes."
@@ -108,7 +110,7 @@ enum Route: CaseIterable, Sendable {
     /// Who may.
     var access: Access {
         switch self {
-        case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile: .open
+        case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile, .consoleFile: .open
         // Of queries, each sees its own.
         case .metrics, .queries, .query: .anyKey
         case .sql: .scope(.sql)
@@ -151,6 +153,8 @@ enum Route: CaseIterable, Sendable {
             self = .table
         } else if Self.isBelow("/docs/", head) || head.pathIs("/docs/") {
             self = .docsFile
+        } else if head.rawPath.starts(with: "/console/".utf8) {
+            self = .consoleFile
         } else if Self.isBelow("/v8/finance/chart/", head) {
             self = .yahooChart
         } else {
