@@ -70,7 +70,7 @@ let package = Package(
         // The same log on Kafka, through librdkafka.
         .target(
             name: "Kafka",
-            dependencies: ["EventLog", "CKafka", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["Metrics", "EventLog", "CKafka", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict),
         // The SQL of `sql/` as data, embedded in the binary.
         .target(
@@ -86,6 +86,7 @@ let package = Package(
                 .embedInCode("0009_posts_and_forecasts.sql"),
                 .embedInCode("0012_source_events.sql"),
                 .embedInCode("0013_live.sql"),
+                .embedInCode("0016_processors.sql"),
                 .embedInCode("0020_trino_more.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
@@ -151,6 +152,8 @@ let package = Package(
         // librdkafka's mock cluster as a program: what tests have for a Kafka.
         .executableTarget(
             name: "mock-kafka", dependencies: ["CKafka"], path: "Tests/mock-kafka", swiftSettings: strict),
+        // A disk that loses what was not synced, under SQLite.
+        .target(name: "CPowerLoss", path: "Tests/CPowerLoss", linkerSettings: [.linkedLibrary("sqlite3")]),
         // What tests of several targets share.
         .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
         // Pure tests mirror the sources.
@@ -170,7 +173,8 @@ let package = Package(
         .testTarget(
             name: "EventLogTests",
             dependencies: [
-                "EventLog", "Kafka", "TestSupport", "mock-kafka", .product(name: "Logging", package: "swift-log"),
+                "EventLog", "Kafka", "Metrics", "TestSupport", "CPowerLoss", "mock-kafka",
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         .testTarget(
             name: "IngestTests",

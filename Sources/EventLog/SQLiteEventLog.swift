@@ -32,11 +32,11 @@ package final class SQLiteEventLog: EventLog {
         var configuration = Configuration()
         configuration.label = "event-log"
         configuration.busyMode = .timeout(Self.busyTimeout)
-        configuration.prepareDatabase { database in
-            try database.execute(sql: "PRAGMA synchronous = FULL")
-        }
         do {
             database = try Self.openDatabase(directory + "/log.sqlite", configuration)
+            // Now, on the one connection that writes: GRDB sets NORMAL while it opens a pool, which syncs the WAL only at
+            // checkpoints.
+            try database.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
             identity = try database.write { database in
                 try Self.createTables(database)
                 return try Self.identity(database)
