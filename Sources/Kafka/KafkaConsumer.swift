@@ -16,6 +16,7 @@ import Synchronization
 final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
     let handle: KafkaHandle
     let group: String
+    private let observer: KafkaObserver
     private let queue: DispatchQueue
     private let members: KafkaMembers
     private let starts = Mutex<[TopicPartition: Int64]>([:])
@@ -35,7 +36,10 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         self.members = members
         let observer = KafkaObserver(logger)
         queue = DispatchQueue(label: "kafka-\(group)")
-        handle = try KafkaHandle(.consumer(group: group), location, observer) { configuration in
+        self.observer = observer
+        handle = try KafkaHandle(
+            .consumer(group: group), location, observer, properties: KafkaHandle.reporting
+        ) { configuration in
             rd_kafka_conf_set_rebalance_cb(configuration, Self.rebalanceCallback)
         }
         rd_kafka_poll_set_consumer(handle.pointer)
@@ -59,6 +63,9 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
             }
         }
     }
+
+    /// How its client does; nil in its first seconds.
+    var statistics: KafkaStatistics? { observer.statistics }
 
     func start(_ partition: TopicPartition, at offset: Int64) { starts.withLock { $0[partition] = offset } }
 
@@ -285,6 +292,9 @@ final class KafkaMembers: Sendable {
     func leave(_ consumer: KafkaConsumer) {
         members.withLock { $0.removeAll { $0.consumer == nil || $0.consumer === consumer } }
     }
+
+    /// All of them.
+    var all: [KafkaConsumer] { members.withLock { $0.compactMap(\.consumer) } }
 
     /// A member of `group`, to commit as.
     func member(of group: String) -> KafkaConsumer? {

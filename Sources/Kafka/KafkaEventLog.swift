@@ -100,6 +100,12 @@ package final class KafkaEventLog: EventLog {
 
     package var statistics: LogStatistics { counters.snapshot }
 
+    /// How the clients of librdkafka do: the producer, and each member of a group by its name. None in the first seconds.
+    package var clientStatistics: [(client: String, statistics: KafkaStatistics)] {
+        let clients = [("producer", observer.statistics)] + members.all.map { ($0.group, $0.statistics) }
+        return clients.compactMap { name, statistics in statistics.map { (name, $0) } }
+    }
+
     private var timeout: CInt { CInt(configuration.timeout.components.seconds * 1000) }
 
     // MARK: Topics

@@ -18,6 +18,9 @@ final class KafkaHandle: @unchecked Sendable {
         case consumer(group: String)
     }
 
+    /// For a client that is polled: one that is not would keep every report for ever.
+    static let reporting = [("statistics.interval.ms", "5000")]
+
     let pointer: OpaquePointer
     /// What librdkafka's callbacks are given; lives as long as the handle.
     private let observer: KafkaObserver
@@ -78,6 +81,7 @@ final class KafkaHandle: @unchecked Sendable {
         rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(observer).toOpaque())
         rd_kafka_conf_set_log_cb(configuration, KafkaObserver.logCallback)
         rd_kafka_conf_set_error_cb(configuration, KafkaObserver.errorCallback)
+        rd_kafka_conf_set_stats_cb(configuration, KafkaObserver.statisticsCallback)
         configure(configuration)
         let type = isProducer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER
         guard let pointer = rd_kafka_new(type, configuration, &message, message.count) else {
@@ -150,6 +154,24 @@ final class KafkaObserver: Sendable {
     func observe(_ consumer: KafkaConsumer) { member.withLock { $0.consumer = consumer } }
 
     init(_ logger: Logger) { self.logger = logger }
+
+    private let latest = Mutex<KafkaStatistics?>(nil)
+
+    /// What librdkafka told last of the client that this observes; nil before the first time.
+    var statistics: KafkaStatistics? { latest.withLock { $0 } }
+
+    /// From whichever thread polls the handle.
+    static let statisticsCallback:
+        @convention(c) (OpaquePointer?, UnsafeMutablePointer<CChar>?, Int, UnsafeMutableRawPointer?) -> CInt = {
+            _, json, count, opaque in
+            guard let json, let opaque else { return 0 }
+            let observer = Unmanaged<KafkaObserver>.fromOpaque(opaque).takeUnretainedValue()
+            if let statistics = KafkaStatistics(json: UnsafeRawBufferPointer(start: json, count: count)) {
+                observer.latest.withLock { $0 = statistics }
+            }
+            // The text is librdkafka's, which frees it.
+            return 0
+        }
 
     /// What stands in the way of reaching the brokers, for an error that would otherwise only say that time ran out.
     var trouble: rd_kafka_resp_err_t? { lastError.withLock { $0 } }

@@ -29,6 +29,7 @@ package struct KafkaLocation: Sendable {
         "auto.offset.reset": "where the log no longer has an offset, reading goes on at the oldest record",
         "enable.partition.eof": "it is how a reader learns that it has come to the end",
         "transactional.id": "it is made by the process",
+        "statistics.interval.ms": "statistics are taken every five seconds and shown as metrics",
     ]
 
     /// Names of values that must not stand in an address, which everybody sees in a process's title.

@@ -22,7 +22,7 @@ final class KafkaProducer: Sendable {
         _ role: KafkaHandle.Role = .producer, _ location: KafkaLocation, _ observer: KafkaObserver, inFlight: Int,
         _ statistics: LogCounters
     ) throws(EventLogError) {
-        handle = try KafkaHandle(role, location, observer) { configuration in
+        handle = try KafkaHandle(role, location, observer, properties: KafkaHandle.reporting) { configuration in
             rd_kafka_conf_set_dr_msg_cb(configuration, Delivery.callback)
         }
         self.observer = observer

@@ -78,6 +78,8 @@ package struct Processor: Sendable {
         package var batchBytes = 8 << 20
         /// The name under which partitions are claimed, for operators.
         package var owner: String
+        /// How long a transaction under way may go on when it is asked to stop.
+        package var patience = Duration.seconds(2)
 
         package init(topics: TopicRoles, owner: String) {
             self.topics = topics
@@ -95,16 +97,18 @@ package struct Processor: Sendable {
     static let sinkGroup = "tapedeck.sink"
     static let factGroup = "tapedeck.sink.facts"
     /// How long to wait for records before looking whether to stop.
-    private static let wait = Duration.milliseconds(250)
+    private static let wait = Duration.milliseconds(100)
 
     let configuration: Configuration
     let log: any EventLog
     let store: ConnectionSettings
     let loop: EventLoop
     let logger: Logger
-    private let now: @Sendable () -> Timestamp
+    let now: @Sendable () -> Timestamp
     package let progress: ProcessorProgress
     package let metrics: ProcessorMetrics
+    /// What it says of itself in the store.
+    let work = RecentWork()
     /// Called at each step; for tests.
     var atStep: (@Sendable (ProcessingStep) throws -> Void)?
 
@@ -124,72 +128,87 @@ package struct Processor: Sendable {
         self.loop = loop
         self.logger = logger
         self.progress = progress
-        self.metrics = ProcessorMetrics(metrics)
+        self.metrics = ProcessorMetrics(metrics, work)
         self.now = now
     }
 
-    /// Processes until the task is cancelled; a transaction under way is rolled back, and done again after the next start.
+    /// Processes until the task is cancelled: then what is under way is finished first, a transaction or an append, and
+    /// the groups are left. What takes longer than ``Configuration/patience`` is broken off, and done again after the
+    /// next start.
     ///
     /// - Throws: what no repetition can mend, with what to do about it.
     package func run() async throws {
-        // Children inherit no preference from the caller's actor, only from the task; so it is stated.
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask(executorPreference: loop) { try await self.retrying("validation") { try await validate() } }
-            group.addTask(executorPreference: loop) { try await self.retrying("store") { try await sink() } }
-            if !configuration.kinds.isEmpty {
-                group.addTask(executorPreference: loop) { try await self.retrying("facts") { try await sinkFacts() } }
+        let stop = StopRequest()
+        let patience = configuration.patience
+        let work = Task(executorPreference: loop) { try await process(stop) }
+        try await withTaskCancellationHandler {
+            try await work.value
+        } onCancel: {
+            stop.set()
+            Task.detached {
+                try? await Task.sleep(for: patience)
+                work.cancel()
             }
-            group.addTask(executorPreference: loop) { await observe() }
-            try await group.next()
-            group.cancelAll()
-            try await group.waitForAll()
         }
     }
 
-    private func retrying(_ what: String, _ body: () async throws -> Void) async throws {
+    private func process(_ stop: StopRequest) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask(executorPreference: loop) {
+                try await self.retrying("validation", stop) { try await validate(stop) }
+            }
+            group.addTask(executorPreference: loop) { try await self.retrying("store", stop) { try await sink(stop) } }
+            if !configuration.kinds.isEmpty {
+                group.addTask(executorPreference: loop) {
+                    try await self.retrying("facts", stop) { try await sinkFacts(stop) }
+                }
+            }
+            group.addTask(executorPreference: loop) { await observe(stop) }
+            // The first failure ends all of them.
+            while try await group.next() != nil {}
+        }
+    }
+
+    private func retrying(_ what: String, _ stop: StopRequest, _ body: () async throws -> Void) async throws {
         var pause = Duration.milliseconds(100)
-        while !Task.isCancelled {
+        while !stop.isSet {
             let start = MonotonicTime.now()
             do {
                 try await body()
                 return
             } catch {
-                if Task.isCancelled { return }
-                guard Self.mayPass(error) else { throw error }
+                if stop.isSet { return }
+                guard PermanentFailure.mayPass(error) else {
+                    throw (error as? PostgresError).map { PermanentFailure(stage: what, failure: $0) } ?? error
+                }
                 metrics.retries[what].add()
+                work.failed(what, error, at: now())
                 // What ran for a while has recovered in between.
                 if MonotonicTime.now() - start > .seconds(30) { pause = .milliseconds(100) }
                 logger.warning("\(what) failed, trying again", metadata: ["error": "\(error)", "pause": "\(pause)"])
             }
-            try? await loop.sleep(for: pause)
+            await rest(pause, stop)
             pause = min(pause * 2, .seconds(10))
         }
     }
 
-    /// Whether trying again can help: everything but what an operator must change first.
-    private static func mayPass(_ error: any Error) -> Bool {
-        switch error {
-        case let error as PostgresError:
-            guard error.kind == .server, let state = error.sqlState else { return error.kind != .usage }
-            // A schema, a role or a database that is not as it should be, or values that it cannot take. 23514 is also
-            // a day's partition that was dropped: a new sink makes it again.
-            return state == "23514" || state == "23505"
-                || !["22", "23", "28", "3D", "42"].contains(String(state.prefix(2)))
-        case let error as EventLogError: return error.isRetriable
-        case is FencedOffsets.Fenced: return true
-        default: return false
+    /// Waits, but not for longer than until it is asked to stop.
+    func rest(_ pause: Duration, _ stop: StopRequest) async {
+        let end = MonotonicTime.now() + pause
+        while !stop.isSet, MonotonicTime.now() < end {
+            try? await loop.sleep(for: min(.milliseconds(100), end - MonotonicTime.now()))
         }
     }
 
     // MARK: Validation
 
-    private func validate() async throws {
+    private func validate(_ stop: StopRequest) async throws {
         var sorters: [String: any RecordSorting] = [:]
         sorters[configuration.topics.staging] = try await validator(
             TradeKind(topics: configuration.topics, rules: configuration.rules))
         for kind in configuration.kinds { sorters[kind.topics.staging] = try await validator(kind) }
         let consumer = try await log.consumer(group: Self.validatorGroup, topics: sorters.keys.sorted())
-        try await closing(consumer) { try await validate(consumer, sorters) }
+        try await closing(consumer) { try await validate(consumer, sorters, stop) }
     }
 
     private func validator(_ kind: some RecordKind) async throws -> any RecordSorting {
@@ -209,8 +228,10 @@ package struct Processor: Sendable {
         await consumer.close()
     }
 
-    private func validate(_ consumer: any EventLogConsumer, _ sorters: [String: any RecordSorting]) async throws {
-        while !Task.isCancelled {
+    private func validate(
+        _ consumer: any EventLogConsumer, _ sorters: [String: any RecordSorting], _ stop: StopRequest
+    ) async throws {
+        while !stop.isSet {
             switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
             case .assigned(let partitions):
                 for partition in partitions {
@@ -254,7 +275,7 @@ package struct Processor: Sendable {
         }
     }
 
-    private func sink() async throws {
+    private func sink(_ stop: StopRequest) async throws {
         let connection = try await connectSink()
         defer { connection.close() }
         let sink = TradeSink(
@@ -263,11 +284,11 @@ package struct Processor: Sendable {
             atStep: atStep)
         let consumer = try await log.consumer(
             group: Self.sinkGroup, topics: [configuration.topics.valid, configuration.topics.rejected])
-        try await closing(consumer) { try await run(sink, consumer) }
+        try await closing(consumer) { try await run(sink, consumer, stop) }
     }
 
     /// What comes by the minute: posts, instruments, quotes, what sources say of themselves.
-    private func sinkFacts() async throws {
+    private func sinkFacts(_ stop: StopRequest) async throws {
         let connection = try await connectSink()
         defer { connection.close() }
         let sink = FactSink(
@@ -276,7 +297,7 @@ package struct Processor: Sendable {
         let consumer = try await log.consumer(
             group: Self.factGroup, topics: FactSink.topics(of: configuration.kinds, configuration.posts))
         try await closing(consumer) {
-            while !Task.isCancelled {
+            while !stop.isSet {
                 switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
                 case .assigned(let partitions):
                     for (partition, offset) in try await sink.claim(partitions) {
@@ -290,8 +311,8 @@ package struct Processor: Sendable {
         }
     }
 
-    private func run(_ sink: TradeSink, _ consumer: any EventLogConsumer) async throws {
-        while !Task.isCancelled {
+    private func run(_ sink: TradeSink, _ consumer: any EventLogConsumer, _ stop: StopRequest) async throws {
+        while !stop.isSet {
             switch try await consumer.next(byteLimit: configuration.batchBytes, wait: Self.wait) {
             case .assigned(let partitions):
                 for (partition, offset) in try await sink.claim(partitions) { consumer.start(partition, at: offset) }

@@ -16,6 +16,7 @@ package struct ProcessorMetrics: Sendable {
     let retries: Family<Counter>
     let storeIsUp: Gauge
     let lag: Gauge
+    let partitionLag: Family<Gauge>
     let sourceLastEvent: Family<Gauge>
     let sourceLastIngested: Family<Gauge>
     let sourceEvents: Family<Counter>
@@ -23,7 +24,11 @@ package struct ProcessorMetrics: Sendable {
     /// Whether the sink's last contact with the store went well.
     package var isStoreUp: Bool { storeIsUp.value == 1 }
 
-    package init(_ registry: MetricsRegistry) {
+    private let work: RecentWork
+
+    /// - Parameter work: told of each transaction, too.
+    package init(_ registry: MetricsRegistry, _ work: RecentWork = RecentWork()) {
+        self.work = work
         records = registry.counters(
             "tapedeck_records_total",
             "Records of the log processed, by topic and outcome: valid, rejected (by validation); stored, already_there, kept (by the sink).",
@@ -56,6 +61,10 @@ package struct ProcessorMetrics: Sendable {
             "tapedeck_store_up", "1 while the sink's last contact with PostgreSQL went well, else 0.")
         lag = registry.gauge(
             "tapedeck_lag_records", "Records of the log that the store does not have yet, staged ones included.")
+        partitionLag = registry.gauges(
+            "tapedeck_partition_lag_records",
+            "Records of a partition that are not done yet: not validated, for a staging topic; not in the store, for the others.",
+            labels: ["topic", "partition"], limit: 20_000)
         sourceLastEvent = registry.gauges(
             "tapedeck_source_last_event_timestamp_seconds", "Newest event time stored from a source.",
             labels: ["source"])
@@ -101,6 +110,7 @@ package struct ProcessorMetrics: Sendable {
     private func finished(_ sink: String, _ count: Int, in time: Duration) {
         sinkBatch[sink].observe(count)
         commitSeconds[sink].observe(time)
+        work.committed(records: count, in: time)
         storeIsUp.set(1)
     }
 

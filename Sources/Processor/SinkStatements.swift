@@ -198,6 +198,27 @@ enum SinkStatements {
                 last_error_at = greatest(s.last_error_at, excluded.last_error_at), silent_after = excluded.silent_after
             """)
 
+    /// Says how a processor does, in place of what it said before.
+    static let sayProcessor = Statement(
+        name: "say_processor",
+        sql: """
+            WITH gone AS (DELETE FROM ops.processors WHERE updated_at < now() - interval '1 day' AND owner <> $1)
+            INSERT INTO ops.processors (owner, started_at, transactions, records, rate, batch_records_median,
+                batch_records_largest, commit_ms_median, commit_ms_p99, commit_ms_longest, retries, last_failure,
+                last_failure_at)
+            VALUES ($1, ($2::timestamptz[])[1], $3, $4, ($5::float8[])[1], ($6::bigint[])[1], ($7::bigint[])[1],
+                ($8::float8[])[1], ($9::float8[])[1], ($10::float8[])[1], $11, ($12::text[])[1],
+                timestamptz 'epoch' + ($13::bigint[])[1] * interval '1 microsecond')
+            ON CONFLICT (owner) DO UPDATE SET
+                started_at = excluded.started_at, updated_at = now(), transactions = excluded.transactions,
+                records = excluded.records, rate = excluded.rate,
+                batch_records_median = excluded.batch_records_median,
+                batch_records_largest = excluded.batch_records_largest, commit_ms_median = excluded.commit_ms_median,
+                commit_ms_p99 = excluded.commit_ms_p99, commit_ms_longest = excluded.commit_ms_longest,
+                retries = excluded.retries, last_failure = excluded.last_failure,
+                last_failure_at = excluded.last_failure_at
+            """)
+
     /// Tells live subscribers of trades when the transaction commits. A text without parameters, so that COMMIT can
     /// stand behind it in one message; what it holds is numbers and hexadecimal digits.
     static func publish(_ trades: [TradeBatch.Trade], _ names: Names) -> String {

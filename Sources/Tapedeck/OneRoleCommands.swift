@@ -29,6 +29,7 @@ struct IngestCommand: AsyncParsableCommand {
         let (log, _) = try await Runtime.openLog(settings, folder: folder, logger: logger)
         try await log.createTopics(Runtime.topicSettings(settings))
         let metrics = MetricsRegistry()
+        LogMetrics.show(log, in: metrics)
         let listener = try MetricsListener.start(settings, metrics, logger: logger) { true }
         try await untilStopped { try await Sources(sources, log: log, logger: logger, metrics: metrics).run() }
         await listener?.stop()

@@ -47,6 +47,7 @@ final class Runtime: Sendable {
         self.advertised = advertised
         self.postgres = postgres
         self.loop = loop
+        LogMetrics.show(log, in: metrics)
     }
 
     static let topics = TopicRoles(

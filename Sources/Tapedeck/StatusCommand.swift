@@ -6,12 +6,13 @@ import EventLoop
 import Postgres
 import Processor
 
-/// `tapedeck status`: lag, sources, what was refused and what was alerted last; for people, or as one JSON object.
+/// `tapedeck status`: lag, processors, sources, what was refused and what was alerted last; for people, or as one JSON object.
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status",
         abstract:
-            "Show lag by partition, freshness and rate of each source, what was rejected last, and the newest alerts.")
+            "Show lag by partition, how each processor does, freshness and rate of each source, what was rejected last, and the newest alerts."
+    )
 
     @OptionGroup var flags: SettingFlags
     @Flag(help: "One JSON object, for programs.") var json = false
@@ -83,10 +84,32 @@ struct StatusCommand: AsyncParsableCommand {
                         + "lag \(grouped(lag.records))")
             }
         }
+        lines += try await processorLines(store)
         lines += try await sourceLines(store)
         lines += try await rejectLines(store)
         lines += try await alertLines(store)
         return lines.joined(separator: "\n")
+    }
+
+    private static func processorLines(_ store: PostgresConnection) async throws -> [String] {
+        try await store.query(
+            """
+            SELECT owner, rate, coalesce(batch_records_median, 0), coalesce(batch_records_largest, 0),
+                coalesce(round(commit_ms_median::numeric, 1), 0)::text, coalesce(round(commit_ms_p99::numeric, 1), 0)::text,
+                retries, started_at::timestamptz(0)::text, extract(epoch FROM now() - updated_at)::bigint,
+                coalesce('  last failure ' || last_failure_at::timestamptz(0) || ' ' || last_failure, '')
+            FROM ops.processors ORDER BY owner
+            """
+        ).map { row in
+            // It speaks every five seconds.
+            let silence = try row.int64(8)
+            let rate =
+                silence > 15
+                ? "not heard of for \(grouped(silence)) s" : "\(grouped(Int64(try row.double(1).rounded())))/s"
+            return "processor \(try row.string(0))  \(rate)  batch \(grouped(try row.int64(2))), largest "
+                + "\(grouped(try row.int64(3))) records  commit \(try row.string(4)) ms, p99 \(try row.string(5)) ms  "
+                + "retries \(grouped(try row.int64(6)))  since \(try row.string(7))\(try row.string(9))"
+        }
     }
 
     private static func sourceLines(_ store: PostgresConnection) async throws -> [String] {
@@ -153,7 +176,8 @@ struct StatusCommand: AsyncParsableCommand {
                 coalesce((SELECT json_agg(a) FROM (\(alerts)) AS a), '[]')::text,
                 coalesce((SELECT json_agg(g) FROM (\(gaps)) AS g), '[]')::text,
                 coalesce((SELECT json_agg(json_build_object('topic', topic, 'partition', partition, 'next_offset', next_offset,
-                    'owner', owner, 'updated_at', updated_at) ORDER BY topic, partition) FROM ops.log_offsets), '[]')::text
+                    'owner', owner, 'updated_at', updated_at) ORDER BY topic, partition) FROM ops.log_offsets), '[]')::text,
+                coalesce((SELECT json_agg(p ORDER BY owner) FROM ops.processors AS p), '[]')::text
             """)[0]
         let topics = progress.topics.map { topic in
             "{\"topic\":\(jsonText(topic.name)),\"partitions\":\(topic.partitions.count),\"records\":\(topic.partitions.reduce(0) { $0 + $1.end })}"
@@ -167,6 +191,7 @@ struct StatusCommand: AsyncParsableCommand {
         return """
             {"lag":\(progress.lag),"topics":[\(topics.joined(separator: ","))],\
             "partitions":[\(partitions.joined(separator: ","))],"offsets":\(try known.string(4)),\
+            "processors":\(try known.string(5)),\
             "gaps":\(try known.string(3)),"sources":\(try known.string(0)),"rejected":\(try known.string(1)),"alerts":\(try known.string(2))}
             """
     }

@@ -87,6 +87,11 @@ def test_up_counts_requests_and_records(start, tmp_path):
     samples = scrape(up.url)
     assert value(samples, "tapedeck_sink_transaction_seconds_count", sink="trades") >= 1
     assert value(samples, "tapedeck_sink_step_seconds_count", step="trades") >= 1
+    assert value(samples, "tapedeck_partition_lag_records", topic="trades.staging", partition="0") == 0
+    assert value(samples, "tapedeck_partition_lag_records", topic="posts", partition="3") == 0
+    # Staged, validated.
+    assert value(samples, "tapedeck_log_appended_records_total") == 2 * 15951
+    assert value(samples, "tapedeck_log_appends_total") > 1 and value(samples, "tapedeck_log_append_failures_total") == 0
     assert value(samples, "process_resident_memory_bytes") > 1e6
     last, = up.sql("select extract(epoch from max(ts))::float8 from trades")[0]
     assert value(samples, "tapedeck_source_last_event_timestamp_seconds", source="file") == last

@@ -71,7 +71,7 @@ struct ImportTests {
         "WebSocket": system.union(["HTTP", "TLS", "EventLoop", "CLinux", "CZlib"]),
         "Postgres": system.union(["CLibPQ", "EventLoop", "CLinux"]),
         "EventLog": system.union(["GRDB", "CZlib", "Foundation"]),
-        "Kafka": system.union(["EventLog", "CKafka", "Dispatch", "Logging"]),
+        "Kafka": system.union(["Metrics", "EventLog", "CKafka", "Dispatch", "FoundationEssentials", "Logging"]),
         "Store": system.union(["Postgres", "EventLoop", "Schema", "CLinux", "Logging"]),
         "Analytics": ["Glibc", "Market", "Forecast", "EventLoop", "Postgres", "Logging"],
         "Ingest": system.union(["Market", "Metrics", "Records", "EventLog", "CZlib", "Logging"]),

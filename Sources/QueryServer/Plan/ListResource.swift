@@ -168,11 +168,21 @@ extension ListResource {
         filters: [Filter("reason", choices: RejectionReason.allCases.map(\.rawValue)), Filter("topic")])
 
     static let sources = ListResource(
-        name: "sources", source: "ops.sources",
+        name: "sources", source: "ops.source_freshness s",
         columns: [
-            Column("source", .text), Column("events", .safeInteger), Column("last_event_ts", .time),
-            Column("last_ingested_at", .time), Column("last_error", .text), Column("last_error_at", .time),
-            Column("silent_seconds", .number, sql: "extract(epoch from now() - last_ingested_at)::float8"),
+            Column("source", .text), Column("state", .text), Column("state_at", .time), Column("events", .safeInteger),
+            Column("rate", .number), Column("last_event_ts", .time), Column("last_ingested_at", .time),
+            Column("silent_seconds", .number, sql: "extract(epoch from silent_for)::float8"),
+            Column("is_silent", .bool), Column("last_error", .text), Column("last_error_at", .time),
+            Column("gaps", .json, sql: openGaps),
         ],
         key: ["source"], isDescending: false, isTagged: false)
+
+    /// The newest gaps of a source that have not been filled, at most 100, as JSON.
+    private static let openGaps = """
+        coalesce((select json_agg(json_build_object('from', g.from_ts, 'to', g.to_ts, 'symbols', g.symbols,
+            'message', g.message) order by g.from_ts desc, g.symbols)
+            from (select * from ops.source_gaps where source = s.source and filled_at is null
+                order by from_ts desc, symbols limit 100) g), '[]')
+        """
 }
