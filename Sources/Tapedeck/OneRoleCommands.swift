@@ -18,7 +18,7 @@ struct IngestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "ingest", abstract: "Read sources into the log.")
 
     @OptionGroup var flags: SettingFlags
-    @Argument(help: ArgumentHelp("What to read: replay:FILE[?speed=1|60|max][&symbol=S].", valueName: "spec"))
+    @Argument(help: ArgumentHelp("What to read: \(SourceSpec.forms).", valueName: "spec"))
     var specs: [String]
 
     func run() async throws {
@@ -179,35 +179,45 @@ func untilStopped(_ body: @escaping @Sendable () async throws -> Void) async thr
 
 /// Sources that run side by side.
 struct Sources: Sendable {
-    let replays: [(path: String, replay: Replay)]
+    private struct Player: Sendable {
+        let progress: IngestProgress
+        let play: @Sendable () async throws -> Void
+    }
+
+    private let players: [Player]
 
     init(_ specs: [SourceSpec], log: any EventLog, logger: Logger, metrics: MetricsRegistry) {
         let firstRun = wallClock().microseconds
         let counted = IngestMetrics(metrics)
-        replays = specs.enumerated().map { index, spec in
+        players = specs.enumerated().map { index, spec in
+            let run = firstRun + Int64(index)
             switch spec {
             case .replay(let settings):
-                let replay = Replay(
-                    settings, run: firstRun + Int64(index), log: log, logger: logger, metrics: counted,
-                    now: wallClock)
-                return (settings.path, replay)
+                let replay = Replay(settings, run: run, log: log, logger: logger, metrics: counted, now: wallClock)
+                return Player(progress: replay.progress) { try await replay.play() }
+            case .simulate(let settings):
+                let source = SimulatedSource(
+                    settings, run: run, log: log, logger: logger, metrics: counted, now: wallClock)
+                return Player(progress: source.progress) { try await source.play() }
             }
         }
     }
 
-    var recordCount: Int64 { replays.reduce(0) { $0 + $1.replay.progress.recordCount } }
-    var isFinished: Bool { replays.allSatisfy { $0.replay.progress.isFinished } }
+    var recordCount: Int64 { players.reduce(0) { $0 + $1.progress.recordCount } }
+    var isFinished: Bool { players.allSatisfy { $0.progress.isFinished } }
+    /// The time of the newest trade that was read last from any of them.
+    var lastEventTime: Timestamp? { players.compactMap { $0.progress.lastEventTime }.max() }
 
     /// Runs all of them until they end or the task is cancelled.
     func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
-            for (index, (_, replay)) in replays.enumerated() {
+            for (index, player) in players.enumerated() {
                 // A thread each: reading a file blocks.
                 let loop = try EventLoop(name: "ingest-\(index)")
                 loop.start()
                 group.addTask(executorPreference: loop) {
                     defer { loop.stop() }
-                    try await replay.play()
+                    try await player.play()
                 }
             }
             try await group.waitForAll()

@@ -3,15 +3,31 @@
 import Ingest
 import Market
 
-/// What a `--source` names: `replay:FILE[?speed=1|60|max][&symbol=S][&max_pause=2s]`.
+/// What a `--source` names.
 enum SourceSpec: Equatable {
+    /// What may be named, for people.
+    static let forms = """
+        replay:FILE[?speed=1|60|max][&symbol=S][&max_pause=2s][&shift=now][&loop=N|forever], \
+        simulate[?rate=N][&symbols=N][&seed=N][&volatility=X][&correlation=X][&duration=1h]
+        """
+
     case replay(Replay.Settings)
+    case simulate(SimulatedMarket.Settings)
 
     init(_ text: String) throws(SettingsError) {
-        guard let colon = text.firstIndex(of: ":"), text[..<colon] == "replay" else {
-            throw SettingsError(message: "source '\(text)' is not known; allowed: replay:FILE[?speed=…&symbol=…]")
+        // A colon may end the name where nothing follows it: `simulate:` is what `simulate` is.
+        let name = text.prefix { $0 != ":" && $0 != "?" }
+        switch name {
+        case "replay" where text.dropFirst(name.count).first == ":": self = try Self.replay(text)
+        case "simulate": self = try Self.simulate(text)
+        default:
+            throw SettingsError(
+                message: "source '\(text)' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]")
         }
-        let rest = text[text.index(after: colon)...]
+    }
+
+    private static func replay(_ text: String) throws(SettingsError) -> SourceSpec {
+        let rest = text.dropFirst("replay:".count)
         let question = rest.lastIndex(of: "?")
         let path = String(question.map { rest[..<$0] } ?? rest)
         if path.isEmpty { throw SettingsError(message: "source '\(text)' names no file") }
@@ -19,7 +35,11 @@ enum SourceSpec: Equatable {
         for pair in (question.map { rest[rest.index(after: $0)...] } ?? "").split(separator: "&") {
             try Self.apply(pair, to: &settings, of: text)
         }
-        self = .replay(settings)
+        if settings.rounds != 1 && !settings.isAsOfNow {
+            throw SettingsError(
+                message: "source '\(text)': loop needs shift=now, because trades of the same times are there already")
+        }
+        return .replay(settings)
     }
 
     private static func apply(_ pair: Substring, to settings: inout Replay.Settings, of text: String)
@@ -42,9 +62,71 @@ enum SourceSpec: Equatable {
                 throw SettingsError(message: "source '\(text)': max_pause is '\(value)'; allowed: a time such as 500ms")
             }
             settings.longestPause = pause
+        case "shift":
+            if value != "now" { throw SettingsError(message: "source '\(text)': shift is '\(value)'; allowed: now") }
+            settings.isAsOfNow = true
+        case "loop" where value == "forever": settings.rounds = nil
+        case "loop":
+            guard let rounds = Int(value), rounds > 0 else {
+                throw SettingsError(
+                    message: "source '\(text)': loop is '\(value)'; allowed: a number of rounds from 1, or forever")
+            }
+            settings.rounds = rounds
         default:
             throw SettingsError(
-                message: "source '\(text)': parameter '\(pair)' is not known; allowed: speed, symbol, max_pause")
+                message:
+                    "source '\(text)': parameter '\(pair)' is not known; allowed: speed, symbol, max_pause, shift, loop"
+            )
+        }
+    }
+
+    // MARK: simulate
+
+    private static func simulate(_ text: String) throws(SettingsError) -> SourceSpec {
+        var rest = text.dropFirst("simulate".count)
+        if rest.first == ":" { rest = rest.dropFirst() }
+        guard rest.isEmpty || rest.first == "?" else {
+            throw SettingsError(message: "source '\(text)': '\(rest)' is not known; parameters follow a question mark")
+        }
+        var settings = SimulatedMarket.Settings()
+        for pair in rest.dropFirst().split(separator: "&") { try apply(pair, to: &settings, of: text) }
+        return .simulate(settings)
+    }
+
+    private static func apply(_ pair: Substring, to settings: inout SimulatedMarket.Settings, of text: String)
+        throws(SettingsError)
+    {
+        let parts = pair.split(separator: "=", maxSplits: 1)
+        let value = parts.count == 2 ? String(parts[1]) : ""
+        func number<Number: LosslessStringConvertible & Comparable>(_ range: ClosedRange<Number>) throws(SettingsError)
+            -> Number
+        {
+            guard let number = Number(value), range.contains(number) else {
+                throw SettingsError(
+                    message:
+                        "source '\(text)': \(parts[0]) is '\(value)'; allowed: \(range.lowerBound) to \(range.upperBound)"
+                )
+            }
+            return number
+        }
+        switch parts.first {
+        case "rate": settings.rate = try number(SimulatedMarket.Settings.rates)
+        case "symbols": settings.symbols = try number(SimulatedMarket.Settings.symbolCounts)
+        case "seed": settings.seed = try number(0...UInt64.max)
+        case "volatility": settings.volatility = try number(SimulatedMarket.Settings.volatilities)
+        case "correlation": settings.correlation = try number(0...1)
+        case "duration":
+            guard let duration = Setting.duration(value), duration > .zero, duration <= SimulatedMarket.longestTime
+            else {
+                throw SettingsError(
+                    message: "source '\(text)': duration is '\(value)'; allowed: a time such as 500ms or 1h")
+            }
+            settings.duration = duration
+        default:
+            throw SettingsError(
+                message:
+                    "source '\(text)': parameter '\(pair)' is not known; allowed: rate, symbols, seed, volatility, "
+                    + "correlation, duration")
         }
     }
 }

@@ -23,7 +23,7 @@ struct UpCommand: AsyncParsableCommand {
             """)
 
     @OptionGroup var flags: SettingFlags
-    @Option(help: "A source: replay:FILE[?speed=1|60|max][&symbol=S]; may be given several times.")
+    @Option(help: "A source: \(SourceSpec.forms); may be given several times.")
     var source: [String] = []
     @Flag(help: "Listen on an address that other machines can reach, although requests need no key.")
     var insecure = false
@@ -220,7 +220,7 @@ private struct Dashboard: Sendable {
         if rejected > 0 { line += "  rejected \(grouped(rejected))" }
         if sources.isFinished {
             line += "  tape at its end, serving"
-        } else if let time = sources.replays.compactMap({ $0.replay.progress.lastEventTime }).max() {
+        } else if let time = sources.lastEventTime {
             line += "  tape at \(time)"
         }
         return line
