@@ -77,7 +77,8 @@ struct ReplayAsOfNowTests {
 
     @Test func `a loop plays every round, and no two trades are the same`() async throws {
         let test = try await TestLog()
-        let count = try await play(settings(try tape(500), rounds: 7), test.log)
+        let tape = try tape(500)
+        let count = try await play(settings(tape, rounds: 7), test.log)
         let trades = try await test.trades()
         #expect(count == 3500 && trades.count == 3500)
         #expect(rounds(trades) == Dictionary(uniqueKeysWithValues: (1...500).map { ($0, 7) }))
@@ -133,9 +134,11 @@ struct ReplayAsOfNowTests {
     func `a tape with nothing to play ends, however often it is to be played`() async throws {
         let test = try await TestLog()
         for text in ["", "ts,symbol,price,size\n"] {
-            #expect(try await play(settings(try TapeFile(text), rounds: nil), test.log) == 0)
+            let empty = try TapeFile(text)
+            #expect(try await play(settings(empty, rounds: nil), test.log) == 0)
         }
-        #expect(try await play(settings(try tape(10), symbol: "C", rounds: nil), test.log) == 0)
+        let others = try tape(10)
+        #expect(try await play(settings(others, symbol: "C", rounds: nil), test.log) == 0)
     }
 
     @Test(.timeLimit(.minutes(1)))

@@ -271,7 +271,9 @@ struct FileTests {
         return glob(SourceFile.root.path + "/" + path, GLOB_BRACE, nil, &matches) == 0
     }
 
-    @Test(arguments: ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/dialect.md", "docs/sources.md"])
+    @Test(arguments: [
+        "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/dialect.md", "docs/sources.md",
+    ])
     func `every path that a document names is there`(name: String) {
         guard let document = SourceFile(name) else { return }
         for (number, path) in Self.paths(document) where !Self.isThere(path) {
