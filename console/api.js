@@ -51,7 +51,7 @@ export async function request(path, { parameters, method = "GET", body, accept, 
   let said;
   try { said = JSON.parse(text); } catch { said = { message: text || response.statusText }; }
   const error = new APIError(response.status, said);
-  if (error.status === 401 || error.code === "scope_missing") events.dispatchEvent(new CustomEvent("refused", { detail: error }));
+  if (error.status === 401) events.dispatchEvent(new CustomEvent("refused", { detail: error }));
   throw error;
 }
 

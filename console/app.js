@@ -6,6 +6,10 @@ import { h, icon } from "./dom.js";
 
 const PAGES = [
   { name: "market", title: "Market" },
+  { name: "forecast", title: "Forecast" },
+  { name: "sentiment", title: "Sentiment" },
+  { name: "sql", title: "SQL" },
+  { name: "pipeline", title: "Pipeline" },
 ];
 
 const main = document.getElementById("page");
@@ -109,11 +113,16 @@ events.addEventListener("refused", ({ detail }) => askForKey(detail.text));
 // Help
 
 const SHORTCUTS = [
+  ["1 … 5", "Market, Forecast, Sentiment, SQL, Pipeline"],
   ["/", "search for a symbol"],
   ["[  ]", "narrower, wider bars"],
   ["t", "colours: as the system, dark, light"],
   ["k", "API key"],
   ["?", "this list"],
+  ["Ctrl Enter", "SQL: run the selection, or the statement at the cursor"],
+  ["Ctrl Space", "SQL: complete"],
+  ["Ctrl S", "SQL: keep the statement"],
+  ["Esc", "SQL: cancel what runs"],
 ];
 const notice = h("p.hint", null,
   "Candlesticks: TradingView Lightweight Charts™, Copyright (c) 2026 TradingView, Inc., ",

@@ -99,6 +99,7 @@ export class Chart {
     const ink = colours();
     const base = {
       animation: false,
+      useUTC: true,
       backgroundColor: "transparent",
       textStyle: { fontFamily: FONT, color: ink.muted },
       grid: { left: 8, right: 12, top: 28, bottom: 8, outerBoundsMode: "same", outerBoundsContain: "axisLabel" },

@@ -38,7 +38,7 @@ const ICONS = {
   pipeline: "M3 12h4M17 12h4M7 8h4v8H7zM13 6h4v12h-4zM11 12h2",
   sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2M12 20v2M4 4l2 2M18 18l2 2M2 12h2M20 12h2M4 20l2-2M18 6l2-2",
   moon: "M20 14A8 8 0 0 1 10 4a8 8 0 1 0 10 10z",
-  key: "M14 10a4 4 0 1 0-3.5 4l1.5-1.5H14v-2h2v-2h4V5l-6 5z M8 14v0",
+  key: "M8 11.5a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM11 12.5L20 4M16.5 7.5l2.5 2.5M13.5 10.5l2 2",
   help: "M9 9a3 3 0 1 1 4 3c-1 .5-1 1-1 2M12 18v0",
   book: "M5 4h9a4 4 0 0 1 4 4v12H8a3 3 0 0 1-3-3zM5 17a3 3 0 0 1 3-3h10",
   search: "M11 5a6 6 0 1 0 0 12 6 6 0 0 0 0-12zM16 16l4 4",
@@ -83,7 +83,9 @@ export function amount(value) {
 export function signed(value, decimals = 2, unit = "") {
   if (value == null || Number.isNaN(value)) return "–";
   const text = Math.abs(value).toFixed(decimals) + unit;
-  return (value < 0 ? "−" : value > 0 ? "+" : "") + text;
+  // What rounds to nothing has no sign.
+  const sign = Number.parseFloat(text) === 0 ? "" : value < 0 ? "−" : "+";
+  return sign + text;
 }
 
 /** `up`, `down` or nothing, for the class of what has a sign. */

@@ -21,6 +21,8 @@ const INDICATORS = [
   { name: "Volatility", pane: true, values: [["volatility_20", "teal"]] },
 ];
 const CHOSEN = "tapedeck.indicators";
+/** What was looked at last, which other pages begin with. */
+const LAST = "tapedeck.symbol";
 
 const seconds = (ms) => Math.floor(ms / 1000);
 
@@ -34,6 +36,7 @@ class CandleChart {
 
   constructor(library, element, chosen, handlers) {
     this.library = library;
+    this.element = element;
     this.chosen = chosen;
     this.handlers = handlers;
     // The logo brings styles of its own, which the page's policy refuses; the notice stands in the help.
@@ -94,7 +97,7 @@ class CandleChart {
     this.#showBars();
     this.#drawLines();
     const count = bars.length;
-    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-5, count - 140), to: count + 3 });
+    this.chart.timeScale().setVisibleLogicalRange({ from: Math.max(-5, count - Math.max(50, this.element.clientWidth / 6)), to: count + 3 });
   }
 
   get decimals() { return this.#decimals; }
@@ -266,7 +269,11 @@ function symbolList(select) {
     choose(symbol) {
       chosen = symbol;
       for (const item of list.children) item.setAttribute("aria-selected", String(item.dataset.symbol === symbol));
-      list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+      const item = list.querySelector("[aria-selected=true]");
+      // Of the list alone: on a phone the page would move, too.
+      if (item && (item.offsetTop < list.scrollTop || item.offsetTop + item.offsetHeight > list.scrollTop + list.clientHeight)) {
+        list.scrollTop = item.offsetTop - list.clientHeight / 2;
+      }
     },
   };
 }
@@ -314,7 +321,7 @@ function tradeList() {
 }
 
 export async function open(root, parameters, { remember }) {
-  let symbol = parameters.get("symbol");
+  let symbol = parameters.get("symbol") ?? localStorage.getItem(LAST);
   let timeframe = TIMEFRAMES.includes(parameters.get("timeframe")) ? parameters.get("timeframe") : "1m";
   const chosen = new Set(JSON.parse(localStorage.getItem(CHOSEN) ?? '["SMA 20","Bollinger","RSI"]'));
   const library = await candles();
@@ -402,6 +409,7 @@ export async function open(root, parameters, { remember }) {
     older = { loading: false, done: false };
     const { signal } = asking;
     remember({ symbol, timeframe });
+    localStorage.setItem(LAST, symbol);
     title.textContent = symbol;
     watch.choose(symbol);
     const sentimentFrame = ["1h", "1d"].includes(timeframe) ? timeframe : ["5m", "15m"].includes(timeframe) ? timeframe : "1m";
