@@ -6,6 +6,7 @@
 # make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
+# make screenshots  makes the pictures of the console in the README
 # make schemathesis EXAMPLES=200   tries the REST contract for longer
 # make fuzz TIME=60      lets libFuzzer attack each parser for so many seconds
 # make sanitize          runs the unit tests under the address and the thread sanitizer
@@ -54,6 +55,11 @@ test-swift: deps deps-test
 
 test-end-to-end: build deps-test mock-kafka
 	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)
+
+# The README's pictures of the console.
+.PHONY: screenshots
+screenshots: build deps-test
+	.build-venv/bin/python docs/screenshots.py
 
 # Superset needs libraries that the other tests must not have, and 860 MB for them.
 .build-superset/installed: Tests/Superset/requirements.txt

@@ -101,11 +101,10 @@ export async function sqlEditor(element, text, { catalogue, changed, commands })
   const editor = library.edit(element, {
     mode: "ace/mode/pgsql", value: text, fontSize: 13, showPrintMargin: false, tabSize: 2, useSoftTabs: true, useWorker: false,
     enableBasicAutocompletion: true, enableLiveAutocompletion: true, highlightActiveLine: true, wrap: true, scrollPastEnd: 0.3,
+    // Escape leads out of the editor, where Tab writes; Enter leads in.
+    enableKeyboardAccessibility: true,
     fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
   });
-  // Keys lead out of the editor: Escape, then Tab.
-  editor.textInput.getElement().setAttribute("aria-label", "SQL");
-  editor.session.setUseWrapMode(true);
   const document_ = editor.session.getDocument();
   const place = (row, column) => document_.positionToIndex({ row, column }, 0);
 

@@ -181,14 +181,14 @@ def test_sql_runs_completes_underlines_and_keeps(played, page):
     page.keyboard.press("Control+Home")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".grid-head strong")).to_have_text("two")
+    expect(page.locator(".grid-head strong")).to_have_text(["two"])
     assert shown(page) == [[";"]]
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
     for _ in "select 3":
         page.keyboard.press("Shift+ArrowRight")
     page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.locator(".grid-head strong")).to_have_text("?column?")
+    expect(page.locator(".grid-head strong")).to_have_text(["?column?"])
     assert shown(page) == [["3"]]
 
     # Completion: the columns of the alias, then the table.
@@ -226,7 +226,7 @@ def test_sql_runs_completes_underlines_and_keeps(played, page):
     write(page, "")
     page.get_by_role("button", name="The answer").first.click()
     page.keyboard.press("Control+Enter")
-    expect(page.locator(".grid-head strong")).to_have_text("answer")
+    expect(page.locator(".grid-head strong")).to_have_text(["answer"])
 
 
 def test_sql_streams_a_million_rows_into_a_grid(played, page):
@@ -443,6 +443,8 @@ def test_pipeline_shows_what_flows_and_what_was_refused(played, page, tmp_path):
 
     for job, schedule in played.sql("select job, schedule from ops.jobs"):
         expect(table("Jobs").filter(has_text=job).first).to_contain_text(schedule)
+    owner = played.one("select owner from ops.processors")
+    expect(table("Processors").filter(has_text=owner)).to_have_count(1)
     symbols = played.one("select least(200, count(*)) from ops.symbol_freshness")
     expect(table("Freshness")).to_have_count(symbols)
     alerts = api(played, "/api/v1/alerts", order="desc", limit=100)["alerts"]

@@ -325,6 +325,7 @@ export async function open(root, parameters, { remember }) {
   let timeframe = TIMEFRAMES.includes(parameters.get("timeframe")) ? parameters.get("timeframe") : "1m";
   const chosen = new Set(JSON.parse(localStorage.getItem(CHOSEN) ?? '["SMA 20","Bollinger","RSI"]'));
   const library = await candles();
+  let closed = false;
   let stop = () => {};
   let asking = new AbortController();
   let older = { loading: false, done: false };
@@ -444,7 +445,7 @@ export async function open(root, parameters, { remember }) {
         if (wasLast) describe(chart.bars.at(-1));
         wanted = true;
       },
-      missed: () => load(),
+      missed: reload,
     });
     if (!bars.length) return;
     const [, { sentiment }] = await Promise.all([
@@ -465,6 +466,9 @@ export async function open(root, parameters, { remember }) {
   }
 
   const quietly = (promise) => promise.catch((error) => { if (error.name !== "AbortError") trades.state(error.message); });
+
+  // What could not be told is asked for; a tape that is loaded in bulk is missed again and again.
+  const reload = debounce(() => { if (!closed) quietly(load()); }, 1000);
 
   function select(next) {
     symbol = next;
@@ -504,6 +508,7 @@ export async function open(root, parameters, { remember }) {
       return true;
     },
     close() {
+      closed = true;
       stop();
       asking.abort();
       refreshing();

@@ -22,10 +22,11 @@ export function samples(text) {
 
 /** What the whole pipeline has done so far, of the metrics and of the store. */
 async function measure(signal) {
-  const [text, sources, offsets] = await Promise.all([
+  const [text, sources, offsets, processors] = await Promise.all([
     request("/metrics", { signal }).then((response) => response.text()),
     query("select source, last_event_ts, silent_for, is_silent, rate, events, last_error, last_error_at, state from ops.source_freshness order by source", [], signal),
     query("select topic, sum(next_offset)::bigint as records from ops.log_offsets group by topic", [], signal),
+    query("select commit_ms_median, commit_ms_p99 from ops.processors where updated_at > now() - interval '30 s'", [], signal),
   ]);
   const metrics = samples(text);
   const sum = (name, labels = {}) => {
@@ -37,6 +38,7 @@ async function measure(signal) {
   return {
     at: performance.now(),
     sources,
+    processors,
     topics: stored,
     events: sources.reduce((total, each) => total + Number(each.events), 0),
     stored: valid.reduce((total, [, records]) => total + records, 0),
@@ -44,8 +46,6 @@ async function measure(signal) {
     bars: sum("tapedeck_bars_written_total"),
     // The processor's own numbers are here where it runs in this process.
     lag: sum("tapedeck_lag_records"),
-    commits: sum("tapedeck_sink_transaction_seconds_count"),
-    commitSeconds: sum("tapedeck_sink_transaction_seconds_sum"),
     requests: sum("tapedeck_http_requests_total"),
     connections: sum("tapedeck_http_connections"),
     told: sum("tapedeck_live_trades_total"),
@@ -96,11 +96,12 @@ function flow() {
         ? [line("the processor is", "elsewhere")]
         : [line("catches up in", rates?.stored > 0 && now.lag > 0 ? span((now.lag / rates.stored) * 1000) : now.lag > 0 ? "…" : "now")]));
       validation.figure.textContent = perSecond(rates?.stored);
-      validation.lines.replaceChildren(line("valid", amount(now.stored)), line("rejected", amount(now.rejected), now.rejected ? "down" : ""));
+      validation.lines.replaceChildren(line("valid", amount(now.stored)), line("rejected", amount(now.rejected), now.rejected ? "down" : ""),
+        line("processors", now.processors.length));
       store.figure.textContent = perSecond(rates?.stored);
       store.lines.replaceChildren(...[...now.topics].filter(([topic, records]) => !topic.endsWith(".rejected") && records > 0)
         .map(([topic, records]) => line(topic.replace("_", " "), amount(records))),
-      ...(rates?.commit ? [line("a commit takes", span(rates.commit * 1000))] : []));
+      ...(now.processors.length ? [line("a commit takes", span(Math.max(...now.processors.map((each) => each.commit_ms_median ?? 0))))] : []));
       readers.figure.textContent = perSecond(rates?.requests);
       readers.lines.replaceChildren(line("connections", amount(now.connections)), line("told live", perSecond(rates?.told)), line("sent", `${amount(rates?.bytes ?? 0)} B/s`));
       move("in", rates?.events ?? 0);
@@ -191,6 +192,10 @@ export async function open(root) {
   const fresh = table("Freshness", ["Symbol", "Source", ">Last", ">Silent for"], async (signal) =>
     (await query("select symbol, source, last_event_ts, extract(epoch from silent_for) * 1000 as silent from ops.symbol_freshness order by silent_for, symbol limit 200", [], signal))
       .map((each) => [each.symbol, each.source, moment(each.last_event_ts), span(Number(each.silent))]), "No symbol has traded.");
+  const processors = table("Processors", ["Process", ">Records/s", ">Batch", ">Commit, median", ">99 %", ">Retries", "Last failure"], async (signal) =>
+    (await query("select owner, rate, batch_records_median, commit_ms_median, commit_ms_p99, retries, last_failure, updated_at < now() - interval '30 s' as is_gone from ops.processors order by updated_at desc limit 50", [], signal))
+      .map((each) => [h("span", { className: each.is_gone ? "muted" : "", title: each.is_gone ? "Not heard of for 30 s" : "" }, each.owner), amount(each.is_gone ? 0 : Math.round(each.rate * 10) / 10), amount(each.batch_records_median),
+        span(each.commit_ms_median), span(each.commit_ms_p99), amount(each.retries), h("span.down", null, each.last_failure ?? "")]), "No processor has worked on this store.");
   const jobs = table("Jobs", ["Job", "When", "Last result", ">Last run", ">Next run"], async (signal) =>
     (await query("select job, schedule, last_run_at, last_result, last_message, next_run_at from ops.jobs order by job", [], signal))
       .map((each) => [each.job, h("code", null, each.schedule ?? ""),
@@ -209,7 +214,7 @@ export async function open(root) {
   root.append(h("div.pipeline-grid", null,
     panel("Flow", problem, picture.element),
     panel("The last five minutes", null, canvas),
-    refused.element, fresh.element, jobs.element, alerts.element, gaps.element));
+    refused.element, processors.element, jobs.element, fresh.element, alerts.element, gaps.element));
 
   let before = null;
   const measuring = poll(async (signal) => {
@@ -224,10 +229,7 @@ export async function open(root) {
     const seconds = before ? (now.at - before.at) / 1000 : 0;
     // A counter that went back is that of a server that was started again.
     const rate = (name) => (before && now[name] != null && before[name] != null ? Math.max(0, now[name] - before[name]) / seconds : null);
-    const rates = before && {
-      ...Object.fromEntries(["events", "stored", "rejected", "requests", "told", "bytes"].map((name) => [name, rate(name)])),
-      commit: now.commits > before.commits ? (now.commitSeconds - before.commitSeconds) / (now.commits - before.commits) : null,
-    };
+    const rates = before && Object.fromEntries(["events", "stored", "rejected", "requests", "told", "bytes"].map((name) => [name, rate(name)]));
     picture.show(now, rates);
     picture.element.dataset.stored = now.stored;
     picture.element.dataset.rejected = now.rejected;
@@ -247,7 +249,7 @@ export async function open(root) {
     }
     before = now;
   }, EVERY);
-  const listing = poll((signal) => Promise.all([refused.count(signal), fresh.refresh(signal), jobs.refresh(signal), alerts.refresh(signal), gaps.refresh(signal)]), 5000);
+  const listing = poll((signal) => Promise.all([refused.count(signal), fresh.refresh(signal), processors.refresh(signal), jobs.refresh(signal), alerts.refresh(signal), gaps.refresh(signal)]), 5000);
 
   return {
     close() {

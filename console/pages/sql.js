@@ -308,15 +308,17 @@ export async function open(root, parameters) {
   }
 
   const polling = poll(showRunning, 1000);
-  const escape = (event) => { if (event.key === "Escape" && running && !event.defaultPrevented) cancel(); };
-  root.addEventListener("keydown", escape);
+  // The editor keeps the key to itself, so it is caught before; the list of completions goes first.
+  const isCompleting = () => [...document.querySelectorAll(".ace_autocomplete")].some((list) => list.checkVisibility());
+  const escape = (event) => { if (event.key === "Escape" && running && !isCompleting()) cancel(); };
+  root.addEventListener("keydown", escape, true);
   if (!matchMedia("(max-width: 720px)").matches) editor.editor.focus();
 
   return {
     close() {
       cancel();
       polling();
-      root.removeEventListener("keydown", escape);
+      root.removeEventListener("keydown", escape, true);
       chart?.end();
       grid.end();
       editor.end();
