@@ -33,6 +33,7 @@ deps:
 
 deps-test: .build-venv/installed
 	@deploy/install-packages $(PACKAGES_TEST)
+	@deploy/install-promtool
 	@deploy/install-lexicon
 	@deploy/install-docs-viewer
 	@deploy/install-console
@@ -118,7 +119,7 @@ format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
-	rm -rf .build .build-venv .build-superset .build-fuzz .build-asan .build-tsan var
+	rm -rf .build .build-venv .build-superset .build-promtool .build-fuzz .build-asan .build-tsan var
 
 # What it finds is left in .build-fuzz as crash-*; `FUZZ=NAME .build-fuzz/release/fuzz FILE` runs one input again. The
 # corpus grows in .build-fuzz, from the seeds in Tests/Fuzz/corpus.
