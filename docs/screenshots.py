@@ -34,11 +34,11 @@ POSTS = {
 }
 SUBREDDITS = ["wallstreetbets", "stocks", "investing", "options"]
 DAYS = 4
-SIZE = {"width": 1440, "height": 900}
+SIZE = {"width": 1320, "height": 825}
 PICTURES = [
     ("market", "dark", "#/market?symbol=NVDA&timeframe=5m", None),
     ("forecast", "light", "#/forecast?symbol=AAPL&timeframe=15m&lookback=3d&steps=48", "Test on the past"),
-    ("sentiment", "dark", "#/sentiment?symbol=GME&window=3d", None),
+    ("sentiment", "dark", "#/sentiment?symbol=NVDA&window=3d", None),
     ("sql", "light", "#/sql", "Run"),
     ("pipeline", "dark", "#/pipeline", None),
 ]
@@ -111,7 +111,7 @@ def webp(browser, png):
         await image.decode();
         const canvas = Object.assign(document.createElement('canvas'), {width: image.width, height: image.height});
         canvas.getContext('2d').drawImage(image, 0, 0);
-        return canvas.toDataURL('image/webp', 0.82).split(',')[1];
+        return canvas.toDataURL('image/webp', 0.62).split(',')[1];
     }""", base64.b64encode(png).decode())
     page.close()
     return base64.b64decode(data)
@@ -147,7 +147,7 @@ def main():
     try:
         count = len(tape.read_text().splitlines()) - 1
         wait_until(lambda: up.one("select count(*) from trades") == count, 300, "the history", up)
-        for file in (ROOT / "samples/instruments_us.csv", folder / "posts.ndjson", folder / "bad.csv"):
+        for file in (ROOT / "samples/instruments_us.csv", ROOT / "samples/instruments_more.csv", folder / "posts.ndjson", folder / "bad.csv"):
             run("load", file, "--data-dir", up.folder)
         feed = subprocess.Popen([str(BINARY), "ingest", "replay:/dev/stdin?speed=max", "--data-dir", str(up.folder)],
                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT)
