@@ -20,6 +20,9 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
     private let queue: DispatchQueue
     private let members: KafkaMembers
     private let starts = Mutex<[TopicPartition: Int64]>([:])
+    /// Offsets whose commit fell into a rebalance: committed again once it is over, while the partition is still ours.
+    /// Nobody else would: who keeps a partition reads nothing of it again.
+    private let owed = Mutex<[TopicPartition: Int64]>([:])
 
     /// Events that the callback noted, oldest first.
     private var events: [ConsumerEvent] = []
@@ -28,6 +31,8 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
     /// The next offset to read of each partition that has been started.
     private var next: [TopicPartition: Int64] = [:]
     private var isClosed = false
+    /// Whether the group has told it at least once what is its own.
+    private var hasBeenAssigned = false
 
     init(
         group: String, topics: [String], _ location: KafkaLocation, _ logger: Logger, _ members: KafkaMembers
@@ -57,10 +62,8 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         // Left without a word: the group learns of it as soon as the client has ended.
         if !isClosed {
             let handle = self.handle
-            queue.async {
-                rd_kafka_consumer_close(handle.pointer)
-                handle.destroy()
-            }
+            let hasBeenAssigned = self.hasBeenAssigned
+            queue.async { Self.end(handle, hasBeenAssigned: hasBeenAssigned) }
         }
     }
 
@@ -68,6 +71,16 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
     var statistics: KafkaStatistics? { observer.statistics }
 
     func start(_ partition: TopicPartition, at offset: Int64) { starts.withLock { $0[partition] = offset } }
+
+    /// Notes offsets that could not be committed because the group is being rebalanced.
+    func owe(_ offsets: [TopicPartition: Int64]) { owed.withLock { $0.merge(offsets) { max($0, $1) } } }
+
+    /// Notes offsets that have been committed.
+    func committed(_ offsets: [TopicPartition: Int64]) {
+        owed.withLock { owed in
+            for (partition, offset) in offsets where owed[partition, default: .max] <= offset { owed[partition] = nil }
+        }
+    }
 
     func next(byteLimit: Int, wait: Duration) async throws(EventLogError) -> ConsumerEvent {
         let milliseconds = CInt(
@@ -83,8 +96,7 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
                 if !isClosed {
                     isClosed = true
                     members.leave(self)
-                    rd_kafka_consumer_close(handle.pointer)
-                    handle.destroy()
+                    Self.end(handle, hasBeenAssigned: hasBeenAssigned)
                 }
                 continuation.resume()
             }
@@ -93,10 +105,21 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
 
     // MARK: On the queue
 
+    /// Leaves the group and ends the client.
+    ///
+    /// Before 2.3.0 librdkafka aborts the process when it destroys a member that its group has never given anything, not
+    /// even no partitions (github.com/confluentinc/librdkafka, pull request 4381). Such a client has left its group like
+    /// any other, and stays until the process ends.
+    private static func end(_ handle: KafkaHandle, hasBeenAssigned: Bool) {
+        rd_kafka_consumer_close(handle.pointer)
+        if hasBeenAssigned || rd_kafka_version() >= 0x0203_00FF { handle.destroy() } else { handle.abandon() }
+    }
+
     private func poll(_ byteLimit: Int, _ milliseconds: CInt) -> Result<ConsumerEvent, EventLogError> {
         if isClosed { return .failure(EventLogError(.closed, "the consumer is closed")) }
         if !events.isEmpty { return .success(events.removeFirst()) }
         if let failure = takeUp() { return .failure(failure) }
+        commitOwed()
         var gathered = Gathering()
         // What is left when the first record has come is only what has been fetched already.
         var patience = milliseconds
@@ -114,6 +137,18 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         let batches = gathered.batches.filter { next[$0.partition] != nil }
         if !batches.isEmpty { return .success(.records(batches)) }
         return .success(events.isEmpty ? .idle : events.removeFirst())
+    }
+
+    /// Commits what is owed of partitions that are still ours; what fails is tried again at the next poll.
+    private func commitOwed() {
+        let offsets = owed.withLock { owed in
+            owed = owed.filter { next[$0.key] != nil }
+            return owed
+        }
+        if offsets.isEmpty { return }
+        let list = KafkaPartitions(offsets.keys) { offsets[$0] ?? 0 }
+        let error = list.withPointer { rd_kafka_commit(handle.pointer, $0, 0) }
+        if error == RD_KAFKA_RESP_ERR_NO_ERROR { committed(offsets) }
     }
 
     /// Hands over what the callback noted, now that it is known where to start, and moves to where else we are told.
@@ -262,6 +297,7 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         _ error: rd_kafka_resp_err_t, _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
     ) {
         let partitions = KafkaPartitions.read(list).map(\.partition)
+        if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS { hasBeenAssigned = true }
         if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !isClosed {
             unassigned += partitions
             // Sent without partitions, too: a member that stands by has been told so.

@@ -226,11 +226,12 @@ package final class KafkaEventLog: EventLog {
             }
         }
         switch error {
-        case RD_KAFKA_RESP_ERR_NO_ERROR: return
+        case RD_KAFKA_RESP_ERR_NO_ERROR: member?.committed(offsets)
         case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
             RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
             logger.info(
                 "partitions are being handed over; what was sent twice counts once", metadata: ["group": "\(group)"])
+            member?.owe(offsets)
         default:
             throw KafkaFailure.error(error, "cannot commit offsets of group \(group)", trouble: observer.trouble)
         }

@@ -12,8 +12,6 @@ import Synchronization
 final class KafkaHandle: @unchecked Sendable {
     enum Role {
         case producer
-        /// A transactional producer of this id.
-        case transactions(id: String)
         /// A member of a group, or one who only asks for its offsets.
         case consumer(group: String)
     }
@@ -46,7 +44,6 @@ final class KafkaHandle: @unchecked Sendable {
                 ("enable.idempotence", "true"), ("queue.buffering.max.messages", "10000000"),
                 ("queue.buffering.max.kbytes", "2097151"),
             ]
-        case .transactions(let id): fixed(.producer) + [("transactional.id", id), ("transaction.timeout.ms", "60000")]
         case .consumer(let group):
             [
                 ("group.id", group), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"),
@@ -103,6 +100,11 @@ final class KafkaHandle: @unchecked Sendable {
     /// Ends the client; blocks until its threads have gone.
     func destroy() {
         if !isClosed.exchange(true, ordering: .relaxed) { rd_kafka_destroy(pointer) }
+    }
+
+    /// Leaves a client that cannot be ended to the end of the process, with what its callbacks are given.
+    func abandon() {
+        if !isClosed.exchange(true, ordering: .relaxed) { _ = Unmanaged.passRetained(observer) }
     }
 
     /// Properties that only the other side knows, which librdkafka would warn about.
@@ -210,8 +212,6 @@ enum KafkaFailure {
             "allow Tapedeck's user to read, write and describe its topics",
         RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED.rawValue: "allow Tapedeck's user the groups tapedeck.*",
         RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED.rawValue: "allow Tapedeck's user idempotent writes",
-        RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED.rawValue:
-            "allow Tapedeck's user the transactional ids tapedeck.*, or set TAPEDECK_KAFKA_TRANSACTIONS=off",
         RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE.rawValue: "raise max.message.bytes of the topic and message.max.bytes",
         RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR.rawValue:
             "set TAPEDECK_REPLICATION to the number of brokers or less",

@@ -28,7 +28,7 @@ package struct KafkaLocation: Sendable {
         "request.required.acks": "a record is acknowledged by all replicas in sync",
         "auto.offset.reset": "where the log no longer has an offset, reading goes on at the oldest record",
         "enable.partition.eof": "it is how a reader learns that it has come to the end",
-        "transactional.id": "it is made by the process",
+        "transactional.id": "no transactions are used: a record that is repeated counts once by its identity",
         "statistics.interval.ms": "statistics are taken every five seconds and shown as metrics",
     ]
 

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import EventLog
+import Kafka
+import Metrics
+import TestSupport
+import Testing
+
+struct KafkaClientTests {
+    @Test func `a member that is closed while it waits for its first assignment takes nothing with it`() async throws {
+        let cluster = try MockCluster()
+        defer { cluster.stop() }
+        let fixture = try LogFixture(.kafka, cluster: cluster)
+        let log = try await fixture.open()
+        let topic = try await fixture.createTopic("trades", partitions: 2, log)
+        // The mock's first join takes three seconds; what the member is given then (SyncGroup, 14) comes too late.
+        for broker in 1...3 { try cluster.command("delay \(broker) 14 15000") }
+        let consumer = try await log.consumer(group: fixture.name("g"), topics: [topic])
+        let deadline = ContinuousClock.now + .seconds(6)
+        while ContinuousClock.now < deadline {
+            guard case .idle = try await consumer.next(byteLimit: 1, wait: .milliseconds(200)) else {
+                Issue.record("it was given something: the test shows nothing")
+                break
+            }
+        }
+        await consumer.close()
+        await log.close()
+    }
+
+    @Test func `offsets whose commit falls into a rebalance are committed when it is over`() async throws {
+        let cluster = try MockCluster()
+        defer { cluster.stop() }
+        let fixture = try LogFixture(.kafka, cluster: cluster)
+        let log = try await fixture.open()
+        let topic = try await fixture.createTopic("trades", partitions: 1, log)
+        let partition = TopicPartition(topic, 0)
+        let group = fixture.name("g")
+        let consumer = try await log.consumer(group: group, topics: [topic])
+        _ = try await assignment(consumer)
+        consumer.start(partition, at: 0)
+        try await log.append(append([partition: numbered(0..<5)]))
+        #expect(try await read(5, of: partition, consumer).count == 5)
+        // OffsetCommit (8) is answered with REBALANCE_IN_PROGRESS (27), once.
+        try cluster.command("errors 8 27")
+        var consumed = Append()
+        consumed.consumed = (group, [partition: 5])
+        try await log.append(consumed)
+        #expect(try await log.committedOffset(group: group, partition: partition) == 0, "the test shows nothing")
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try await log.committedOffset(group: group, partition: partition) != 5, ContinuousClock.now < deadline {
+            _ = try await consumer.next(byteLimit: 1 << 20, wait: .milliseconds(100))
+        }
+        #expect(try await log.committedOffset(group: group, partition: partition) == 5)
+        await consumer.close()
+        await log.close()
+    }
+
+    @Test func `producer and members tell how they do, as metrics`() async throws {
+        let fixture = try LogFixture(.kafka)
+        let log = try #require(try await fixture.open() as? KafkaEventLog)
+        let registry = MetricsRegistry()
+        KafkaMetrics.show(log, in: registry)
+        let topic = try await fixture.createTopic("trades", partitions: 2, log)
+        try await log.append(append([TopicPartition(topic, 0): numbered(0..<7)]))
+        let group = fixture.name("g")
+        let consumer = try await log.consumer(group: group, topics: [topic])
+        for partition in try await assignment(consumer) { consumer.start(partition, at: 0) }
+        var text = ""
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
+            // Members tell it while they are asked for records.
+            _ = try await consumer.next(byteLimit: 1 << 20, wait: .milliseconds(100))
+            text = String(decoding: await registry.scrape(), as: UTF8.self)
+            if text.contains("tapedeck_kafka_messages_total{client=\"producer\",direction=\"sent\"} 7")
+                && text.contains("tapedeck_kafka_messages_total{client=\"\(group)\",direction=\"received\"} 7")
+            {
+                break
+            }
+        }
+        for sample in [
+            "tapedeck_kafka_messages_total{client=\"producer\",direction=\"sent\"} 7",
+            "tapedeck_kafka_messages_total{client=\"\(group)\",direction=\"received\"} 7",
+            "tapedeck_kafka_assigned_partitions{client=\"\(group)\"} 2.0",
+            "tapedeck_kafka_queue_messages{client=\"producer\"} 0.0",
+        ] {
+            #expect(text.contains(sample), "\(sample)")
+        }
+        #expect(text.contains(/tapedeck_kafka_broker_up\{client="producer",broker="\d"\} 1.0/))
+        #expect(text.contains(/tapedeck_kafka_rebalances_total\{client="g\.[^"]*"\} [1-9]/))
+        await consumer.close()
+        await log.close()
+    }
+}
