@@ -371,6 +371,11 @@ package final class SQLiteEventLog: EventLog {
                 EventLogError(.failed, "another process holds the log for too long", isRetriable: true)
             case .SQLITE_FULL:
                 EventLogError(.failed, "the disk is full; free some space, nothing is lost", isRetriable: true)
+            case .SQLITE_IOERR:
+                EventLogError(
+                    .failed,
+                    "log.sqlite cannot be read or written (\(error.message ?? "I/O error")); look at the disk's quota, space "
+                        + "and health, nothing is lost", isRetriable: true)
             case .SQLITE_CORRUPT, .SQLITE_NOTADB:
                 EventLogError(.corrupt, "log.sqlite is damaged: \(error.message ?? "no detail")")
             case .SQLITE_TOOBIG, .SQLITE_READONLY, .SQLITE_CONSTRAINT:

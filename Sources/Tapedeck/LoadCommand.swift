@@ -59,7 +59,8 @@ struct LoadCommand: AsyncParsableCommand {
         }
         let result = await work.result
         signal.cancel()
-        await runtime.close()
+        // A load may make hundreds of partitions: to write them out takes less than to recover them at the next start.
+        if stop.hasCome { await runtime.close() } else { await runtime.close(within: .seconds(120)) }
         let summary = try result.get()
         print(json ? summary.json : summary.text)
         if !summary.isComplete { throw ExitCode(1) }

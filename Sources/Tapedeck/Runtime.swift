@@ -210,9 +210,11 @@ final class Runtime: Sendable {
     }
 
     /// Closes the log and stops the private PostgreSQL.
-    func close() async {
+    ///
+    /// - Parameter limit: how long PostgreSQL may take for its last checkpoint; without it the next start recovers.
+    func close(within limit: Duration = .milliseconds(3500)) async {
         await log.close()
-        postgres?.stop()
+        postgres?.stop(within: limit)
     }
 
     static var hostName: String {
