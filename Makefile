@@ -3,6 +3,9 @@
 # make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
 # make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
+# make bench-spark  measures the pipeline beside PySpark Structured Streaming
+# make bench-scaling  measures how the pipeline grows with symbols, batches, partitions and processors
+# make bench-bloat  measures what updates in place make of the table of bars
 # make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
@@ -12,7 +15,7 @@
 # make sanitize          runs the unit tests under the address and the thread sanitizer
 # make build   leaves the release binary at .build/release/tapedeck
 
-.PHONY: run build test test-swift test-end-to-end test-superset bench bench-analytics bench-http bench-secure fuzz sanitize deps deps-test format-check clean
+.PHONY: run build test test-swift test-end-to-end test-superset bench bench-analytics bench-http bench-secure bench-spark bench-scaling bench-bloat fuzz sanitize deps deps-test format-check clean
 SHELL := /bin/bash
 
 run: build
@@ -115,11 +118,29 @@ bench-secure: deps-test
 	swift build -c release --product bench
 	python3 Benchmarks/http/secure.py $(ARGS)
 
+# Spark comes from PyPI, into an environment of its own, and runs on the distribution's Java.
+.build-spark/installed: Benchmarks/spark/requirements.txt
+	@deploy/install-packages $(PACKAGES_TEST) default-jre-headless
+	python3 -m venv .build-spark
+	.build-spark/bin/pip install --quiet --disable-pip-version-check -r Benchmarks/spark/requirements.txt
+	touch $@
+
+bench-spark: build .build-spark/installed
+	.build-spark/bin/python Benchmarks/spark/run.py $(ARGS)
+
+bench-scaling: build deps-test
+	swift build -c release --product bench
+	swift build -c release --product mock-kafka
+	.build-venv/bin/python Benchmarks/scaling.py $(ARGS)
+
+bench-bloat: build deps-test
+	.build-venv/bin/python Benchmarks/bloat.py $(ARGS)
+
 format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
-	rm -rf .build .build-venv .build-superset .build-promtool .build-fuzz .build-asan .build-tsan var
+	rm -rf .build .build-venv .build-superset .build-spark .build-promtool .build-fuzz .build-asan .build-tsan var
 
 # What it finds is left in .build-fuzz as crash-*; `FUZZ=NAME .build-fuzz/release/fuzz FILE` runs one input again. The
 # corpus grows in .build-fuzz, from the seeds in Tests/Fuzz/corpus.

@@ -143,8 +143,8 @@ let package = Package(
         .executableTarget(
             name: "bench",
             dependencies: [
-                "Market", "Records", "Sentiment", "Forecast", "EventLoop", "TLS", "HTTP", "WebSocket", "Postgres",
-                "EventLog", "Store", "Ingest", "Processor", "CLinux",
+                "Market", "Metrics", "Records", "Sentiment", "Forecast", "EventLoop", "TLS", "HTTP", "WebSocket",
+                "Postgres", "EventLog", "Store", "Ingest", "Processor", "CLinux",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ], path: "Benchmarks/bench", swiftSettings: strict),

@@ -6,6 +6,7 @@ import EventLoop
 import Ingest
 import Logging
 import Market
+import Metrics
 import Postgres
 import Processor
 import Records
@@ -36,14 +37,25 @@ struct PipelineBench: AsyncParsableCommand {
             let copy = try await Self.copy(trades, store)
             // Each run takes the log from its start: the offsets live in the database, which is new, but for those of
             // validation, which live in the log.
-            let (processed, bars) = try await process(log, store)
+            let metrics = MetricsRegistry()
+            let (processed, bars) = try await process(log, store, metrics)
             ratios.append(processed / copy)
             print(
                 "\(run)  \(column(copy, 12))  \(column(processed, 12))   \(twoDigits(processed / copy))  \(column(Double(bars), 8))"
             )
+            print("   of \(twoDigits(Double(rows) / processed)) s: \(await Self.steps(metrics))")
         }
         print("median ratio \(twoDigits(median(ratios))), peak memory of this process \(peakMemory()) MiB")
         await log.close()
+    }
+
+    /// The seconds of the sink's steps.
+    private static func steps(_ metrics: MetricsRegistry) async -> String {
+        String(decoding: await metrics.scrape(), as: UTF8.self).split(separator: "\n").compactMap { line in
+            line.firstMatch(of: /^tapedeck_sink_step_seconds_sum\{step="(\w+)"\} (.+)/).map {
+                "\($0.1) \(twoDigits(Double($0.2) ?? 0))"
+            }
+        }.joined(separator: ", ")
     }
 
     /// Appends the trades to `trades.staging`, as a source does.
@@ -91,7 +103,7 @@ struct PipelineBench: AsyncParsableCommand {
 
     /// Rows a second from the log into the store, and how many bars that made.
     private func process(
-        _ log: SQLiteEventLog, _ store: BenchStore
+        _ log: SQLiteEventLog, _ store: BenchStore, _ metrics: MetricsRegistry
     ) async throws -> (rate: Double, bars: Int64) {
         let url = try await store.database("bench_pipeline")
         // Validation begins at the start of staging again, and what it forwards comes after what it forwarded before.
@@ -112,7 +124,7 @@ struct PipelineBench: AsyncParsableCommand {
         configuration.batchBytes = batch << 20
         let rows = rows
         let processor = Processor(
-            configuration, log: log, store: settings, loop: loop, logger: logger,
+            configuration, log: log, store: settings, loop: loop, logger: logger, metrics: metrics,
             now: { Timestamp(microseconds: 4_000_000_000_000_000) })
         let work = Task(executorPreference: loop) {
             let connection = try await PostgresConnection.connect(ConnectionSettings(url), on: loop)
@@ -123,15 +135,18 @@ struct PipelineBench: AsyncParsableCommand {
                     [.text(TradeTopics.valid), .int64(Int64(partition)), .int64(offset), .text(log.identity)])
             }
             let start = MonotonicTime.now()
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await processor.run() }
+            let seconds = try await withThrowingTaskGroup(of: Double.self) { group in
+                group.addTask {
+                    try await processor.run()
+                    return 0
+                }
                 group.addTask {
                     while processor.progress.settled < rows { try await loop.sleep(for: .milliseconds(2)) }
+                    return (MonotonicTime.now() - start).inSeconds
                 }
-                try await group.next()
-                group.cancelAll()
+                defer { group.cancelAll() }
+                return try await group.next() ?? 0
             }
-            let seconds = (MonotonicTime.now() - start).inSeconds
             let bars = try await connection.query("SELECT count(*) FROM market.bars")[0].int64(0)
             return (Double(rows) / seconds, bars)
         }

@@ -278,8 +278,8 @@ final class TradeSink {
         let copy = try await connection.copyIn(SinkStatements.copyTrades, deadline: .now() + .seconds(300))
         var writer = BinaryCopyWriter(capacity: 1 << 17)
         writer.start()
-        for (index, trade) in trades.enumerated() {
-            append(trade, to: &writer)
+        for (index, place) in TradeBatch.writingOrder(trades).enumerated() {
+            append(trades[place], to: &writer)
             // A bounded buffer, however large the batch.
             if index & 0x3FF == 0x3FF { try await copy.send(&writer) }
         }
