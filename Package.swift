@@ -111,7 +111,8 @@ let package = Package(
         .target(
             name: "Ingest",
             dependencies: [
-                "Market", "Metrics", "Records", "EventLog", "CZlib", .product(name: "Logging", package: "swift-log"),
+                "Market", "Metrics", "Records", "EventLog", "CZlib", "CCurl",
+                .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // Records → validated → bars → Postgres, with the offsets in the same transaction.
         .target(
@@ -160,7 +161,8 @@ let package = Package(
         .testTarget(name: "EventLoopTests", dependencies: ["EventLoop", "CLinux"], swiftSettings: strict),
         .testTarget(name: "TLSTests", dependencies: ["TLS", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "MetricsTests", dependencies: ["Metrics"], swiftSettings: strict),
-        .testTarget(name: "MarketTests", dependencies: ["Market", "TestSupport"], swiftSettings: strict),
+        .testTarget(
+            name: "MarketTests", dependencies: ["Market", "TestSupport"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(
             name: "SentimentTests", dependencies: ["Sentiment", "TestSupport"], exclude: ["Fixtures"],
             swiftSettings: strict),
@@ -181,7 +183,7 @@ let package = Package(
             dependencies: [
                 "Ingest", "Market", "Records", "EventLog", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
-            ], swiftSettings: strict),
+            ], exclude: ["Peers"], swiftSettings: strict),
         .testTarget(
             name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
             swiftSettings: strict),

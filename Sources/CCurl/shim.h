@@ -37,6 +37,24 @@ static inline CURLcode tapedeck_curl_set_body(CURL *curl, const void *bytes, lon
     CURLcode code = curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, count);
     return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, bytes);
 }
+static inline CURLcode tapedeck_curl_set_header_reader(CURL *curl, curl_write_callback reader, void *context) {
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, reader);
+    return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_HEADERDATA, context);
+}
+/// No other scheme than these is ever spoken, whatever a URL says.
+static inline CURLcode tapedeck_curl_allow_http_only(CURL *curl) {
+#if CURL_AT_LEAST_VERSION(7, 85, 0)
+    return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    return curl_easy_setopt(curl, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+/// Where a reply sends the client, as an absolute URL; NULL if nowhere. Valid until the next transfer.
+static inline const char *tapedeck_curl_redirect(CURL *curl) {
+    char *url = NULL;
+    curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &url);
+    return url;
+}
 static inline long tapedeck_curl_status(CURL *curl) {
     long status = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
