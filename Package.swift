@@ -86,6 +86,7 @@ let package = Package(
                 .embedInCode("0009_posts_and_forecasts.sql"),
                 .embedInCode("0012_source_events.sql"),
                 .embedInCode("0013_live.sql"),
+                .embedInCode("0015_source_bars.sql"),
                 .embedInCode("0016_processors.sql"),
                 .embedInCode("0020_trino_more.sql"),
             ], swiftSettings: strict),

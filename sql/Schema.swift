@@ -28,6 +28,7 @@ package struct Migration: Sendable {
         Migration(11, "api_keys", PackageResources._011_api_keys_sql),
         Migration(12, "source_events", PackageResources._012_source_events_sql),
         Migration(13, "live", PackageResources._013_live_sql),
+        Migration(15, "source_bars", PackageResources._015_source_bars_sql),
         Migration(16, "processors", PackageResources._016_processors_sql),
         Migration(20, "trino_more", PackageResources._020_trino_more_sql),
     ]

@@ -80,6 +80,12 @@ struct JSONScanner {
     /// Consumes `null`, if that is next.
     mutating func null() -> Bool { literal("null") }
 
+    /// Consumes `true` or `false`, if one of them is next.
+    mutating func boolean() -> Bool? {
+        if literal("true") { return true }
+        return literal("false") ? false : nil
+    }
+
     /// Consumes any value.
     mutating func skipValue(depth: Int = 0) -> Bool {
         guard depth < Self.maximumDepth else { return false }

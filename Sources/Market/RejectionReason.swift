@@ -37,6 +37,8 @@ package enum RejectionReason: String, CaseIterable, Sendable {
     case eventSequenceMissing = "event_sequence_missing"
     case eventKindUnknown = "event_kind_unknown"
     case eventPeriod = "event_period"
+    case timeframeSyntax = "timeframe_syntax"
+    case barRange = "bar_range"
 
     /// What is wrong, in a sentence.
     package var sentence: String {
@@ -77,6 +79,8 @@ package enum RejectionReason: String, CaseIterable, Sendable {
         case .eventSequenceMissing: "The event of a source has no number."
         case .eventKindUnknown: "The event of a source is of no kind that this version knows."
         case .eventPeriod: "A gap needs a beginning and an end that is not before it."
+        case .timeframeSyntax: "The bar's width is none, or none that this version can read."
+        case .barRange: "The bar's highest price is below its lowest."
         }
     }
 }

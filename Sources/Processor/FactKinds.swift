@@ -64,6 +64,29 @@ package struct QuoteKind: FactKind {
     }
 }
 
+/// Bars that sources made.
+package struct SourceBarKind: FactKind {
+    package let topics = TopicRoles(kind: "source_bars")
+    package var longestLead: Duration
+
+    package init(longestLead: Duration) { self.longestLead = longestLead }
+
+    package func reason(toReject bar: SourceBarFacts, now: Timestamp) -> RejectionReason? {
+        if let reason = reason(toReject: bar.symbol) ?? reason(toReject: bar.ts, now: now) { return reason }
+        guard let timeframe = bar.timeframe, BarInterval(timeframe) != nil else { return .timeframeSyntax }
+        guard let open = bar.open, let high = bar.high, let low = bar.low, let close = bar.close else {
+            return .priceMissing
+        }
+        let prices = [open, high, low, close]
+        if !prices.allSatisfy(\.isFinite) { return .priceNotFinite }
+        if !prices.allSatisfy({ $0 > 0 }) { return .priceNotPositive }
+        if high < low { return .barRange }
+        if let volume = bar.volume, !volume.isFinite { return .factNotFinite }
+        if let volume = bar.volume, volume < 0 { return .factNegative }
+        return bar.currency.isStorable ? nil : .textSyntax
+    }
+}
+
 /// Facts of instruments.
 package struct InstrumentKind: FactKind {
     package let topics = TopicRoles(kind: "instruments")

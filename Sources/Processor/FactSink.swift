@@ -7,8 +7,8 @@ import Postgres
 import Records
 import Sentiment
 
-/// Writes posts, instruments, quotes and what sources say of themselves to the store, and what was refused of them. As
-/// with trades, one transaction holds
+/// Writes posts, instruments, quotes, bars of sources and what sources say of themselves to the store, and what was
+/// refused of them. As with trades, one transaction holds
 /// the data, what is derived from it, the counts and the log's offsets, fenced by an epoch: see ``TradeSink``.
 ///
 /// These kinds come by the minute, not by the thousand a second: what is derived is computed by SQL inside the
@@ -64,6 +64,7 @@ final class FactSink {
         var posts: [Valid<PostFacts>] = []
         var instruments: [Valid<InstrumentFacts>] = []
         var quotes: [Valid<QuoteFacts>] = []
+        var bars: [Valid<SourceBarFacts>] = []
         var events: [Valid<SourceEventFacts>] = []
         var rejected: [RejectedRecord] = []
         var counts = RunCounts()
@@ -120,6 +121,7 @@ final class FactSink {
     private func write(_ content: inout Content) async throws {
         try await writeInstruments(&content)
         try await writeQuotes(&content)
+        try await writeBars(&content)
         try await writePosts(&content)
         try await writeEvents(&content)
         try atStep?(.barsWritten)
@@ -140,6 +142,8 @@ final class FactSink {
                     content.instruments.append(instrument)
                 } else if topic == "quotes", let quote = Valid<QuoteFacts>(decoding: value) {
                     content.quotes.append(quote)
+                } else if topic == "source_bars", let bar = Valid<SourceBarFacts>(decoding: value) {
+                    content.bars.append(bar)
                 } else if topic == "source_events", let event = Valid<SourceEventFacts>(decoding: value) {
                     content.events.append(event)
                 } else if topic.hasSuffix(".rejected"), let rejected = RejectedRecord(decoding: value) {
@@ -208,6 +212,34 @@ final class FactSink {
         let new = Set(try written.map { try $0.int(0) - 1 })
         for (index, record) in rows.enumerated() {
             content.count(record, "quotes", ts: record.facts.ts, isNew: new.contains(index))
+        }
+    }
+
+    private func writeBars(_ content: inout Content) async throws {
+        if content.bars.isEmpty { return }
+        // Of one bar the newest version counts; it is the last, unless a source was asked twice at once.
+        var newest: [[String]: Int] = [:]
+        let all = content.bars
+        for (index, bar) in all.enumerated() {
+            let key = [bar.facts.symbol ?? "", bar.facts.timeframe ?? "", "\(bar.facts.ts ?? .epoch)", bar.source]
+            if let other = newest[key], all[other].ingestedAt > bar.ingestedAt { continue }
+            newest[key] = index
+        }
+        let places = newest.values.sorted()
+        let rows = places.map { all[$0] }
+        let written = try await connection.query(
+            FactStatements.sourceBars,
+            [
+                .textArray(rows.map { $0.facts.symbol ?? "" }), .textArray(rows.map { $0.facts.timeframe ?? "" }),
+                .timestampArray(rows.map { $0.facts.ts?.microseconds ?? 0 }), .textArray(rows.map(\.source)),
+                .optionalDoubleArray(rows.map(\.facts.open)), .optionalDoubleArray(rows.map(\.facts.high)),
+                .optionalDoubleArray(rows.map(\.facts.low)), .optionalDoubleArray(rows.map(\.facts.close)),
+                .optionalDoubleArray(rows.map(\.facts.volume)), .optionalTextArray(rows.map(\.facts.currency)),
+                .timestampArray(rows.map(\.ingestedAt.microseconds)),
+            ])
+        let new = Set(try written.map { places[Int(try $0.int(0)) - 1] })
+        for (index, record) in all.enumerated() {
+            content.count(record, "source_bars", ts: record.facts.ts, isNew: new.contains(index))
         }
     }
 
@@ -473,6 +505,29 @@ enum FactStatements {
                 ON CONFLICT DO NOTHING RETURNING symbol, ts, source
             )
             SELECT min(n) FROM written JOIN given USING (symbol, ts, source) GROUP BY symbol, ts, source
+            """)
+
+    /// Bars that are new, or newer versions that differ. Returns the places of those.
+    static let sourceBars = Statement(
+        name: "write_source_bars",
+        sql: """
+            WITH given AS (
+                SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::float8[], $6::float8[],
+                    $7::float8[], $8::float8[], $9::float8[], $10::text[], $11::timestamptz[]) WITH ORDINALITY
+                    AS b (symbol, timeframe, ts, source, open, high, low, close, volume, currency, updated_at, n)
+            ), written AS (
+                INSERT INTO market.source_bars AS b (symbol, timeframe, ts, source, open, high, low, close, volume,
+                    currency, updated_at)
+                SELECT symbol, timeframe, ts, source, open, high, low, close, volume, currency, updated_at FROM given
+                ON CONFLICT (symbol, timeframe, ts, source) DO UPDATE SET
+                    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
+                    volume = excluded.volume, currency = excluded.currency, updated_at = excluded.updated_at
+                WHERE excluded.updated_at > b.updated_at
+                    AND (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.currency)
+                        IS DISTINCT FROM (b.open, b.high, b.low, b.close, b.volume, b.currency)
+                RETURNING symbol, timeframe, ts, source
+            )
+            SELECT n FROM written JOIN given USING (symbol, timeframe, ts, source)
             """)
 
     /// What sources said; what comes twice is kept once. Returns the places of those that are new.

@@ -24,6 +24,10 @@ package struct SourceEventFacts: RecordFacts {
         case gap
         /// What was missing of that time has been fetched since.
         case gapFilled = "gap_filled"
+        /// The market of these symbols trades from now on, or does not: until then it is not asked, and there is nothing to
+        /// miss.
+        case marketOpened = "market_opened"
+        case marketClosed = "market_closed"
 
         /// Whether it speaks of a time with a beginning and an end.
         package var isPeriod: Bool { self == .gap || self == .gapFilled }

@@ -150,7 +150,7 @@ final class Runtime: Sendable {
         let lead = settings.duration(.longestLead)
         return [
             QuoteKind(longestLead: lead), InstrumentKind(longestLead: lead), PostKind(longestLead: lead),
-            SourceEventKind(longestLead: lead),
+            SourceEventKind(longestLead: lead), SourceBarKind(longestLead: lead),
         ]
     }
 

@@ -55,6 +55,7 @@ struct SymbolSyntaxTests {
                 "trade_id_missing", "source_syntax", "condition_syntax", "unknown_schema",
                 "fact_not_finite", "fact_negative", "facts_missing", "text_syntax", "post_id_missing", "post_id_syntax",
                 "post_kind_unknown", "event_sequence_missing", "event_kind_unknown", "event_period",
+                "timeframe_syntax", "bar_range",
             ]))
     }
 }

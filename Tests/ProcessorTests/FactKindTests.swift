@@ -39,6 +39,27 @@ struct FactKindTests {
         }
     }
 
+    @Test func `a bar of a source is refused for what is wrong with it`() {
+        var good = SourceBarFacts()
+        good.symbol = "AAPL"
+        good.timeframe = "2m"
+        good.ts = noon
+        (good.open, good.high, good.low, good.close) = (2, 4, 1, 3)
+        let cases: [(RejectionReason?, (inout SourceBarFacts) -> Void)] = [
+            (nil, { _ in }), (nil, { $0.volume = 0 }), (nil, { $0.low = 4 }), (.symbolMissing, { $0.symbol = nil }),
+            (.tsMissing, { $0.ts = nil }), (.timeframeSyntax, { $0.timeframe = nil }),
+            (.timeframeSyntax, { $0.timeframe = "2 minutes" }), (.priceMissing, { $0.close = nil }),
+            (.priceNotFinite, { $0.open = .nan }), (.priceNotPositive, { $0.low = 0 }), (.barRange, { $0.low = 4.5 }),
+            (.factNegative, { $0.volume = -1 }), (.factNotFinite, { $0.volume = .infinity }),
+            (.textSyntax, { $0.currency = "U\0D" }),
+        ]
+        for (reason, change) in cases {
+            var bar = good
+            change(&bar)
+            #expect(SourceBarKind(longestLead: .seconds(60)).reason(toReject: bar, now: noon) == reason)
+        }
+    }
+
     @Test func `an instrument needs a fact, a post an id, a kind and a time`() {
         var instrument = InstrumentFacts()
         instrument.symbol = "AAPL"

@@ -139,7 +139,7 @@ struct TradeRulesTests {
         ]
         let ofOtherKinds: Set<RejectionReason> = [
             .unknownSchema, .factNotFinite, .factNegative, .factsMissing, .textSyntax, .postIDMissing, .postIDSyntax,
-            .postKindUnknown, .eventSequenceMissing, .eventKindUnknown, .eventPeriod,
+            .postKindUnknown, .eventSequenceMissing, .eventKindUnknown, .eventPeriod, .timeframeSyntax, .barRange,
             // Told by the sink.
             .tsBeforeRetention,
         ]

@@ -148,6 +148,12 @@ struct FactRecordTests {
         instrument.name = "Apple"
         instrument.shortRatio = 2.5
         roundTrip(instrument, empty: InstrumentFacts())
+        var bar = SourceBarFacts()
+        bar.symbol = "AAPL"
+        bar.timeframe = "2m"
+        bar.ts = Timestamp(microseconds: 5)
+        (bar.open, bar.high, bar.low, bar.close) = (2, 4, 1, 3)
+        roundTrip(bar, empty: SourceBarFacts())
         var post = PostFacts()
         post.id = "t1_x"
         post.kind = "comment"

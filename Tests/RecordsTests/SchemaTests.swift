@@ -41,6 +41,7 @@ struct SchemaTests {
         ("instruments.avsc", InstrumentFacts.schemas.valid), ("posts.staging.avsc", PostFacts.schemas.staged),
         ("posts.avsc", PostFacts.schemas.valid), ("source_events.staging.avsc", SourceEventFacts.schemas.staged),
         ("source_events.avsc", SourceEventFacts.schemas.valid),
+        ("source_bars.staging.avsc", SourceBarFacts.schemas.staged), ("source_bars.avsc", SourceBarFacts.schemas.valid),
     ]
 
     static func folder(_ name: String) -> URL {

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Market
+import Records
+
+/// What Yahoo's replies say. Their shape is nowhere promised: what is not as it was is told with its path.
+enum YahooReplies {
+    /// Bars of `/v8/finance/chart/SYMBOL`.
+    ///
+    /// A moment that is no bar's beginning is the price of now, which Yahoo adds to the bars of a day, and is left out.
+    /// So is a moment of which nothing is known: nobody traded.
+    static func bars(_ body: [UInt8], symbol: String, interval: BarInterval) throws(ReplyProblem) -> [SourceBarFacts] {
+        let chart = try ReplyNode(body)["chart"].object()
+        try refusal(chart["error"])
+        guard let result = try chart["result"].elements().first else { return [] }
+        let meta = try result["meta"].object()
+        let currency = try meta["currency"].text()
+        guard let quote = try result["indicators"]["quote"].elements().first else {
+            throw result["indicators"]["quote"].drift("an element")
+        }
+        // A day on which nothing has happened yet has neither.
+        if result["timestamp"].isAbsent && quote["close"].isAbsent { return [] }
+        let times = try result["timestamp"].elements()
+        let (opens, highs) = (try column("open", of: quote, times.count), try column("high", of: quote, times.count))
+        let (lows, closes) = (try column("low", of: quote, times.count), try column("close", of: quote, times.count))
+        let volumes = try column("volume", of: quote, times.count)
+        let start = try meta["currentTradingPeriod"]["regular"]["start"].number().map { Int64($0) } ?? 0
+        var bars: [SourceBarFacts] = []
+        for index in times.indices {
+            let seconds = try times[index].requiredNumber()
+            guard seconds.magnitude < 1e11 else { throw times[index].drift("seconds since 1970") }
+            if let width = interval.timeframeWidth, width < 86_400, (Int64(seconds) - start) % width != 0 { continue }
+            var bar = SourceBarFacts()
+            bar.symbol = symbol
+            bar.timeframe = interval.name
+            bar.ts = Timestamp(microseconds: Int64(seconds) * 1_000_000)
+            bar.open = try opens[index].number()
+            bar.high = try highs[index].number()
+            bar.low = try lows[index].number()
+            bar.close = try closes[index].number()
+            bar.volume = try volumes[index].number()
+            bar.currency = currency
+            if bar.open == nil && bar.high == nil && bar.low == nil && bar.close == nil { continue }
+            bars.append(bar)
+        }
+        return bars
+    }
+
+    private static func column(_ name: String, of quote: ReplyNode, _ count: Int) throws(ReplyProblem) -> [ReplyNode] {
+        let column = try quote[name].elements()
+        guard column.count == count else {
+            throw .drift(
+                path: quote[name].path, expected: "\(count) elements, as in timestamp", found: "\(column.count)")
+        }
+        return column
+    }
+
+    /// Quotes of `/v7/finance/quote`, and what is wrong with those that cannot be read.
+    static func quotes(_ body: [UInt8]) throws(ReplyProblem) -> (quotes: [QuoteFacts], problems: [ReplyProblem]) {
+        let response = try ReplyNode(body)["quoteResponse"].object()
+        try refusal(response["error"])
+        var quotes: [QuoteFacts] = []
+        var problems: [ReplyProblem] = []
+        for element in try response["result"].elements() {
+            do throws(ReplyProblem) { quotes.append(try quote(element)) } catch { problems.append(error) }
+        }
+        return (quotes, problems)
+    }
+
+    private static func quote(_ element: ReplyNode) throws(ReplyProblem) -> QuoteFacts {
+        var quote = QuoteFacts()
+        guard let symbol = try element["symbol"].text() else { throw element["symbol"].drift("text") }
+        let seconds = try element["regularMarketTime"].requiredNumber()
+        guard seconds.magnitude < 1e11 else { throw element["regularMarketTime"].drift("seconds since 1970") }
+        quote.symbol = symbol
+        quote.ts = Timestamp(microseconds: Int64(seconds) * 1_000_000)
+        quote.price = try element["regularMarketPrice"].requiredNumber()
+        quote.open = try element["regularMarketOpen"].number()
+        quote.high = try element["regularMarketDayHigh"].number()
+        quote.low = try element["regularMarketDayLow"].number()
+        quote.previousClose = try element["regularMarketPreviousClose"].number()
+        quote.volume = try element["regularMarketVolume"].number()
+        quote.currency = try element["currency"].text()
+        return quote
+    }
+
+    /// The parts of a company's page that its facts are in.
+    static let modules = "price,summaryDetail,defaultKeyStatistics,assetProfile,quoteType"
+
+    /// Facts of `/v10/finance/quoteSummary/SYMBOL`. What is no company lacks parts of it.
+    static func facts(_ body: [UInt8], symbol: String, now: Timestamp) throws(ReplyProblem) -> InstrumentFacts {
+        let summary = try ReplyNode(body)["quoteSummary"].object()
+        try refusal(summary["error"])
+        guard let result = try summary["result"].elements().first else {
+            throw summary["result"].drift("an element")
+        }
+        let price = try result["price"].object()
+        let (detail, statistics) = (result["summaryDetail"], result["defaultKeyStatistics"])
+        let profile = result["assetProfile"]
+        var facts = InstrumentFacts()
+        facts.symbol = symbol
+        facts.name = try price["longName"].text() ?? price["shortName"].text()
+        facts.exchange = try price["exchange"].text() ?? result["quoteType"]["exchange"].text()
+        facts.type = try price["quoteType"].text()?.lowercased()
+        facts.currency = try price["currency"].text() ?? detail["currency"].text()
+        facts.country = try profile["country"].text()
+        facts.sector = try profile["sector"].text()
+        facts.industry = try profile["industry"].text()
+        facts.marketCap = try price["marketCap"].number() ?? detail["marketCap"].number()
+        facts.forwardPe = try detail["forwardPE"].number() ?? statistics["forwardPE"].number()
+        facts.trailingPe = try detail["trailingPE"].number()
+        facts.fiftyTwoWeekHigh = try detail["fiftyTwoWeekHigh"].number()
+        facts.fiftyTwoWeekLow = try detail["fiftyTwoWeekLow"].number()
+        facts.fiftyDayAverage = try detail["fiftyDayAverage"].number()
+        facts.shortRatio = try statistics["shortRatio"].number()
+        facts.updatedAt = now
+        return facts
+    }
+
+    /// What Yahoo says where it gives nothing: `{"code":"Not Found","description":"No data found, …"}`.
+    private static func refusal(_ error: ReplyNode) throws(ReplyProblem) {
+        if error.isAbsent { return }
+        let code = try error["code"].text() ?? "no code"
+        throw .refused("\(code): \(try error["description"].text() ?? "no reason")")
+    }
+
+    /// The crumb that `/v1/test/getcrumb` gives; nil for anything else, such as a page.
+    static func crumb(_ reply: HTTPClient.Response) -> String? {
+        guard reply.status == 200, (1...64).contains(reply.body.count),
+            reply.body.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "<") && $0 != UInt8(ascii: "{") })
+        else { return nil }
+        return String(decoding: reply.body, as: UTF8.self)
+    }
+}
+
+extension BarInterval {
+    /// Its width in seconds; nil for weeks and months.
+    fileprivate var timeframeWidth: Int64? {
+        guard let unit = name.last, let count = Int64(name.dropLast()) else { return nil }
+        let widths: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
+        return widths[unit].map { $0 * count }
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Market
+import Records
+import Testing
+
+@testable import Ingest
+
+struct ServiceReplyTests {
+    @Test func `a place in a reply has its path, and what is there`() throws {
+        let reply = try ReplyNode(
+            Array(#"{"a":[{"b":1.5,"c":"x","d":null,"e":true,"f":{"raw":2,"fmt":"2"},"g":{}}]}"#.utf8))
+        let element = try #require(try reply["a"].elements().first)
+        #expect(element.path == "a[0]" && element["b"].path == "a[0].b")
+        #expect(try element["b"].number() == 1.5 && element["c"].text() == "x")
+        #expect(try element["d"].number() == nil && element["missing"].text() == nil)
+        #expect(try element["f"].number() == 2 && element["g"].number() == nil)
+        #expect(throws: ReplyProblem.drift(path: "a[0].c", expected: "a number", found: "text")) {
+            try element["c"].number()
+        }
+        #expect(throws: ReplyProblem.drift(path: "a[0].e", expected: "text", found: "a boolean")) {
+            try element["e"].text()
+        }
+        #expect(throws: ReplyProblem.drift(path: "a[0].d", expected: "an array", found: "null")) {
+            try element["d"].elements()
+        }
+        #expect(throws: ReplyProblem.drift(path: "b.c", expected: "an object", found: "nothing")) {
+            try reply["b"]["c"].object()
+        }
+    }
+
+    @Test(arguments: [
+        "", "{", #"{"a":1"#, #"{"a":tru}"#, "<html>", #"{"a":1} x"#, #"{"a":--1}"#,
+        String(repeating: "[", count: 33) + String(repeating: "]", count: 33),
+    ])
+    func `what is no JSON, or cut off, is said to be`(text: String) {
+        #expect(throws: ReplyProblem.notJSON(bytes: text.utf8.count)) { try ReplyNode(Array(text.utf8)) }
+    }
+
+    @Test func `text is encoded for a URL`() {
+        #expect(percentEncoded("^GSPC") == "%5EGSPC")
+        #expect(percentEncoded("EURUSD=X") == "EURUSD%3DX" && percentEncoded("é/") == "%C3%A9%2F")
+        #expect(percentEncoded("BRK-B.a_~") == "BRK-B.a_~")
+    }
+}
+
+struct YahooRepliesTests {
+    private static func chart(
+        _ quote: String, times: String = "[1732631400,1732631520,1732631640]",
+        meta: String = #"{"currency":"USD","currentTradingPeriod":{"regular":{"start":1732631400}}}"#
+    ) -> [UInt8] {
+        Array(
+            #"{"chart":{"result":[{"meta":\#(meta),"timestamp":\#(times),"indicators":{"quote":[\#(quote)]}}],"error":null}}"#
+                .utf8)
+    }
+
+    private static func bars(_ body: [UInt8], _ interval: String = "2m") throws -> [SourceBarFacts] {
+        try YahooReplies.bars(body, symbol: "AAPL", interval: try #require(BarInterval(interval)))
+    }
+
+    private static let whole = """
+        {"open":[1,null,3],"high":[2,null,4],"low":[0.5,null,2.5],"close":[1.5,null,3.5],"volume":[10,null,0]}
+        """
+
+    @Test func `a chart's columns become bars, and a moment without trades none`() throws {
+        let bars = try Self.bars(Self.chart(Self.whole))
+        #expect(bars.map { $0.ts?.microseconds } == [1_732_631_400_000_000, 1_732_631_640_000_000])
+        let first = try #require(bars.first)
+        #expect(first.symbol == "AAPL" && first.timeframe == "2m" && first.currency == "USD")
+        #expect(first.open == 1 && first.high == 2 && first.low == 0.5 && first.close == 1.5 && first.volume == 10)
+        #expect(bars[1].volume == 0)
+    }
+
+    @Test func `the price of now among the bars is none, unless bars are days`() throws {
+        let body = Self.chart(Self.whole, times: "[1732631400,1732631520,1732631645]")
+        #expect(try Self.bars(body).count == 1)
+        #expect(try Self.bars(body, "1d").count == 2)
+    }
+
+    @Test func `a bar of which something is missing goes on to validation`() throws {
+        let body = Self.chart(#"{"open":[1],"high":[null],"low":[1],"close":[1],"volume":[1]}"#, times: "[1732631400]")
+        let bar = try #require(try Self.bars(body).first)
+        #expect(bar.high == nil && bar.open == 1)
+    }
+
+    @Test func `a day on which nothing has happened has no bars`() throws {
+        let body = #"{"chart":{"result":[{"meta":{"currency":"USD"},"indicators":{"quote":[{}]}}],"error":null}}"#
+        #expect(try Self.bars(Array(body.utf8)).isEmpty)
+    }
+
+    @Test(arguments: [
+        (#"{"high":[],"low":[],"close":[],"volume":[]}"#, "[]", "chart.result[0].indicators.quote[0].open"),
+        (#"{"open":"1","high":[],"low":[],"close":[],"volume":[]}"#, "[]", "chart.result[0].indicators.quote[0].open"),
+        (
+            #"{"open":[1,2],"high":[1],"low":[1],"close":[1],"volume":[1]}"#, "[1732631400]",
+            "chart.result[0].indicators.quote[0].open"
+        ),
+        (
+            #"{"open":[1],"high":["x"],"low":[1],"close":[1],"volume":[1]}"#, "[1732631400]",
+            "chart.result[0].indicators.quote[0].high[0]"
+        ),
+        (#"{"open":[1],"high":[1],"low":[1],"close":[1],"volume":[1]}"#, "null", "chart.result[0].timestamp"),
+        (
+            #"{"open":[1],"high":[1],"low":[1],"close":[1],"volume":[1]}"#, #"["x"]"#,
+            "chart.result[0].timestamp[0]"
+        ),
+    ])
+    func `a changed schema is told with the path`(quote: String, times: String, path: String) {
+        do throws(ReplyProblem) {
+            guard let interval = BarInterval("2m") else { return }
+            _ = try YahooReplies.bars(Self.chart(quote, times: times), symbol: "A", interval: interval)
+            Issue.record("it was read")
+        } catch {
+            guard case .drift(let found, _, _) = error else {
+                Issue.record("\(error)")
+                return
+            }
+            #expect(found == path)
+        }
+    }
+
+    @Test func `a refusal is told in Yahoo's words`() {
+        let body = #"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#
+        #expect(throws: ReplyProblem.refused("Not Found: No data found")) { try Self.bars(Array(body.utf8)) }
+    }
+
+    @Test func `quotes are read one by one: a bad one spoils no other`() throws {
+        let body = """
+            {"quoteResponse":{"result":[{"symbol":"AAPL","regularMarketPrice":244.6,"regularMarketTime":1739566800,
+            "regularMarketOpen":241.07,"regularMarketDayHigh":245.41,"regularMarketDayLow":241,"currency":"USD",
+            "regularMarketPreviousClose":241.53,"regularMarketVolume":40896227},{"symbol":"B","regularMarketTime":1}],
+            "error":null}}
+            """
+        let (quotes, problems) = try YahooReplies.quotes(Array(body.utf8))
+        let quote = try #require(quotes.first)
+        #expect(quotes.count == 1 && quote.symbol == "AAPL" && quote.ts?.microseconds == 1_739_566_800_000_000)
+        #expect(quote.price == 244.6 && quote.open == 241.07 && quote.high == 245.41 && quote.low == 241)
+        #expect(quote.previousClose == 241.53 && quote.volume == 40_896_227 && quote.currency == "USD")
+        #expect(
+            problems == [
+                .drift(path: "quoteResponse.result[1].regularMarketPrice", expected: "a number", found: "nothing")
+            ])
+    }
+
+    @Test func `a company's facts come from the parts of its page`() throws {
+        let body = """
+            {"quoteSummary":{"result":[{"price":{"longName":"Apple Inc.","exchange":"NMS","quoteType":"EQUITY",
+            "currency":"USD","marketCap":3688676720640},"summaryDetail":{"forwardPE":29.5,"trailingPE":38.9,
+            "fiftyTwoWeekHigh":260.1,"fiftyTwoWeekLow":164.08,"fiftyDayAverage":240.69},
+            "defaultKeyStatistics":{"shortRatio":{"raw":2.12,"fmt":"2.12"}},
+            "assetProfile":{"country":"United States","sector":"Technology","industry":"Consumer Electronics"}}],
+            "error":null}}
+            """
+        let now = Timestamp(microseconds: 7)
+        let facts = try YahooReplies.facts(Array(body.utf8), symbol: "AAPL", now: now)
+        var expected = InstrumentFacts()
+        expected.symbol = "AAPL"
+        expected.name = "Apple Inc."
+        expected.exchange = "NMS"
+        expected.type = "equity"
+        expected.currency = "USD"
+        expected.country = "United States"
+        expected.sector = "Technology"
+        expected.industry = "Consumer Electronics"
+        expected.marketCap = 3_688_676_720_640
+        expected.forwardPe = 29.5
+        expected.trailingPe = 38.9
+        expected.fiftyTwoWeekHigh = 260.1
+        expected.fiftyTwoWeekLow = 164.08
+        expected.fiftyDayAverage = 240.69
+        expected.shortRatio = 2.12
+        expected.updatedAt = now
+        #expect(facts == expected)
+    }
+
+    @Test func `what is no company lacks parts, but not the price`() throws {
+        let pair = #"{"quoteSummary":{"result":[{"price":{"shortName":"Bitcoin USD","quoteType":"CRYPTOCURRENCY"}}]}}"#
+        let facts = try YahooReplies.facts(Array(pair.utf8), symbol: "BTC-USD", now: .epoch)
+        #expect(facts.name == "Bitcoin USD" && facts.type == "cryptocurrency" && facts.sector == nil)
+        #expect(
+            throws: ReplyProblem.drift(path: "quoteSummary.result[0].price", expected: "an object", found: "nothing")
+        ) { try YahooReplies.facts(Array(#"{"quoteSummary":{"result":[{}]}}"#.utf8), symbol: "A", now: .epoch) }
+    }
+
+    @Test(
+        arguments: [
+            (200, "aB3.x/Yz1", "aB3.x/Yz1"), (200, "", nil), (200, "<html></html>", nil),
+            (200, "Too Many Requests", nil),
+            (200, #"{"finance":{}}"#, nil), (401, "aB3", nil), (200, String(repeating: "x", count: 65), nil),
+        ] as [(Int, String, String?)])
+    func `a crumb is a short word`(status: Int, body: String, crumb: String?) {
+        #expect(YahooReplies.crumb(HTTPClient.Response(status: status, body: Array(body.utf8))) == crumb)
+    }
+}
+
+struct FinnhubRepliesTests {
+    @Test func `a quote is read, with whole numbers too`() throws {
+        let body = #"{"c":935.74,"d":14.58,"dp":1.5828,"h":942.24,"l":921.75,"o":930,"pc":921.16,"t":1647961161}"#
+        let quote = try #require(try FinnhubReplies.quote(Array(body.utf8), symbol: "TSLA"))
+        #expect(quote.symbol == "TSLA" && quote.price == 935.74 && quote.open == 930 && quote.high == 942.24)
+        #expect(quote.low == 921.75 && quote.previousClose == 921.16 && quote.volume == nil)
+        #expect(quote.ts?.microseconds == 1_647_961_161_000_000)
+    }
+
+    @Test func `zeros are a symbol that Finnhub does not know`() throws {
+        let body = #"{"c":0,"d":null,"dp":null,"h":0,"l":0,"o":0,"pc":0,"t":0}"#
+        #expect(try FinnhubReplies.quote(Array(body.utf8), symbol: "NONE") == nil)
+        #expect(try FinnhubReplies.profile(Array("{}".utf8), symbol: "NONE", now: .epoch) == nil)
+    }
+
+    @Test func `a profile's capitalisation is in millions`() throws {
+        let body = """
+            {"country":"US","currency":"USD","exchange":"NASDAQ NMS - GLOBAL MARKET","finnhubIndustry":"Technology",
+            "marketCapitalization":2693850,"name":"Apple Inc","ticker":"AAPL"}
+            """
+        let facts = try #require(
+            try FinnhubReplies.profile(Array(body.utf8), symbol: "AAPL", now: Timestamp(microseconds: 7)))
+        #expect(facts.marketCap == 2.69385e12 && facts.name == "Apple Inc" && facts.country == "US")
+        #expect(facts.industry == "Technology" && facts.exchange == "NASDAQ NMS - GLOBAL MARKET")
+        #expect(facts.updatedAt?.microseconds == 7)
+    }
+
+    @Test func `a refusal and a changed schema are told apart`() {
+        #expect(throws: ReplyProblem.refused("You don't have access to this resource.")) {
+            try FinnhubReplies.quote(
+                Array(#"{"error":"You don't have access to this resource."}"#.utf8), symbol: "A")
+        }
+        #expect(throws: ReplyProblem.drift(path: "c", expected: "a number", found: "text")) {
+            try FinnhubReplies.quote(Array(#"{"c":"1","t":1}"#.utf8), symbol: "A")
+        }
+    }
+}
