@@ -99,15 +99,15 @@ enum YahooReplies {
         let profile = result["assetProfile"]
         var facts = InstrumentFacts()
         facts.symbol = symbol
-        facts.name = try price["longName"].text() ?? price["shortName"].text()
-        facts.exchange = try price["exchange"].text() ?? result["quoteType"]["exchange"].text()
+        facts.name = try text(price["longName"], price["shortName"])
+        facts.exchange = try text(price["exchange"], result["quoteType"]["exchange"])
         facts.type = try price["quoteType"].text()?.lowercased()
-        facts.currency = try price["currency"].text() ?? detail["currency"].text()
+        facts.currency = try text(price["currency"], detail["currency"])
         facts.country = try profile["country"].text()
         facts.sector = try profile["sector"].text()
         facts.industry = try profile["industry"].text()
-        facts.marketCap = try price["marketCap"].number() ?? detail["marketCap"].number()
-        facts.forwardPe = try detail["forwardPE"].number() ?? statistics["forwardPE"].number()
+        facts.marketCap = try number(price["marketCap"], detail["marketCap"])
+        facts.forwardPe = try number(detail["forwardPE"], statistics["forwardPE"])
         facts.trailingPe = try detail["trailingPE"].number()
         facts.fiftyTwoWeekHigh = try detail["fiftyTwoWeekHigh"].number()
         facts.fiftyTwoWeekLow = try detail["fiftyTwoWeekLow"].number()
@@ -117,11 +117,22 @@ enum YahooReplies {
         return facts
     }
 
+    /// The first that is there.
+    private static func text(_ first: ReplyNode, _ second: ReplyNode) throws(ReplyProblem) -> String? {
+        if let text = try first.text() { return text }
+        return try second.text()
+    }
+
+    private static func number(_ first: ReplyNode, _ second: ReplyNode) throws(ReplyProblem) -> Double? {
+        if let number = try first.number() { return number }
+        return try second.number()
+    }
+
     /// What Yahoo says where it gives nothing: `{"code":"Not Found","description":"No data found, …"}`.
     private static func refusal(_ error: ReplyNode) throws(ReplyProblem) {
         if error.isAbsent { return }
-        let code = try error["code"].text() ?? "no code"
-        throw .refused("\(code): \(try error["description"].text() ?? "no reason")")
+        let (code, reason) = (try error["code"].text(), try error["description"].text())
+        throw .refused("\(code ?? "no code"): \(reason ?? "no reason")")
     }
 
     /// The crumb that `/v1/test/getcrumb` gives; nil for anything else, such as a page.
