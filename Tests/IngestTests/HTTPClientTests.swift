@@ -31,10 +31,10 @@ private func client(_ change: (inout HTTPClient.Settings) -> Void = { _ in }) ->
 private func get(_ url: String) -> HTTPClient.Request { HTTPClient.Request(url: url, name: "the test") }
 
 private func failure(_ client: HTTPClient, _ request: HTTPClient.Request) async throws -> HTTPClientError {
-    do {
+    do throws(HTTPClientError) {
         let reply = try await client.send(request)
         Issue.record("it has a reply: \(reply.status)")
-    } catch let error as HTTPClientError {
+    } catch {
         #expect(!error.description.contains("token"), "\(error)")
         return error
     }
