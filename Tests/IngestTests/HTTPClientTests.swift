@@ -107,8 +107,9 @@ struct HTTPClientTests {
     @Test func `cancelling ends a transfer, and one that waits behind it`() async throws {
         let peer = try Peer()
         let client = client()
-        let first = Task { try await client.send(get(peer.url("/hang"))) }
-        let second = Task { try await client.send(get(peer.url("/hang"))) }
+        let hang = get(peer.url("/hang"))
+        let first = Task { try await client.send(hang) }
+        let second = Task { try await client.send(hang) }
         try await Task.sleep(for: .milliseconds(100))
         first.cancel()
         second.cancel()
