@@ -95,6 +95,14 @@ def test_programs_get_the_list_and_browsers_the_console(played):
         assert requests.get(f"{played.url}/console/{missing}", timeout=30).status_code == 404
 
 
+def test_the_page_of_the_contract_keeps_its_policy(played, page):
+    page.goto(played.url + "/docs")
+    expect(page.locator(".opblock").first).to_be_visible()
+    page.locator("#operations-market-getLatest").get_by_role("button").first.click()
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".responses-table .response-col_status", has_text="200").first).to_be_visible()
+
+
 def test_market_shows_the_bars_and_trades_of_a_symbol(played, page, tmp_path):
     page.goto(played.url + "/#/market?symbol=COINBASE:BTC-USD&timeframe=1d")
     expect(page.locator(".candles")).to_have_attribute("data-indicators", "drawn")

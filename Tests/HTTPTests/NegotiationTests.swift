@@ -190,6 +190,32 @@ struct ContentCodingTests {
         }
     }
 
+    @Test func `standard fields are in every answer, refusals too, and give way to the handler's own`() async throws {
+        var fields: Headers = ["x-kept": "mine"]
+        fields.addMissing(["X-Kept": "standard", "X-Other": "standard"])
+        #expect(fields.fields.map { "\($0.name): \($0.value)" } == ["x-kept: mine", "X-Other: standard"])
+        try await LiveServer.serving(
+            configure: {
+                $0.hosts = .loopback()
+                $0.standardHeaders = ["X-Frame-Options": "DENY"]
+            }, Self.routes
+        ) { live in
+            for (request, status) in [
+                ("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
+                ("GET /x HTTP/1.1\r\nHost: evil\r\n\r\n", 421),
+                ("GET /x HTTP/1.1\r\n\r\n", 400),
+            ] {
+                let client = try live.connect()
+                try client.send(request)
+                let response = try #require(try client.response())
+                #expect(response.status == status, "\(request)")
+                #expect(
+                    response.head.split(separator: "\r\n").filter { $0 == "X-Frame-Options: DENY" }.count == 1,
+                    "\(request)")
+            }
+        }
+    }
+
     @Test(
         arguments: [
             (CrossOrigin.Origins.none, "https://a", nil), (.any, "https://a", "*"),

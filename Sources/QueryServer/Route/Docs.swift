@@ -36,14 +36,17 @@ package struct Contract: Sendable {
         <noscript>This page needs scripts. The same as text: <a href="/openapi.json">/openapi.json</a>.</noscript>
         <div id="page"></div>
         <script src="/docs/swagger-ui-bundle.js"></script>
-        <script src="/docs/start.js"></script>
+        <script type="module" src="/docs/start.js"></script>
         </body>
         </html>
 
         """
     private static let script = """
+        // Requests go to the server that the page came from, which need not be the one that the contract names.
+        const contract = await (await fetch("/openapi.json")).json();
+        contract.servers = [{ url: location.origin }];
         SwaggerUIBundle({
-          url: "/openapi.json", dom_id: "#page", deepLinking: true, docExpansion: "list",
+          spec: contract, dom_id: "#page", deepLinking: true, docExpansion: "list",
           defaultModelsExpandDepth: 0, tryItOutEnabled: true, validatorUrl: null
         });
 
