@@ -32,8 +32,8 @@ struct KeysCommand: AsyncParsableCommand {
         var expires: String?
         @Option(help: "Requests a second in the long run.") var rate: Double?
         @Option(help: "Statements that run at once, SQL and lookups each.") var concurrency: Int?
-        @Option(help: "Rows of one result of SQL.") var maxRows: Int?
-        @Option(help: "Bytes of one result of SQL.") var maxBytes: Int?
+        @Option(help: "Rows of one result; of a REST page too.") var maxRows: Int?
+        @Option(help: "Bytes of one result; of a REST reply too.") var maxBytes: Int?
         @Option(help: "The longest time of one statement, as in 10s.") var maxTime: String?
         @Flag(help: "One JSON object, for programs.") var json = false
 

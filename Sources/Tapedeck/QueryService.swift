@@ -90,6 +90,11 @@ struct QueryService: Sendable {
         configuration.queryTimeoutLimit = settings.duration(.queryTimeout)
         configuration.trino.clientTimeout = settings.duration(.trinoClientTimeout)
         configuration.trino.live = settings.integer(.trinoMaxQueries) ?? configuration.trino.live
+        configuration.live.subscribers = settings.integer(.maxSubscribers) ?? configuration.live.subscribers
+        configuration.live.subscribersPerClient =
+            settings.integer(.maxSubscribersPerAddress) ?? configuration.live.subscribersPerClient
+        configuration.live.memory = settings.integer(.liveMemory) ?? configuration.live.memory
+        configuration.live.heartbeat = settings.duration(.liveHeartbeat)
         let tls = try TLSSettings.server(settings)
         configuration.http.tls = tls
         try warnOfPlainKeys(settings, isEncrypted: tls != nil, logger)

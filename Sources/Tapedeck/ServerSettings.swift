@@ -45,6 +45,20 @@ extension Setting {
         name: "trino-max-queries", environment: "TAPEDECK_TRINO_MAX_QUERIES", kind: .integer(1...100_000),
         default: "500",
         summary: "Most queries of Presto and Trino clients that run, wait, or have rows to be fetched.")
+    static let maxSubscribers = Setting(
+        name: "max-subscribers", environment: "TAPEDECK_MAX_SUBSCRIBERS", kind: .integer(1...1_000_000),
+        default: "10000", summary: "Most subscribers of the live tape, over server-sent events and WebSockets.")
+    static let maxSubscribersPerAddress = Setting(
+        name: "max-subscribers-per-address", environment: "TAPEDECK_MAX_SUBSCRIBERS_PER_ADDRESS",
+        kind: .integer(1...1_000_000), default: "5000", summary: "Of these, most of one client address.")
+    static let liveMemory = Setting(
+        name: "live-memory", environment: "TAPEDECK_LIVE_MEMORY", kind: .integer(65_536...17_179_869_184),
+        default: "33554432",
+        summary: "Bytes of the live tape in memory: what subscribers who were away, or are slow, are still told.")
+    static let liveHeartbeat = Setting(
+        name: "live-heartbeat", environment: "TAPEDECK_LIVE_HEARTBEAT",
+        kind: .duration(.milliseconds(100)...(.seconds(600))), default: "15s",
+        summary: "How long a subscriber is told nothing before a heartbeat.")
     static let idleTimeout = Setting(
         name: "idle-timeout", environment: "TAPEDECK_IDLE_TIMEOUT",
         kind: .duration(.milliseconds(100)...(.seconds(86_400))),
@@ -105,7 +119,7 @@ extension Setting {
         requireKeys, auditLog,
         maxConnections, maxConnectionsPerAddress, maxHeadBytes, maxBodyBytes,
         maxRunningQueries, maxResultRows, maxResultBytes, maxQueryCost, trinoClientTimeout, trinoMaxQueries,
-        idleTimeout, headTimeout,
+        maxSubscribers, maxSubscribersPerAddress, liveMemory, liveHeartbeat, idleTimeout, headTimeout,
         transferTimeout,
         minTransferRate, drainTimeout, compression, allowedHosts, docsViewer, console, consoleLibraries,
         corsOrigins, trustedProxies, proxyProtocol,
@@ -147,6 +161,12 @@ struct ServerSettingFlags: ParsableArguments {
     var trinoClientTimeout: String?
     @Option(name: .customLong(Setting.trinoMaxQueries.name), help: Setting.trinoMaxQueries.help)
     var trinoMaxQueries: String?
+    @Option(name: .customLong(Setting.maxSubscribers.name), help: Setting.maxSubscribers.help)
+    var maxSubscribers: String?
+    @Option(name: .customLong(Setting.maxSubscribersPerAddress.name), help: Setting.maxSubscribersPerAddress.help)
+    var maxSubscribersPerAddress: String?
+    @Option(name: .customLong(Setting.liveMemory.name), help: Setting.liveMemory.help) var liveMemory: String?
+    @Option(name: .customLong(Setting.liveHeartbeat.name), help: Setting.liveHeartbeat.help) var liveHeartbeat: String?
     @Option(name: .customLong(Setting.idleTimeout.name), help: Setting.idleTimeout.help) var idleTimeout: String?
     @Option(name: .customLong(Setting.headTimeout.name), help: Setting.headTimeout.help) var headTimeout: String?
     @Option(name: .customLong(Setting.transferTimeout.name), help: Setting.transferTimeout.help)
@@ -172,7 +192,9 @@ struct ServerSettingFlags: ParsableArguments {
             (.maxHeadBytes, maxHeadBytes), (.maxBodyBytes, maxBodyBytes),
             (.maxRunningQueries, maxRunningQueries), (.maxResultRows, maxResultRows), (.maxResultBytes, maxResultBytes),
             (.maxQueryCost, maxQueryCost),
-            (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries), (.idleTimeout, idleTimeout),
+            (.trinoClientTimeout, trinoClientTimeout), (.trinoMaxQueries, trinoMaxQueries),
+            (.maxSubscribers, maxSubscribers), (.maxSubscribersPerAddress, maxSubscribersPerAddress),
+            (.liveMemory, liveMemory), (.liveHeartbeat, liveHeartbeat), (.idleTimeout, idleTimeout),
             (.headTimeout, headTimeout), (.transferTimeout, transferTimeout), (.minTransferRate, minTransferRate),
             (.drainTimeout, drainTimeout), (.compression, compression), (.allowedHosts, allowedHosts),
             (.docsViewer, docsViewer), (.console, console), (.consoleLibraries, consoleLibraries),

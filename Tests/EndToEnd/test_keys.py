@@ -199,3 +199,37 @@ def test_other_machines_are_let_in_with_keys_only(folder, start):
         process.terminate()
         output = process.communicate(timeout=60)[0].decode()
     assert "keys are sent in the clear" in output
+
+
+def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
+    sample = tmp_path / "tape.csv"
+    sample.write_text("ts,symbol,price,size\n" + "".join(f"{1704187800 + n},AAPL,{n + 1},1\n" for n in range(200)))
+    up = start("--require-keys", "on", "--source", f"replay:{sample}?speed=max")
+    wait_until(lambda: up.one("select count(*) from trades") == 200, 60, "the tape", up)
+    few, small = make(up, "few", "--max-rows", "10")["key"], make(up, "small", "--max-bytes", "500")["key"]
+    for path, name in [("/api/v1/trades", "trades"), ("/api/v1/bars?timeframe=1s", "bars"), ("/api/v1/tables/trades?page_token=", "trades")]:
+        page = get(up, path, few)
+        assert len(page.json()[name]) == 10 and page.json()["next_page_token"], path
+    refused = get(up, "/api/v1/trades?limit=11", few)
+    assert refused.status_code == 400 and "from 1 to 10" in refused.json()["details"]
+    for path in ["/api/v1/tables/trades", "/api/v1/tables/trades?limit=11", "/grafana/series?symbol=AAPL&field=price",
+                 "/api/v1/stock/candle?symbol=AAPL&resolution=1s&from=0&to=4000000000"]:
+        reply = get(up, path, few)
+        assert reply.status_code == 400 and "more than the 10 rows that this key may have" in reply.text, path
+    assert len(get(up, "/api/v1/tables/trades?limit=10", few).json()) == 10
+    for path in ["/api/v1/trades", "/api/v1/tables/trades", "/grafana/series?symbol=AAPL&field=price"]:
+        reply = get(up, path, small)
+        assert (reply.status_code, reply.json()["code"]) == (400, "too_many_bytes"), path
+    for path in ["/api/v1/latest?symbol=AAPL", "/api/v1/trades?limit=1", "/api/v1/symbols"]:
+        assert get(up, path, small).status_code == 200, path
+
+
+def test_an_event_stream_takes_its_key_from_the_url(locked):
+    key = make(locked, "browser", "--scope", "rest")["key"]
+    for path in ["/api/v1/stream", "/api/v1/stream?token=", "/api/v1/stream?token=tdk_wrong"]:
+        assert requests.get(locked.url + path, timeout=30).status_code == 401, path
+    # Nowhere else: links with keys are passed on.
+    assert requests.get(f"{locked.url}/api/v1/latest?token={key}", timeout=30).status_code == 401
+    with requests.get(f"{locked.url}/api/v1/stream?token={key}", stream=True, timeout=30) as reply:
+        assert reply.status_code == 200 and next(reply.iter_lines()).startswith((b"event: ready", b"id:", b"retry:", b":"))
+    assert key not in locked.output() and key.split("_")[2] not in locked.audit.read_text()

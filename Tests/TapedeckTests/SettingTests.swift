@@ -99,6 +99,8 @@ struct SettingValueTests {
         ("max-running-queries", "1000"), ("max-result-rows", "1"), ("max-result-bytes", "1"), ("max-query-cost", "0"),
         ("max-query-cost", "12.5"),
         ("trino-client-timeout", "1s"), ("trino-max-queries", "100000"),
+        ("max-subscribers", "1"), ("max-subscribers-per-address", "1000000"), ("live-memory", "65536"),
+        ("live-heartbeat", "100ms"),
         ("idle-timeout", "100ms"), ("head-timeout", "600s"), ("transfer-timeout", "1h"), ("min-transfer-rate", "1"),
         ("drain-timeout", "0s"), ("compression", "off"), ("allowed-hosts", "tape.example, [fd00::1],10.0.0.1"),
         ("cors-origins", "*"), ("cors-origins", "https://app.example,http://localhost:3000"),
@@ -323,6 +325,22 @@ struct SettingValueTests {
         (
             "max-query-cost", "-1",
             "TAPEDECK_MAX_QUERY_COST (--max-query-cost): '-1' is not a number; allowed: a number, 0 for none"
+        ),
+        (
+            "max-subscribers", "0",
+            "TAPEDECK_MAX_SUBSCRIBERS (--max-subscribers): '0' is out of range; allowed: 1 to 1000000"
+        ),
+        (
+            "max-subscribers-per-address", "many",
+            "TAPEDECK_MAX_SUBSCRIBERS_PER_ADDRESS (--max-subscribers-per-address): 'many' is not a whole number; allowed: 1 to 1000000"
+        ),
+        (
+            "live-memory", "65535",
+            "TAPEDECK_LIVE_MEMORY (--live-memory): '65535' is out of range; allowed: 65536 to 17179869184"
+        ),
+        (
+            "live-heartbeat", "99ms",
+            "TAPEDECK_LIVE_HEARTBEAT (--live-heartbeat): '99ms' is out of range; allowed: 100ms to 600s"
         ),
         (
             "trino-client-timeout", "999ms",

@@ -19,6 +19,8 @@ final class RowBody {
     var rows = 0
     /// Nil for lookups, which are not listed.
     private let query: RunningQuery?
+    /// What the key of the client may have; nil where the query itself sees to it.
+    private let limits: CallerLimits?
     private var headers: Headers
     /// Bytes that have left the buffer.
     private var flushed = 0
@@ -33,14 +35,17 @@ final class RowBody {
     init(_ response: ResponseWriter, contentType: String, query: RunningQuery) {
         self.response = response
         self.query = query
+        // SQL ends where its limits do, and says so.
+        limits = query.kind == .sql ? nil : query.client.limits
         headers = ["Content-Type": contentType, "X-Query-Id": query.id]
         lastFlush = .now()
     }
 
     /// A body that leaves in one piece.
-    init(_ response: ResponseWriter, contentType: String, id: QueryID) {
+    init(_ response: ResponseWriter, contentType: String, id: QueryID, limits: CallerLimits) {
         self.response = response
         query = nil
+        self.limits = limits
         headers = ["Content-Type": contentType, "X-Query-Id": id.description]
         lastFlush = .distantFuture
     }
@@ -79,8 +84,22 @@ final class RowBody {
     @inline(__always)
     var isFull: Bool { bytes.count >= Self.chunk }
 
+    /// Refuses what is more than the key may have: an error of its own as long as nothing has left, else the body is
+    /// broken off. It never ends as if that were all.
+    private func checkLimits() throws(QueryError) {
+        guard let limits else { return }
+        let hint = "Ask for less with limit, from and to."
+        if let most = limits.rows, rows > most {
+            throw QueryError(400, "too_many_rows", "more than the \(most) rows that this key may have", hint: hint)
+        }
+        if let most = limits.bytes, count > most {
+            throw QueryError(400, "too_many_bytes", "more than the \(most) bytes that this key may have", hint: hint)
+        }
+    }
+
     /// Sends what there is.
-    func flush() async throws(HTTPError) {
+    func flush() async throws {
+        try checkLimits()
         if !response.isStarted { try response.start(status, headers) }
         note()
         flushed += bytes.count
@@ -102,7 +121,8 @@ final class RowBody {
     }
 
     /// Sends the rest, and ends the response.
-    func finish() async throws(HTTPError) {
+    func finish() async throws {
+        try checkLimits()
         if !response.isStarted && response.wantsBody {
             return try await response.respond(status, headers, bytes)
         }

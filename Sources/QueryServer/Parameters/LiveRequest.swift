@@ -47,6 +47,7 @@ struct LivePlace: Equatable, Sendable {
 struct LiveRequest: Equatable {
     static let names = [
         "symbol", "symbols", "channel", "channels", "timeframe", "timeframes", "bars", "time", "last_event_id",
+        "token",
     ]
     private static let channels = ["trades", "bars"]
 
@@ -67,8 +68,7 @@ struct LiveRequest: Equatable {
         let channels = try Self.values(reader, ["channel", "channels"], Self.channels)
         filter.wantsTrades = channels.isEmpty || channels.contains("trades")
         if channels.isEmpty || channels.contains("bars") {
-            let names = try Self.values(reader, ["timeframe", "timeframes"], Timeframe.allCases.map(\.name))
-            filter.timeframes = Set(names.compactMap { Timeframe(name: $0) })
+            filter.timeframes = try Self.timeframes(reader)
             if filter.timeframes.isEmpty { filter.timeframes = [.minute1] }
         }
         filter.wantsClosedOnly = try reader.choice("bars", ["all", "closed"]) == "closed"
@@ -81,6 +81,18 @@ struct LiveRequest: Equatable {
             }
             self.place = place
         }
+    }
+
+    /// Stored timeframes, in any spelling of intervals.
+    private static func timeframes(_ reader: ParameterReader) throws(QueryError) -> Set<Timeframe> {
+        var timeframes: Set<Timeframe> = []
+        for name in ["timeframe", "timeframes"] {
+            for text in reader.list(name) {
+                let interval = try MarketRequest.interval(text, name, onlyStored: true)
+                if let timeframe = interval.timeframe { timeframes.insert(timeframe) }
+            }
+        }
+        return timeframes
     }
 
     private static func values(

@@ -59,12 +59,22 @@ struct MarketPlan {
         ]
     }
 
-    /// Whether the page is a few rows by their keys, which takes PostgreSQL microseconds.
-    var isLookup: Bool {
-        request.resource == .latest && request.symbols.map { $0.count <= Self.lookupSymbols } ?? false
+    /// The statement of a page that is a few rows by their keys, which takes PostgreSQL microseconds; nil for others.
+    var lookup: Step? {
+        guard let symbols = request.symbols else { return nil }
+        switch request.resource {
+        case .latest: return symbols.count <= Self.lookupSymbols ? step(limit: request.limit + 1) : nil
+        case .bars:
+            let isSmall = request.isOfStoredRows && symbols.count == 1 && request.limit <= Self.lookupBars
+            // A page of another symbol's has nothing of this one.
+            guard isSmall, let symbol = namedSymbols?.first else { return nil }
+            return step(symbol: symbol, limit: request.limit + 1)
+        default: return nil
+        }
     }
 
     private static let lookupSymbols = 16
+    private static let lookupBars = 200
 
     /// Whether rows are read symbol by symbol.
     var isPerSymbol: Bool {
@@ -243,30 +253,4 @@ struct MarketPlan {
 extension Timestamp {
     /// The next microsecond.
     var next: Timestamp { Timestamp(microseconds: microseconds + 1) }
-}
-
-/// The bars of one symbol for Grafana: the newest of the range, oldest first.
-struct CandlePlan {
-    let request: CandleRequest
-
-    let columns: [RowEncoder.Column] =
-        [.init(name: "time", form: .scalar(.milliseconds))]
-        + ["open", "high", "low", "close", "volume"].map { .init(name: $0, form: .scalar(.number)) }
-
-    var step: MarketPlan.Step {
-        MarketPlan.Step(
-            statement: Statement(
-                name: "candles",
-                sql: """
-                    select * from (select ts, open, high, low, close, volume from market.bars \
-                    where symbol = $1 and timeframe = $2 and ts >= $3 and ts < $4 order by ts desc limit $5) as newest \
-                    order by ts
-                    """),
-            parameters: [
-                .text(request.symbol, as: .text), .text(request.timeframe.name, as: .text),
-                .timestamp(request.range.from?.microseconds ?? .min),
-                .timestamp(request.range.to?.microseconds ?? .max),
-                .int64(Int64(request.limit)),
-            ])
-    }
 }

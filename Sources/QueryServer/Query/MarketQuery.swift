@@ -19,10 +19,10 @@ struct MarketQuery {
         encoder = Self.encoder(plan)
     }
 
-    /// Those of lookups are made once.
+    /// That of the latest prices is made once.
     private static func encoder(_ plan: MarketPlan) -> RowEncoder {
         let request = plan.request
-        if plan.isLookup && !request.timeInMilliseconds && request.format != .csv { return latest }
+        if request.resource == .latest && !request.timeInMilliseconds && request.format != .csv { return latest }
         return RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
     }
 
@@ -128,30 +128,5 @@ struct MarketQuery {
         body.bytes.appendText("],\"next_page_token\":")
         body.bytes.appendJSONString(page.hasMore ? page.token?.text : nil)
         body.bytes.appendText("}\n")
-    }
-}
-
-/// Answers Grafana's candlestick panel: a bare array.
-struct CandleQuery {
-    let plan: CandlePlan
-
-    func run(_ lease: Lease, _ response: ResponseWriter) async throws {
-        let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
-        let encoder = RowEncoder(plan.columns, layout: .object)
-        body.bytes.appendText("[")
-        try await lease.run(response) { connection in
-            let step = plan.step
-            let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
-            var isFirst = true
-            while let row = try await rows.next() {
-                if !isFirst { body.bytes.append(UInt8(ascii: ",")) }
-                isFirst = false
-                encoder.append(row, to: &body.bytes)
-                if body.isFull { try await body.flush() }
-            }
-        }
-        // An empty array is a reply; an empty body is an error to Infinity.
-        body.bytes.appendText("]\n")
-        try await body.finish()
     }
 }

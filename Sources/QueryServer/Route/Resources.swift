@@ -37,6 +37,20 @@ extension QueryHandler {
         return .send(caching)
     }
 
+    /// What the client's key allows; nothing in particular without one.
+    static func limits(of request: Request) -> CallerLimits {
+        (request.identity as? KeyIdentity)?.grant.limits ?? CallerLimits()
+    }
+
+    /// The configuration with pages no larger than the client's key allows.
+    func configuration(for request: Request) -> QueryServer.Configuration {
+        guard let rows = Self.limits(of: request).rows, rows < configuration.pageSizeLimit else { return configuration }
+        var bounded = configuration
+        bounded.pageSizeLimit = max(1, rows)
+        bounded.pageSizeDefault = min(bounded.pageSizeDefault, bounded.pageSizeLimit)
+        return bounded
+    }
+
     enum CachingOutcome {
         case answered
         case send(Caching?)
@@ -47,15 +61,15 @@ extension QueryHandler {
     ) async throws {
         let now = Self.now()
         let page = try MarketRequest(
-            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now, configuration)
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now,
+            configuration(for: request))
         guard
             case .send(let caching) = try await caching(
                 request, response, format: page.format, range: page.range, isClosed: page.isClosed(now: now))
         else { return }
         let plan = MarketPlan(request: page)
-        let step = plan.isLookup ? plan.step(limit: page.limit + 1) : nil
-        if let step, let rows = await gate.lookup(step.statement, step.parameters) {
-            let body = RowBody(response, contentType: page.format.contentType, id: id)
+        if let step = plan.lookup, let rows = await gate.lookup(step.statement, step.parameters) {
+            let body = RowBody(response, contentType: page.format.contentType, id: id, limits: Self.limits(of: request))
             body.add(caching)
             return try await MarketQuery(plan, body).answer(rows)
         }
@@ -76,7 +90,8 @@ extension QueryHandler {
     ) async throws {
         let now = Self.now()
         let page = try ListRequest(
-            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now, configuration)
+            resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now,
+            configuration(for: request))
         try await send(page, request, response, id, isClosed: page.isClosed(now: now))
     }
 

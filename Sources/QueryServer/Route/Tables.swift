@@ -14,7 +14,7 @@ extension QueryHandler {
         let deadline = MonotonicTime.now() + configuration.connectTimeout
         func plan(_ catalogue: TableCatalogue) throws(QueryError) -> TablePlan {
             try TablePlan(
-                try catalogue.table(name), asked, now: now, pageLimit: configuration.pageSizeDefault)
+                try catalogue.table(name), asked, now: now, pageLimit: configuration(for: request).pageSizeDefault)
         }
         let planned: TablePlan
         do {
