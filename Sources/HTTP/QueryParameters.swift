@@ -7,6 +7,11 @@ package struct QueryParameters: Sendable, Sequence {
     package struct Pair: Sendable, Equatable {
         package let name: String
         package let value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// All pairs, in order.

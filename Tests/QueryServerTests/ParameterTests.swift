@@ -123,16 +123,23 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
     }
 
     @Test func `candles take the timeframe that fits`() throws {
-        #expect(try candles("symbol=BTC&interval=1m").timeframe == .minute1)
-        #expect(try candles("symbol=BTC&interval=30s").timeframe == .minute1)
-        #expect(try candles("symbol=BTC&interval=500ms").timeframe == .second1)
-        #expect(try candles("symbol=BTC&interval=1w").timeframe == .day1)
-        #expect(try candles("symbol=BTC").timeframe == .minute1)
+        #expect(try candles("symbol=BTC&interval=1m").interval.name == "1m")
+        #expect(try candles("symbol=BTC&interval=30s").interval.name == "30s")
+        #expect(try candles("symbol=BTC&interval=500ms").interval.name == "1s")
+        #expect(try candles("symbol=BTC&intervalMs=30000").interval.name == "30s")
+        #expect(try candles("symbol=BTC&interval=1w").interval.name == "1w")
+        #expect(try candles("symbol=BTC").interval.name == "1m")
         #expect(
-            try candles("symbol=BTC&interval=$__interval&from=now-6h&to=now&maxDataPoints=100").timeframe == .minute5)
-        #expect(try candles("symbol=BTC&interval=auto&from=now-10m").timeframe == .second1)
+            try candles("symbol=BTC&interval=$__interval&from=now-6h&to=now&maxDataPoints=100").interval.name == "5m")
+        // More candles than fit are merged.
+        #expect(try candles("symbol=BTC&interval=1s&from=now-6h&to=now&maxDataPoints=100").interval.name == "5m")
+        #expect(try candles("symbol=BTC&interval=1s&from=now-6h&to=now").interval.name == "1s")
+        #expect(try candles("symbol=BTC&interval=auto&from=now-10m").interval.name == "1s")
+        #expect(try candles("symbol=BTC&from=now-9000d").interval.name == "1M")
         #expect(refusal { try candles("symbol=BTC&interval=soon") }?.code == "invalid_parameter")
         #expect(refusal { try candles("interval=1m") }?.code == "missing_parameter")
+        #expect(refusal { try candles("symbol=BTC,ETH") }?.code == "invalid_parameter")
+        #expect(refusal { try candles("symbol=$symbol") }?.code == "unreplaced_variable")
     }
 
     @Test func `page tokens survive the way there and back`() throws {

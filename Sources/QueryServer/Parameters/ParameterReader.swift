@@ -10,7 +10,9 @@ struct ParameterReader {
 
     /// Takes the parameters of a request for a resource that knows the names in `known`; `repeatable` ones may occur
     /// more than once.
-    init(_ query: QueryParameters, known: [String], repeatable: Set<String> = []) throws(QueryError) {
+    init(
+        _ query: some Sequence<QueryParameters.Pair>, known: [String], repeatable: Set<String> = []
+    ) throws(QueryError) {
         for pair in query {
             guard known.contains(pair.name) else { throw Self.unknown(pair.name, known: known) }
             if has(pair.name) && !repeatable.contains(pair.name) {

@@ -58,6 +58,12 @@ extension Route {
 }
 
 extension QueryError {
+    /// The body of the error as the clients of a path read it.
+    func body(of route: Route, _ id: QueryID) -> [UInt8] {
+        if let service = route.service { return jsonBody(of: service) }
+        return route.isSimpod ? simpodBody(id) : jsonBody(id)
+    }
+
     /// The body of the error as a service has its own.
     func jsonBody(of service: DropInRequest.Service) -> [UInt8] {
         let text = [message, details, hint].compactMap(\.self).joined(separator: ". ")

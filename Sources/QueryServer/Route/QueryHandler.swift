@@ -59,13 +59,17 @@ final class QueryHandler: Handler, @unchecked Sendable {
                 return try await response.respond(.noContent, ["Allow": route.allow])
             }
             try checkMethod(request.head, route)
-            // Clients of Finnhub's WebSocket cannot send a field; their key stands in the URL.
-            let token = route == .socket ? try request.head.query()["token"] : nil
-            request.identity = try await identify(request, route.access, token: token)
+            request.identity = try await identify(request, route.access, token: try Self.token(request, route))
             try await answer(route, request, response, id)
         } catch {
             try await refuse(error, request, response, id)
         }
+    }
+
+    /// A key in the URL, for what browsers and Finnhub's clients can send no field with: WebSockets and event streams. It
+    /// is in no log of ours; proxies may keep it.
+    private static func token(_ request: Request, _ route: Route) throws(HTTPError) -> String? {
+        route == .socket || route == .stream ? try request.head.query()["token"] : nil
     }
 
     /// Who sends the request; see ``KeyRing``.
@@ -94,8 +98,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
     private func isStillWelcome(_ request: Request, _ route: Route) async -> Bool {
         guard request.identity != nil else { return true }
         do {
-            let token = route == .socket ? try request.head.query()["token"] : nil
-            _ = try await identify(request, route.access, token: token)
+            _ = try await identify(request, route.access, token: try Self.token(request, route))
             return true
         } catch {
             guard let status = (error as? QueryError)?.status else { return true }
@@ -172,10 +175,22 @@ final class QueryHandler: Handler, @unchecked Sendable {
             try await live.answerStream(request, response) { await isStillWelcome(request, route) }
         case .socket:
             try await live.answerSocket(request, response) { await isStillWelcome(request, route) }
-        case .candles:
-            let candles = try CandleRequest(try request.head.query(), now: Self.now(), configuration)
-            try await CandleQuery(plan: CandlePlan(request: candles))
-                .run(lease(request, .lookups, .rest, request.head.target, id), response)
+        case .grafanaSeries: try await answerPanel(.series, request, response, id)
+        case .candles: try await answerPanel(.candles, request, response, id)
+        case .grafanaLast: try await answerPanel(.last, request, response, id)
+        case .grafanaTable: try await answerPanel(.table, request, response, id)
+        case .annotations: try await answerPanel(.annotations, request, response, id)
+        case .grafanaSymbols: try await answerPanel(.symbols, request, response, id)
+        case .grafanaLogs: try await answerPanel(.logs, request, response, id)
+        case .simpod: try await answerSimpod(.test, request, response, id)
+        case .simpodMetrics: try await answerSimpod(.metrics, request, response, id)
+        case .simpodOptions: try await answerSimpod(.metricPayloadOptions, request, response, id)
+        case .simpodQuery: try await answerSimpod(.query, request, response, id)
+        case .simpodVariable: try await answerSimpod(.variable, request, response, id)
+        case .simpodTagKeys: try await answerSimpod(.tagKeys, request, response, id)
+        case .simpodTagValues: try await answerSimpod(.tagValues, request, response, id)
+        case .simpodSearch: try await answerSimpod(.search, request, response, id)
+        case .simpodAnnotations: try await answerSimpod(.annotations, request, response, id)
         }
     }
 
@@ -218,6 +233,6 @@ final class QueryHandler: Handler, @unchecked Sendable {
         }
         try await response.respond(
             Status(refusal.status, reason: refusal.message), refusal.headers(id),
-            (try? Route(request.head))?.service.map(refusal.jsonBody(of:)) ?? refusal.jsonBody(id))
+            (try? Route(request.head)).map { refusal.body(of: $0, id) } ?? refusal.jsonBody(id))
     }
 }

@@ -14,7 +14,9 @@ enum Route: CaseIterable, Sendable {
     case tables, table
     case openAPI, openAPIYAML, docs, docsFile, consoleFile
     case stream, socket
-    case candles
+    case grafanaSeries, candles, grafanaLast, grafanaTable, annotations, grafanaSymbols, grafanaLogs
+    case simpod, simpodMetrics, simpodOptions, simpodQuery, simpodVariable, simpodTagKeys, simpodTagValues
+    case simpodSearch, simpodAnnotations
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
     /// The path, which is also the name under which requests are counted.
@@ -53,7 +55,22 @@ enum Route: CaseIterable, Sendable {
         case .table: "/api/v1/tables/{table}"
         case .stream: "/api/v1/stream"
         case .socket: "/api/v1/ws"
+        case .grafanaSeries: "/grafana/series"
         case .candles: "/grafana/candles"
+        case .grafanaLast: "/grafana/last"
+        case .grafanaTable: "/grafana/table"
+        case .annotations: "/grafana/annotations"
+        case .grafanaSymbols: "/grafana/symbols"
+        case .grafanaLogs: "/grafana/logs"
+        case .simpod: "/simpod"
+        case .simpodMetrics: "/simpod/metrics"
+        case .simpodOptions: "/simpod/metric-payload-options"
+        case .simpodQuery: "/simpod/query"
+        case .simpodVariable: "/simpod/variable"
+        case .simpodTagKeys: "/simpod/tag-keys"
+        case .simpodTagValues: "/simpod/tag-values"
+        case .simpodSearch: "/simpod/search"
+        case .simpodAnnotations: "/simpod/annotations"
         case .finnhubQuote: "/api/v1/quote"
         case .finnhubCandles: "/api/v1/stock/candle"
         case .binanceKlines: "/api/v3/klines"
@@ -98,7 +115,22 @@ enum Route: CaseIterable, Sendable {
         case .table: "Rows of any table or view, by PostgREST's grammar: select, order, limit, column=operator.value."
         case .stream: "Trades and bars as they are committed (server-sent events): symbols, channels, timeframes."
         case .socket: "Trades as they are committed, in Finnhub's frames (WebSocket)."
+        case .grafanaSeries: "Lines for Grafana: symbols, field, from, to, maxDataPoints."
         case .candles: "Bars of one symbol for Grafana's candlestick panel."
+        case .grafanaLast: "The latest trade, day and 52 weeks of symbols, for Grafana's stats and gauges."
+        case .grafanaTable: "Tables for Grafana: name, from, to, limit."
+        case .annotations: "Alerts, gaps and forecasts, for Grafana to mark in charts."
+        case .grafanaSymbols: "Symbols as the values of a variable of Grafana's: search."
+        case .grafanaLogs: "Lines for Grafana's logs panel: kind, from, to."
+        case .simpod: "200 for the test of Grafana's JSON data source (simpod), whose address this is."
+        case .simpodMetrics: "What the JSON data source can ask for."
+        case .simpodOptions: "What a parameter of a metric may be."
+        case .simpodQuery: "The data of a panel of the JSON data source."
+        case .simpodVariable: "The values of a variable of the JSON data source."
+        case .simpodTagKeys: "What the JSON data source can filter by."
+        case .simpodTagValues: "The values of a filter of the JSON data source."
+        case .simpodSearch: "The names of metrics, for old versions of the JSON data source."
+        case .simpodAnnotations: "Annotations, for old versions of the JSON data source."
         case .finnhubQuote: "The latest price as Finnhub's clients read it: symbol."
         case .finnhubCandles: "Bars as Finnhub's clients read them: symbol, resolution, from, to."
         case .binanceKlines: "Bars as Binance's clients read them: symbol, interval, startTime, endTime."
@@ -122,6 +154,9 @@ enum Route: CaseIterable, Sendable {
     var methods: [Method] {
         switch self {
         case .sql, .forecasts: [.get, .post]
+        case .simpodMetrics, .simpodOptions, .simpodQuery, .simpodVariable, .simpodTagKeys, .simpodTagValues,
+            .simpodSearch, .simpodAnnotations:
+            [.post]
         case .query: [.delete]
         default: [.get]
         }
@@ -135,6 +170,8 @@ enum Route: CaseIterable, Sendable {
     /// Other spellings: Finnhub's Python client puts a slash between a base URL and a path that begins with one.
     private static let aliases: [(path: StaticString, route: Route)] = [
         ("/api/v1//quote", .finnhubQuote), ("/api/v1//stock/candle", .finnhubCandles),
+        // An address that ends with a slash.
+        ("/simpod/", .simpod),
     ]
 
     /// The resource of a path.

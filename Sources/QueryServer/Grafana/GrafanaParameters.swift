@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameters as Grafana sends them: macros that nobody has replaced, symbols in its own lists.
+
+import HTTP
+import Market
+
+/// The parameters that the questions of panels share.
+enum GrafanaParameters {
+    /// The most symbols in one reply of series.
+    static let symbolLimit = 100
+    /// The most values in one reply, which is in memory before its first byte leaves.
+    static let valueLimit = 500_000
+
+    /// The pairs without those whose value is a macro of Grafana's that has arrived as it is written, as they do in alert
+    /// rules (`$__interval`, `${__from:date}`): what they stand for is then up to us.
+    ///
+    /// - Throws: ``QueryError`` for a variable of a dashboard in their place: nothing could stand for that.
+    static func pairs(_ query: some Sequence<QueryParameters.Pair>) throws(QueryError) -> [QueryParameters.Pair] {
+        var pairs: [QueryParameters.Pair] = []
+        for pair in query {
+            if pair.value == "$__all" || !pair.value.hasPrefix("$") {
+                pairs.append(pair)
+                continue
+            }
+            if pair.value.hasPrefix("$__") || pair.value.hasPrefix("${__") { continue }
+            // A symbol may begin with a dollar sign, but variables are in small letters.
+            guard pair.value.hasPrefix("${") || pair.value.dropFirst().first?.isLowercase == true else {
+                pairs.append(pair)
+                continue
+            }
+            throw QueryError(
+                400, "unreplaced_variable", "variable \(pair.value.prefix(40)) of \"\(pair.name)\" has no value here",
+                details: "Grafana replaces variables of dashboards in panels only.",
+                hint: "In an alert rule, write the value itself.")
+        }
+        return pairs
+    }
+
+    /// Of `symbol` and `symbols`, in their order: one, several between commas, or several as Grafana writes the values of
+    /// a variable: `{A,B}`, `(A|B)`. Nil for all: `$__all`, `.*`, or nothing.
+    static func symbols(_ reader: ParameterReader) throws(QueryError) -> [String]? {
+        var symbols: [String] = []
+        for name in ["symbol", "symbols"] {
+            guard var text = reader.text(name)?.trimmed else { continue }
+            if ["$__all", ".*", "(.*)"].contains(text) { return nil }
+            var separator: Character = ","
+            if text.hasPrefix("{") && text.hasSuffix("}") {
+                text = String(text.dropFirst().dropLast())
+            } else if text.hasPrefix("(") && text.hasSuffix(")") {
+                text = String(text.dropFirst().dropLast())
+                separator = "|"
+            }
+            // What is special in a regular expression is escaped there.
+            if separator == "|" { text = text.filter { $0 != "\\" } }
+            for piece in text.split(separator: separator) {
+                let symbol = String(piece).trimmed
+                try MarketRequest.check(symbol, name)
+                if !symbols.contains(symbol) { symbols.append(symbol) }
+            }
+        }
+        if symbols.count > symbolLimit {
+            throw QueryError(400, "too_many_symbols", "more than \(symbolLimit) symbols")
+        }
+        return symbols.isEmpty ? nil : symbols
+    }
+
+    /// Refuses an answer of more values than may be in memory.
+    static func check(size: Int) throws(QueryError) {
+        if size > valueLimit {
+            throw QueryError(
+                400, "too_many_values", "more than \(valueLimit) values",
+                hint: "Ask for fewer symbols or fields, or a smaller maxDataPoints.")
+        }
+    }
+
+    /// The points that fit a panel.
+    static func points(_ reader: ParameterReader, standard: Int) throws(QueryError) -> Int {
+        // Grafana computes it from pixels; what is too much is as much as there may be.
+        min(try reader.integer("maxDataPoints", in: 1...1_000_000) ?? standard, 50_000)
+    }
+
+    /// The interval asked for: `interval` in any spelling of intervals and Grafana's own (`500ms`), or `intervalMs`; nil
+    /// for `auto` or none.
+    static func interval(_ reader: ParameterReader) throws(QueryError) -> BarInterval? {
+        if let milliseconds = try reader.integer("intervalMs", in: 1...Int(Int32.max) * 100) {
+            return narrowest(atLeast: Int64(milliseconds) * 1000)
+        }
+        guard let text = reader.text("interval"), text != "auto" else { return nil }
+        if text.hasSuffix("ms"), let count = Int64(text.dropLast(2)), (1...1_000_000_000).contains(count) {
+            return narrowest(atLeast: count * 1000)
+        }
+        return try MarketRequest.interval(text, "interval")
+    }
+
+    /// The steps that charts are read in.
+    static let steps: [BarInterval] = [
+        "1s", "5s", "15s", "30s", "1m", "2m", "5m", "10m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d", "1w",
+        "1M",
+        "3M", "1y", "5y",
+    ].compactMap(BarInterval.init)
+
+    /// The narrowest of ``steps`` that is not narrower than so many microseconds.
+    static func narrowest(atLeast width: Int64) -> BarInterval {
+        steps.first { $0.narrowestWidth >= width } ?? steps[steps.count - 1]
+    }
+
+    /// The narrowest step with which at most `count` begin in a range.
+    static func narrowest(_ range: TimeRange, now: Timestamp, count: Int) -> BarInterval {
+        guard let from = range.from else { return BarInterval(.minute1) }
+        let (width, overflows) = (range.to ?? now).microseconds.subtractingReportingOverflow(from.microseconds)
+        return narrowest(atLeast: max(0, overflows ? .max : width) / Int64(max(1, count)))
+    }
+}
+
+extension String {
+    /// Without blanks at its ends.
+    fileprivate var trimmed: String {
+        var text = Substring(self)
+        while text.first == " " { text.removeFirst() }
+        while text.last == " " { text.removeLast() }
+        return String(text)
+    }
+}
+
+extension BarInterval {
+    /// The microseconds of the shortest such bar.
+    var narrowestWidth: Int64 {
+        let start = start(of: Timestamp(microseconds: 0))
+        // February is the shortest month, and years may be ordinary ones.
+        let width = self.start(after: start).microseconds - start.microseconds
+        return name.hasSuffix("M") ? width / 31 * 28 : width
+    }
+}

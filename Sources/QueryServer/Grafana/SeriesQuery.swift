@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Values over time, read and made fewer.
+
+import EventLoop
+import Market
+import Postgres
+
+/// Reads the values of one request, symbol by symbol.
+struct SeriesQuery {
+    let request: SeriesRequest
+    let connection: PostgresConnection
+    let lease: Lease
+
+    private var reader: BarReader { BarReader(connection: connection, deadline: lease.deadline) }
+
+    /// A frame for each symbol, in their order: `time`, then the fields.
+    func frames() async throws -> [Frame] {
+        var symbols = request.symbols ?? []
+        if request.symbols == nil { symbols = try await traded() }
+        var frames: [Frame] = []
+        var size = 0
+        for symbol in symbols {
+            try lease.checkGoing()
+            let frame = try await points(symbol).fewer(request.downsampling, request.points).frame(
+                symbol, request.fields)
+            size += frame.size
+            try GrafanaParameters.check(size: size)
+            frames.append(frame)
+        }
+        return frames
+    }
+
+    private func traded() async throws -> [String] {
+        let statement = Statement(
+            name: "traded_first", sql: "select symbol from market.latest order by symbol limit $1")
+        let found = try await connection.query(
+            statement, [.int64(Int64(GrafanaParameters.symbolLimit) + 1)], deadline: lease.deadline)
+        if found.count > GrafanaParameters.symbolLimit {
+            throw QueryError(
+                400, "too_many_symbols", "more than \(GrafanaParameters.symbolLimit) symbols have traded",
+                hint: "Choose some of them.")
+        }
+        return try found.map { try $0.string(0) }
+    }
+
+    private func points(_ symbol: String) async throws -> SeriesPoints {
+        switch request.source {
+        case .prices: return try await prices(symbol)
+        case .bars:
+            var points = SeriesPoints(fields: request.fields.count)
+            for bar in try await bars(symbol, newest: request.points) {
+                points.add(bar.ts.microseconds, request.fields.map { bar.value($0) })
+            }
+            return points
+        case .indicators, .sentiment: return try await rows(symbol)
+        }
+    }
+
+    /// The bars of the range; of one without a beginning as many of the newest as are wanted.
+    private func bars(_ symbol: String, newest: Int) async throws -> [PriceBar] {
+        if request.range.from == nil {
+            return try await reader.bars(
+                symbol, request.interval, request.range, limit: newest, isDescending: true
+            ).reversed()
+        }
+        let bars = try await reader.bars(
+            symbol, request.interval, request.range, limit: SeriesRequest.readLimit + 1, isDescending: false)
+        try check(bars.count)
+        return bars
+    }
+
+    private func check(_ count: Int) throws(QueryError) {
+        if count > SeriesRequest.readLimit {
+            throw QueryError(
+                400, "too_many_points", "more than \(SeriesRequest.readLimit) points of a symbol",
+                hint: "Ask for a shorter range or a wider interval.")
+        }
+    }
+
+    // MARK: Prices
+
+    private static func trades(_ order: String) -> Statement {
+        Statement(
+            name: "prices_\(order)",
+            sql: """
+                select ts, price from market.trades where symbol = $1 and ts >= $2 and ts < $3 \
+                order by ts \(order), source \(order), trade_id \(order) limit $4
+                """)
+    }
+    private static let oldest = trades("asc")
+    private static let newest = trades("desc")
+
+    /// Every trade if there are no more than wanted. Else two points of each step, in the middle of its halves: its lowest
+    /// and its highest price, exactly as the trades have them, the lower one first where the price rose; and its close at
+    /// the end of the last step.
+    private func prices(_ symbol: String) async throws -> SeriesPoints {
+        let isOpen = request.range.from == nil
+        let limit = isOpen ? request.points : min(request.points, SeriesRequest.readLimit) + 1
+        let rows = try await connection.query(
+            isOpen ? Self.newest : Self.oldest,
+            [
+                .text(symbol, as: .text), .timestamp(request.range.from?.microseconds ?? .min),
+                .timestamp(request.range.to?.microseconds ?? .max), .int64(Int64(limit)),
+            ], deadline: lease.deadline)
+        var points = SeriesPoints(fields: 1)
+        if isOpen || rows.count <= request.points || request.downsampling == .none {
+            try check(rows.count)
+            for index in isOpen ? Array((0..<rows.count).reversed()) : Array(0..<rows.count) {
+                points.add(try rows[index].timestamp(0), [try rows[index].double(1)])
+            }
+            return points
+        }
+        let bars = try await bars(symbol, newest: request.points)
+        for (index, bar) in bars.enumerated() {
+            guard let open = bar.open, let high = bar.high, let low = bar.low, let close = bar.close else { continue }
+            let end = request.interval.start(after: bar.ts).microseconds
+            let quarter = (end - bar.ts.microseconds) / 4
+            let values = close >= open ? [low, high] : [high, low]
+            points.add(bar.ts.microseconds + quarter, [values[0]])
+            points.add(bar.ts.microseconds + 3 * quarter, [values[1]])
+            if index == bars.count - 1 { points.add(end - 1, [close]) }
+        }
+        return points
+    }
+
+    // MARK: Indicators and sentiment
+
+    private func rows(_ symbol: String) async throws -> SeriesPoints {
+        let isOpen = request.range.from == nil
+        let fields = request.fields.map { "\"\($0)\"" }.joined(separator: ", ")
+        let sql =
+            request.source == .sentiment
+            ? "select ts, \(fields) from market.sentiment_bars where symbol = $1 and timeframe = $2 and ts >= $3 and ts < $4"
+            : "select ts, \(fields) from tapedeck_sql.indicators($1, $2, $3, $4)"
+        // Of a range without a beginning, the newest bars.
+        let table = request.source == .sentiment ? "market.sentiment_bars" : "market.bars"
+        let first = """
+            (select coalesce(min(ts), $3) from (select ts from \(table) where symbol = $1 and timeframe = $2 \
+            and ts >= $3 and ts < $4 order by ts desc limit $5) as newest)
+            """
+        let statement = Statement(
+            name: "series_\(request.source)_\(isOpen)_\(request.fields.joined(separator: "_"))",
+            sql: isOpen
+                ? sql.split(separator: "$3", omittingEmptySubsequences: false).joined(separator: first)
+                    + " order by ts limit $5"
+                : sql + " order by ts limit $5")
+        let limit = isOpen ? request.points : SeriesRequest.readLimit + 1
+        let found = try await connection.query(
+            statement,
+            [
+                .text(symbol, as: .text), .text(request.interval.base.name, as: .text),
+                .timestamp(request.range.from?.microseconds ?? .min),
+                .timestamp(request.range.to?.microseconds ?? .max),
+                .int64(Int64(limit)),
+            ], deadline: lease.deadline)
+        try check(found.count)
+        var points = SeriesPoints(fields: request.fields.count)
+        for row in found {
+            var values: [Double?] = []
+            for place in request.fields.indices { values.append(try row.doubleOrNil(place + 1)) }
+            points.add(try row.timestamp(0), values)
+        }
+        return points
+    }
+}
+
+extension PriceBar {
+    /// A value by its name among ``SeriesRequest/barFields``.
+    fileprivate func value(_ name: String) -> Double? {
+        switch name {
+        case "notional": notional
+        case "trade_count": Double(tradeCount)
+        case "price_volume_multiply": tradeCount == 0 ? nil : notional / Double(tradeCount)
+        default: BarLayout.Value(rawValue: name).flatMap { self[$0] }
+        }
+    }
+}
+
+/// The points of one symbol, in order of time.
+struct SeriesPoints: Equatable {
+    /// Microseconds.
+    private(set) var times: [Int64] = []
+    /// The values of each field.
+    private(set) var values: [[Double?]]
+
+    init(fields: Int) { values = Array(repeating: [], count: fields) }
+
+    mutating func add(_ time: Int64, _ row: [Double?]) {
+        times.append(time)
+        for (index, value) in row.enumerated() { values[index].append(value.flatMap { $0.isFinite ? $0 : nil }) }
+    }
+
+    /// Those that stay of more than `count`, chosen by the first field; points without a value of it do not stay.
+    func fewer(_ downsampling: Downsampling, _ count: Int) -> SeriesPoints {
+        if downsampling == .none || times.count <= count { return self }
+        let known = times.indices.filter { values[0][$0] != nil }
+        let places = downsampling.places(known.map { times[$0] }, known.compactMap { values[0][$0] }, count: count)
+        var fewer = SeriesPoints(fields: values.count)
+        fewer.times = places.map { times[known[$0]] }
+        fewer.values = values.map { column in places.map { column[known[$0]] } }
+        return fewer
+    }
+
+    func frame(_ symbol: String, _ names: [String]) -> Frame {
+        let times = Frame.Field(name: "time", values: .times(times.map { floorDivide($0, 1000) }))
+        let columns = zip(names, values).map { Frame.Field(name: $0, symbol: symbol, values: .numbers($1)) }
+        return Frame(symbol, [times] + columns, count: self.times.count)
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a panel of lines asks for.
+
+import HTTP
+import Market
+
+/// A request for values over time, of one or several symbols.
+struct SeriesRequest {
+    /// Where values come from.
+    enum Source: Equatable {
+        /// Every trade where they fit; else the lowest and highest price of each step.
+        case prices
+        case bars
+        case indicators
+        case sentiment
+    }
+
+    enum Shape: String, CaseIterable {
+        /// A row for each time and symbol.
+        case long
+        /// A row for each time, with a column for each symbol.
+        case wide
+        /// Data frames, which pages take without columns being declared.
+        case frame
+    }
+
+    static let names = [
+        "symbol", "symbols", "field", "fields", "interval", "intervalMs", "from", "to", "maxDataPoints", "downsample",
+        "shape",
+    ]
+
+    static let barFields = [
+        "open", "high", "low", "close", "volume", "notional", "vwap", "trade_count", "price_volume_multiply",
+    ]
+    static let sentimentFields = [
+        "mean_sentiment", "post_count", "positive_count", "negative_count", "mean_finance_sentiment",
+    ]
+    static let fieldNames = ["price"] + barFields + MarketPlan.indicatorNames + sentimentFields
+    /// Those that add up: where there are too many of them, steps become wider instead of points fewer.
+    private static let sums: Set<String> = [
+        "volume", "notional", "trade_count", "post_count", "positive_count", "negative_count",
+    ]
+
+    /// The points read of one symbol, of which `maxDataPoints` are left.
+    static let readLimit = 100_000
+    /// Points read for each that is shown: what there is to choose from.
+    private static let choice = 8
+
+    /// Nil for all that have traded.
+    var symbols: [String]?
+    /// All of one source.
+    var fields: [String]
+    var source: Source
+    var interval: BarInterval
+    var range: TimeRange
+    /// Of one symbol.
+    var points: Int
+    var downsampling: Downsampling
+    var shape: Shape
+
+    init(
+        _ query: some Sequence<QueryParameters.Pair>, now: Timestamp, _ configuration: QueryServer.Configuration
+    ) throws(QueryError) {
+        let reader = try ParameterReader(try GrafanaParameters.pairs(query), known: Self.names)
+        symbols = try GrafanaParameters.symbols(reader)
+        if symbols == nil && !reader.has("symbol") && !reader.has("symbols") {
+            throw ParameterReader.missing("symbols", allowed: "symbols between commas; $__all for all")
+        }
+        (fields, source) = try Self.fields(reader)
+        range = try TimeRange(reader, now: now)
+        points = try GrafanaParameters.points(reader, standard: configuration.pageSizeDefault)
+        downsampling = .lttb
+        if let name = try reader.choice("downsample", Downsampling.allCases.map(\.rawValue)),
+            let method = Downsampling(rawValue: name)
+        {
+            downsampling = method
+        }
+        shape = .long
+        if let name = try reader.choice("shape", Shape.allCases.map(\.rawValue)), let asked = Shape(rawValue: name) {
+            shape = asked
+        }
+        let asked = try GrafanaParameters.interval(reader)
+        interval = .init(.minute1)
+        interval = try step(asked, now)
+        if downsampling == .none { points = Self.readLimit }
+        let most = GrafanaParameters.valueLimit / max(1, (symbols?.count ?? 1) * fields.count)
+        points = min(points, most)
+    }
+
+    private static func fields(_ reader: ParameterReader) throws(QueryError) -> ([String], Source) {
+        var fields: [String] = []
+        for name in ["field", "fields"] {
+            for field in reader.list(name) {
+                guard fieldNames.contains(field) else {
+                    throw ParameterReader.invalid(
+                        name, field, allowed: fieldNames.joined(separator: ", "),
+                        hint: ParameterReader.closest(to: field, fieldNames).map { "Perhaps you meant \"\($0)\"." })
+                }
+                if !fields.contains(field) { fields.append(field) }
+            }
+        }
+        if fields.isEmpty { fields = ["close"] }
+        let source = source(fields[0])
+        if let other = fields.first(where: { Self.source($0) != source }) {
+            throw QueryError(
+                400, "invalid_parameter", "\"\(fields[0])\" and \"\(other)\" are not of one table",
+                hint: "Ask for them in two queries of the panel.")
+        }
+        return (fields, source)
+    }
+
+    private static func source(_ field: String) -> Source {
+        if field == "price" { return .prices }
+        if barFields.contains(field) { return .bars }
+        return sentimentFields.contains(field) ? .sentiment : .indicators
+    }
+
+    /// The step that values are read in: the one asked for, else the narrowest that gives no more points than can be
+    /// chosen from; wider where more would have to be read than may be.
+    private func step(_ asked: BarInterval?, _ now: Timestamp) throws(QueryError) -> BarInterval {
+        let adds = fields.contains { Self.sums.contains($0) }
+        let wanted: Int
+        switch source {
+        // Each step is a low and a high.
+        case .prices: wanted = max(1, points / 2)
+        case .bars, .sentiment: wanted = adds ? points : points * Self.choice
+        case .indicators: wanted = points
+        }
+        let narrowest = GrafanaParameters.narrowest(range, now: now, count: min(wanted, Self.readLimit))
+        switch source {
+        case .prices: return narrowest
+        case .bars:
+            guard let asked else { return narrowest }
+            let bound = GrafanaParameters.narrowest(
+                range, now: now, count: adds && downsampling != .none ? points : Self.readLimit)
+            return range.from == nil || asked.narrowestWidth >= bound.narrowestWidth ? asked : bound
+        case .indicators, .sentiment:
+            let stored = Timeframe.allCases.filter { source == .indicators || $0 >= .minute1 }
+            if let asked {
+                guard let timeframe = asked.timeframe, stored.contains(timeframe) else {
+                    throw ParameterReader.invalid(
+                        "interval", asked.name,
+                        allowed: "for \(fields[0]) one of \(stored.map(\.name).joined(separator: ", ")), or auto")
+                }
+                return asked
+            }
+            return BarInterval(stored.first { $0.microseconds >= narrowest.narrowestWidth } ?? .day1)
+        }
+    }
+}

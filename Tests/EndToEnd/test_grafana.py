@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Grafana's panels are served, beside SQL and beside other people's programs."""
+import datetime
+import json
+import random
+import shutil
+import tempfile
+import pathlib
+
+import numpy
+import psycopg
+import pytest
+import requests
+import tsdownsample
+
+from conftest import ROOT, Up, run, wait_until
+
+SYMBOLS = ["AAPL", "GME", "TSLA"]
+# A whole hour some six hours ago, so that everything lies in the last six hours.
+BEGIN = int(datetime.datetime.now(datetime.timezone.utc).timestamp()) // 3600 * 3600 - 5 * 3600
+END = BEGIN + 4 * 3600
+
+
+def milliseconds(time):
+    return int(time.timestamp() * 1000)
+
+
+@pytest.fixture(scope="module")
+def market():
+    """A server with what a market has: trades with a spike, posts, instruments, rejected records, an alert, a gap, a
+    forecast."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-e2e-"))
+    rnd = random.Random(4)
+    tape, posts = base / "tape.csv", base / "posts.jsonl"
+    with open(tape, "w") as file:
+        file.write("ts,symbol,price,size\n")
+        for number, symbol in enumerate(SYMBOLS):
+            price = 100.0 * (number + 1)
+            # The day before, so that a change of the day can be told.
+            file.write(f"{(BEGIN - 26 * 3600) * 1000},{symbol},{price * 0.97:.4f},50\n")
+            for step in range(4800):
+                price *= 1 + rnd.gauss(0, 0.0004)
+                shown = price * 1.2 if symbol == "GME" and step == 2345 else price
+                file.write(f"{(BEGIN + 3 * step) * 1000 + rnd.randrange(3000)},{symbol},{shown:.4f},{rnd.randrange(1, 900)}\n")
+        file.write(f"{BEGIN * 1000},AAPL,-1,5\n{BEGIN * 1000},AAPL,soon,5\n")
+    texts = ["GME is wonderful", "I hate GME", "AAPL is great", "TSLA is a terrible disaster", "GME and AAPL", "$TSLA up"]
+    with open(posts, "w") as file:
+        for number in range(240):
+            body = texts[number % len(texts)]
+            file.write(json.dumps({
+                "id": f"c{number}", "link_id": "t3_s", "body": body, "author": "someone",
+                "subreddit": ["stocks", "wallstreetbets"][number % 2], "created_utc": BEGIN + 60 * number,
+                "edited": False}) + "\n")
+    up = Up(base / "data", "--source", f"replay:{tape}?speed=max")
+    try:
+        wait_until(lambda: up.one("select count(*) from trades") == 4801 * len(SYMBOLS), 90, "the tape", up)
+        wait_until(lambda: up.one("select count(*) from ops.rejected_records") == 2, 60, "what is rejected", up)
+        for file in (ROOT / "samples/instruments_us.csv", ROOT / "samples/instruments_more.csv", posts):
+            run("load", file, "--data-dir", up.folder)
+        run("forecast", "--symbol", "GME", "--steps", "12", "--paths", "500", "--lookback", "7d", "--timeframe", "1m",
+            "--data-dir", up.folder)
+        with psycopg.connect(up.writer_url) as writer:
+            writer.execute(
+                "insert into ops.source_events (source, run_id, sequence, ts, kind, from_ts, to_ts, message, ingested_at) "
+                "values ('finnhub', 1, 1, %(t)s, 'gap', %(t)s, %(t)s + interval '5 min', 'cut off', now()), "
+                "('finnhub', 1, 2, %(t)s, 'connected', null, null, null, now())",
+                {"t": datetime.datetime.fromtimestamp(BEGIN + 600, datetime.timezone.utc)})
+        yield up
+    finally:
+        up.close()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def ask(up, path, **parameters):
+    reply = requests.get(f"{up.url}/grafana/{path}", timeout=60, params=parameters)
+    assert reply.status_code == 200, f"{reply.url} {reply.status_code} {reply.text}"
+    assert reply.text.startswith("[")
+    return reply.json()
+
+
+RANGE = {"from": BEGIN * 1000, "to": END * 1000}
+
+
+def bars(up, field, symbol, timeframe):
+    rows = up.sql(
+        f"select ts, {field} from bars where symbol = %s and timeframe = %s and ts >= to_timestamp(%s) and "
+        "ts < to_timestamp(%s) order by ts", symbol, timeframe, BEGIN, END)
+    return numpy.array([milliseconds(ts) for ts, _ in rows], dtype=numpy.int64), numpy.array([value for _, value in rows])
+
+
+def largest_triangles(x, y, count):
+    """Steinarsson's algorithm (2013, section 4.2), vectorised: another way to the same points."""
+    x = (x - x[0]).astype(float)
+    edges = numpy.append(numpy.floor(numpy.arange(count - 1) * ((len(x) - 2) / (count - 2))).astype(int) + 1, len(x))
+    chosen = [0]
+    for first, last, end in zip(edges, edges[1:], edges[2:]):
+        mean_x, mean_y = x[last:end].mean(), y[last:end].mean()
+        a = chosen[-1]
+        areas = numpy.abs((x[a] - mean_x) * (y[first:last] - y[a]) - (x[a] - x[first:last]) * (mean_y - y[a]))
+        chosen.append(first + int(areas.argmax()))
+    return chosen + [len(x) - 1]
+
+
+@pytest.mark.parametrize("symbol, field, points", [
+    ("AAPL", "close", 100), ("GME", "high", 33), ("TSLA", "vwap", 57), ("GME", "low", 4), ("TSLA", "open", 200)])
+def test_lttb_is_what_others_compute(market, symbol, field, points):
+    # Bars without gaps: tsdownsample takes the middle of a bucket for the mean of its times.
+    times, values = bars(market, field, symbol, "1m")
+    assert len(times) == 240 and set(numpy.diff(times)) == {60_000}
+    chosen = tsdownsample.LTTBDownsampler().downsample(times, values, n_out=points)
+    ours = ask(market, "series", symbol=symbol, field=field, interval="1m", maxDataPoints=points, **RANGE)
+    assert [(row["time"], row[field]) for row in ours] == [(times[place], values[place]) for place in chosen]
+    # And with gaps.
+    times, values = bars(market, field, symbol, "1s")
+    assert len(set(numpy.diff(times))) > 1
+    chosen = largest_triangles(times, values, points)
+    ours = ask(market, "series", symbol=symbol, field=field, interval="1s", maxDataPoints=points, **RANGE)
+    assert [(row["time"], row[field]) for row in ours] == [(times[place], values[place]) for place in chosen]
+
+
+@pytest.mark.parametrize("points", [3, 10, 200, 1001])
+def test_the_lowest_and_highest_of_each_span_stay(market, points):
+    times, values = bars(market, "close", "GME", "5s")
+    times *= 1000
+    buckets = points // 2
+    spans = (times - times[0]) // ((times[-1] - times[0]) // buckets + 1)
+    expected = set()
+    for span in numpy.unique(spans):
+        places = numpy.flatnonzero(spans == span)
+        expected |= {places[values[places].argmin()], places[values[places].argmax()]}
+    ours = ask(market, "series", symbol="GME", field="close", interval="5s", downsample="minmax", maxDataPoints=points, **RANGE)
+    assert [(row["time"] * 1000, row["close"]) for row in ours] == [(times[p], values[p]) for p in sorted(expected)]
+    assert len(ours) <= points and max(row["close"] for row in ours) == values.max()
+
+
+def test_no_spike_of_a_single_trade_is_lost(market):
+    highest, lowest = market.sql(
+        "select max(price), min(price) from trades where symbol = 'GME' and ts >= to_timestamp(%s)", BEGIN)[0]
+    for points in (10, 100, 1000):
+        prices = [row["price"] for row in ask(market, "series", symbol="GME", field="price", maxDataPoints=points, **RANGE)]
+        assert (max(prices), min(prices)) == (highest, lowest) and len(prices) <= points + 1
+    # Where all of them fit, all are there.
+    few = ask(market, "series", symbol="GME", field="price", maxDataPoints=5000, **RANGE)
+    assert [(row["time"], row["price"]) for row in few] == [
+        (milliseconds(ts), price) for ts, price in market.sql(
+            "select date_trunc('milliseconds', ts), price from trades where symbol = 'GME' and ts >= to_timestamp(%s) "
+            "order by ts, source, trade_id", BEGIN)]
+
+
+def test_each_step_has_its_lowest_and_highest_price(market):
+    ours = ask(market, "series", symbol="AAPL", field="price", maxDataPoints=120, **RANGE)
+    steps = market.sql(
+        "select low, high, close >= open, close from candles('AAPL', '5m', to_timestamp(%s), to_timestamp(%s)) order by ts",
+        BEGIN, END)
+    expected = [price for low, high, rose, _ in steps for price in ((low, high) if rose else (high, low))]
+    assert [row["price"] for row in ours] == expected + [steps[-1][3]]
+    assert [row["time"] for row in ours] == sorted(row["time"] for row in ours)
+
+
+def test_sums_keep_all_of_it(market):
+    for field, column in [("volume", "size::numeric"), ("trade_count", "1")]:
+        rows = ask(market, "series", symbol="TSLA", field=field, maxDataPoints=50, **RANGE)
+        assert len(rows) <= 50
+        assert sum(row[field] for row in rows) == float(market.one(f"select sum({column}) from trades where symbol = 'TSLA' and ts >= to_timestamp({BEGIN})"))
+
+
+def test_series_have_the_shapes_that_panels_take(market):
+    asked = dict(symbols="{GME,AAPL}", field="close", interval="1h", **RANGE)
+    bars = market.sql(
+        "select ts, symbol, close from bars where timeframe = '1h' and symbol in ('GME', 'AAPL') and ts >= to_timestamp(%s) "
+        "and ts < to_timestamp(%s) order by ts, symbol desc", BEGIN, END)
+    long = ask(market, "series", **asked)
+    assert [(row["time"], row["symbol"], row["close"]) for row in long] == [(milliseconds(ts), s, c) for ts, s, c in bars]
+    wide = ask(market, "series", shape="wide", **asked)
+    assert [list(row) for row in wide] == [["time", "GME", "AAPL"]] * (len(bars) // 2)
+    frames = ask(market, "series", shape="frame", **asked)
+    assert [frame["name"] for frame in frames] == ["GME", "AAPL"]
+    time, close = frames[0]["fields"]
+    assert time["type"] == "time" and close["labels"] == {"symbol": "GME"} and len(time["values"]) == frames[0]["length"]
+    assert close["values"] == [row["GME"] for row in wide]
+    assert ask(market, "series", symbols="NOBODY", **RANGE) == []
+
+
+def test_indicators_and_sentiment_are_series_too(market):
+    rows = ask(market, "series", symbol="AAPL", fields="rsi_14,sma_20", interval="1m", **RANGE)
+    expected = market.sql(
+        "select ts, rsi_14, sma_20 from indicators where symbol = 'AAPL' and timeframe = '1m' and ts >= to_timestamp(%s) "
+        "and ts < to_timestamp(%s) order by ts", BEGIN, END)
+    assert len(rows) == len(expected) > 200
+    for row, (ts, rsi, sma) in zip(rows, expected):
+        assert row["time"] == milliseconds(ts) and row["rsi_14"] == pytest.approx(rsi) and row["sma_20"] == pytest.approx(sma)
+    newest = ask(market, "series", symbol="AAPL", fields="rsi_14,sma_20", maxDataPoints=7)
+    assert newest == rows[-7:]
+    moods = ask(market, "series", symbol="GME", field="mean_sentiment", interval="15m", **RANGE)
+    assert [(row["time"], row["mean_sentiment"]) for row in moods] == [
+        (milliseconds(ts), mean) for ts, mean in market.sql(
+            "select ts, mean_sentiment from sentiment_bars where symbol = 'GME' and timeframe = '15m' order by ts")]
+
+
+def test_candles_are_merged_where_too_many_would_come(market):
+    candles = ask(market, "candles", symbol="GME", interval="5s", maxDataPoints=50, **RANGE)
+    expected = market.sql(
+        "select ts, open, high, low, close, volume from candles('GME', '5m', to_timestamp(%s), to_timestamp(%s)) order by ts",
+        BEGIN, END)
+    assert [tuple(candle.values()) for candle in candles] == [(milliseconds(row[0]), *row[1:]) for row in expected]
+
+
+def test_last_has_the_day_and_the_year(market):
+    row, = ask(market, "last", symbol="GME")
+    day = datetime.datetime.fromtimestamp(row["time"] / 1000, datetime.timezone.utc).date()
+    price, previous = market.sql("select price, previous_price from latest where symbol = 'GME'")[0]
+    assert (row["price"], row["change"]) == (price, price - previous)
+    assert row["change_pct"] == pytest.approx((price / previous - 1) * 100)
+    assert (row["day_high"], row["day_low"]) == market.sql(
+        "select max(price), min(price) from trades where symbol = 'GME' and ts >= %s", day)[0]
+    assert (row["high_52w"], row["low_52w"]) == market.sql("select max(price), min(price) from trades where symbol = 'GME'")[0]
+    assert [row["symbol"] for row in ask(market, "last", symbols="(TSLA|AAPL)")] == ["AAPL", "TSLA"]
+
+
+@pytest.mark.parametrize("name", [
+    "trades", "trade_stats_15s", "comparison", "instruments", "sentiment_now", "sentiment", "sentiment_by_subreddit",
+    "mentions", "posts", "sources", "freshness", "throughput", "log_positions", "runs", "rejected", "rejected_by_reason",
+    "rejected_over_time", "gaps", "jobs", "alerts", "forecast", "forecast_outcomes",
+])
+def test_every_table_has_rows(market, name):
+    rows = ask(market, "table", name=name, **({"symbols": "GME"} if name in (
+        "trades", "trade_stats_15s", "forecast", "forecast_outcomes") else {}))
+    assert rows
+    for row in rows:
+        for column, value in row.items():
+            if column == "time" or column.startswith("last_t"):
+                assert value is None or isinstance(value, int) and value > 1e12, (column, value)
+
+
+def test_tables_say_what_sql_says(market):
+    mentions = market.sql("select symbol, count(*), avg(sentiment) from mentions group by 1 order by 2 desc, 1")
+    assert [(row["symbol"], row["mention_count"], row["sentiment"]) for row in ask(market, "table", name="mentions")] == [
+        (symbol, count, pytest.approx(mean)) for symbol, count, mean in mentions]
+    compared = ask(market, "table", name="comparison", timeframe="1m", symbols="AAPL,TSLA")
+    for row, (symbol, mean, high, low) in zip(compared, market.sql(
+            "select symbol, avg(close), max(high), min(low) from bars where timeframe = '1m' and symbol in ('AAPL', 'TSLA') "
+            "group by 1 order by 1"), strict=True):
+        assert (row["symbol"], row["high"], row["low"]) == (symbol, high, low)
+        assert row["mean_close"] == pytest.approx(mean)
+    # At a moment in the middle of the posts.
+    until = BEGIN + 3 * 3600
+    gauge, = ask(market, "table", name="sentiment_now", symbol="GME", to=until)
+    for column, minutes in [("last_30m", 30), ("last_1h", 60), ("last_2h", 120), ("last_4h", 240)]:
+        assert gauge[column] == pytest.approx(market.one(
+            f"select avg(sentiment) from mentions where symbol = 'GME' and ts < to_timestamp({until}) "
+            f"and ts >= to_timestamp({until - 60 * minutes})")), column
+    assert gauge["now"] == market.one(
+        f"select sentiment from mentions where symbol = 'GME' and ts < to_timestamp({until}) order by ts desc limit 1")
+    moods = ask(market, "table", name="sentiment", symbol="TSLA", timeframe="1m")
+    assert {row["mood"] for row in moods} >= {"bear", "neutral"} and [row["time"] for row in moods] == sorted(
+        row["time"] for row in moods)
+    by_reason = {row["reason"]: row["records"] for row in ask(market, "table", name="rejected_by_reason")}
+    assert by_reason == {"price_not_positive": 1, "price_unreadable": 1}
+
+
+def test_annotations_logs_and_variables(market):
+    marks = ask(market, "annotations", **RANGE)
+    assert all(list(mark) == ["time", "timeEnd", "title", "text", "tags"] for mark in marks)
+    assert {mark["tags"].split(",")[0] for mark in ask(market, "annotations", symbol="GME")} == {"alert", "gap", "forecast"}
+    gap, = ask(market, "annotations", kind="gaps", **RANGE)
+    assert (gap["time"], gap["timeEnd"]) == ((BEGIN + 600) * 1000, (BEGIN + 900) * 1000)
+    lines = ask(market, "logs")
+    assert {"timestamp", "level", "body", "id"} == set(lines[0]) and len(lines) == 4
+    assert len(ask(market, "logs", kind="posts")) == 240
+    values = ask(market, "symbols")
+    assert [value["__value"] for value in values] == SYMBOLS
+    assert ask(market, "symbols", search="gamest")[0]["__value"] == "GME"
+    assert len(ask(market, "symbols", of="known", limit=50)) == 50
+
+
+@pytest.mark.parametrize("path, words", [
+    ("series?symbol=${symbol}", "variable ${symbol} of \"symbol\" has no value here"),
+    ("series?symbol=GME&field=clos", "invalid value for parameter \"field\": \"clos\""),
+    ("table?name=mention", "invalid value for parameter \"name\": \"mention\""),
+    ("candles?symbol=GME&intervall=1m", "unknown parameter \"intervall\""),
+    ("series?symbol=GME&downsample=none&interval=1s&from=0&field=close&fields=rsi_14", "\"close\" and \"rsi_14\" are not of one table"),
+])
+def test_an_errors_first_words_are_in_the_status_line(market, path, words):
+    reply = requests.get(f"{market.url}/grafana/{path}", timeout=30)
+    assert (reply.status_code, reply.reason) == (400, words)
+    assert reply.json()["message"] == words
+
+
+def test_macros_that_arrive_literally_are_understood(market):
+    asked = "series?symbol=GME&interval=$__interval&intervalMs=${__interval_ms}&from=${__from}&to=${__to}&maxDataPoints=20"
+    reply = requests.get(f"{market.url}/grafana/{asked}", timeout=30)
+    assert reply.json() == ask(market, "series", symbol="GME", maxDataPoints=20) and len(reply.json()) == 20

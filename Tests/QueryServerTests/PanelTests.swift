@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import HTTP
+import Market
+import Postgres
+import Testing
+
+@testable import QueryServer
+
+private let noon = Timestamp(microseconds: 1_704_110_400_000_000)
+
+private func panel(_ kind: PanelKind, _ query: String) throws -> Panel {
+    try Panel(kind, try QueryParameters(Array(query.utf8)[...]), now: noon, testConfiguration)
+}
+
+private func series(_ query: String) throws -> SeriesRequest {
+    try SeriesRequest(try QueryParameters(Array(query.utf8)[...]), now: noon, testConfiguration)
+}
+
+private func refusal<T>(_ body: () throws -> T) -> QueryError? {
+    do {
+        _ = try body()
+        return nil
+    } catch { return error as? QueryError }
+}
+
+struct PanelTests {
+    @Test(arguments: ["A,B", "{A,B}", "(A|B)", "A, B,A"])
+    func `symbols come in any of Grafana's lists`(_ text: String) throws {
+        let encoded = text.replacing(" ", with: "%20").replacing("|", with: "%7C")
+        #expect(try series("symbols=\(encoded)").symbols == ["A", "B"])
+    }
+
+    @Test func `what is special in a regular expression is not part of a symbol`() throws {
+        #expect(try series(#"symbols=(BRK\.B|BTC\/USD)"#).symbols == ["BRK.B", "BTC/USD"])
+        #expect(try series("symbol=$__all").symbols == nil)
+        #expect(try series("symbol=$SPX").symbols == ["$SPX"])
+    }
+
+    @Test(arguments: [
+        "interval=$__interval", "intervalMs=${__interval_ms}", "from=${__from}&to=${__to:date:iso}",
+        "maxDataPoints=$__x",
+    ])
+    func `macros that nobody replaced are as if they were not there`(_ text: String) throws {
+        let request = try series("symbol=A&\(text)")
+        #expect(request.range == TimeRange() && request.interval.name == "1m" && request.points == 1000)
+    }
+
+    @Test func `a variable that nobody replaced is named`() {
+        let refused = refusal { try series("symbol=${symbol}") }
+        #expect(refused?.code == "unreplaced_variable" && refused?.message.contains("${symbol}") == true)
+        #expect(refusal { try panel(.table, "name=trades&symbol=$ticker") }?.code == "unreplaced_variable")
+    }
+
+    @Test func `sums have wider steps, and lines have more to choose from`() throws {
+        let day = "symbol=A&from=now-1d&to=now&maxDataPoints=100"
+        #expect(try series("\(day)&field=volume").interval.name == "15m")
+        #expect(try series("\(day)&field=close").interval.name == "2m")
+        #expect(try series("\(day)&field=price").interval.name == "30m")
+        #expect(try series("\(day)&field=rsi_14").interval.name == "15m")
+        #expect(try series("\(day)&field=mean_sentiment").interval.name == "5m")
+        // A week of seconds would be read for a hundred points.
+        #expect(try series("symbol=A&from=now-7d&interval=1s&maxDataPoints=100").interval.name == "15s")
+        #expect(try series("symbol=A&from=now-1h&interval=1s&maxDataPoints=100").interval.name == "1s")
+    }
+
+    @Test func `fields are of one table and known`() {
+        #expect(refusal { try series("symbol=A&field=closs") }?.hint == "Perhaps you meant \"close\".")
+        #expect(refusal { try series("symbol=A&fields=close,rsi_14") }?.code == "invalid_parameter")
+        #expect(refusal { try series("symbol=A&field=rsi_14&interval=30m") }?.code == "invalid_parameter")
+        #expect(refusal { try series("field=close") }?.code == "missing_parameter")
+        #expect(refusal { try panel(.table, "") }?.code == "missing_parameter")
+        #expect(refusal { try panel(.table, "name=mention") }?.hint == "Perhaps you meant \"mentions\".")
+        #expect(refusal { try panel(.last, "symbl=A") }?.code == "unknown_parameter")
+    }
+
+    @Test(arguments: GrafanaTable.tables + [.last, .symbols, .annotations, .logs])
+    func `each table has its columns and its places`(_ table: GrafanaTable) throws {
+        for symbols in [nil, ["A", "B"]] as [[String]?] where symbols != nil || !table.needsSymbol {
+            let query = symbols == nil || !table.isOfSymbols ? "limit=5" : "limit=5&symbols=A,B"
+            let reader = try ParameterReader(
+                try QueryParameters(Array(query.utf8)[...]), known: table.parameters)
+            let step = try TablePanel(table, reader, now: noon, testConfiguration).step
+            let places = step.statement.sql.matches(of: #/\$(\d+)/#).compactMap { Int($0.output.1) }
+            #expect(Set(places) == Set(1...step.parameters.count))
+            #expect(!step.statement.sql.replacing("'{}'", with: "").contains("{"))
+        }
+        #expect(Set(table.columns.map(\.name)).count == table.columns.count)
+    }
+
+    // MARK: Fewer points
+
+    @Test func `no spike is lost between the lowest and the highest of each span`() {
+        var generator = SystemRandomNumberGenerator()
+        let seed = UInt64.random(in: 0 ... .max, using: &generator)
+        var random = SplitMix(seed)
+        for count in [3, 4, 10, 101] {
+            var time: Int64 = 1_704_110_400_000_000
+            var times: [Int64] = []
+            var values: [Double] = []
+            for _ in 0..<2000 {
+                time += Int64(random.next() % 5_000_000)
+                times.append(time)
+                values.append(Double(random.next() % 1000))
+            }
+            let places = Downsampling.minmax.places(times, values, count: count)
+            #expect(places.count <= count && places == places.sorted(), "seed \(seed)")
+            #expect(places.map { values[$0] }.max() == values.max(), "seed \(seed)")
+            #expect(places.map { values[$0] }.min() == values.min(), "seed \(seed)")
+            let triangles = Downsampling.lttb.places(times, values, count: count)
+            #expect(triangles.count == count && triangles == Array(Set(triangles)).sorted(), "seed \(seed)")
+            #expect(triangles.first == 0 && triangles.last == 1999, "seed \(seed)")
+        }
+    }
+
+    @Test(arguments: Downsampling.allCases)
+    func `few points stay as they are`(_ method: Downsampling) {
+        #expect(method.places([1, 2, 3], [5, 1, 5], count: 3) == [0, 1, 2])
+        #expect(method.places([], [], count: 3) == [])
+        #expect(method == .none || method.places([1, 2, 3], [5, 1, 5], count: 2) == [1, 2])
+    }
+
+    @Test func `a spike is what three buckets keep`() {
+        let values = (0..<100).map { $0 == 57 ? 1000.0 : Double($0 % 3) }
+        let times = (0..<100).map(Int64.init)
+        #expect(Downsampling.lttb.places(times, values, count: 10).contains(57))
+        #expect(Downsampling.minmax.places(times, values, count: 10).contains(57))
+    }
+
+    @Test func `points without a value do not stay`() {
+        var points = SeriesPoints(fields: 2)
+        for index in 0..<50 { points.add(Int64(index), [index % 2 == 0 ? nil : Double(index), Double(index)]) }
+        let fewer = points.fewer(.minmax, 10)
+        #expect(fewer.times.count <= 10 && fewer.values[0].allSatisfy { $0 != nil })
+        #expect(fewer.times == fewer.values[1].compactMap { $0.map(Int64.init) })
+    }
+
+    // MARK: Shapes
+
+    private var frames: [Frame] {
+        func frame(_ symbol: String, _ times: [Int64], _ values: [Double?]) -> Frame {
+            Frame(
+                symbol,
+                [
+                    .init(name: "time", values: .times(times)),
+                    .init(name: "close", symbol: symbol, values: .numbers(values)),
+                ], count: times.count)
+        }
+        return [frame("B", [1, 3], [0.5, nil]), frame("A", [1, 2], [7, 8])]
+    }
+
+    private func text(_ append: (inout [UInt8]) -> Void) -> String {
+        var bytes: [UInt8] = []
+        append(&bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    @Test func `rows are long, wide, or frames`() {
+        #expect(
+            text { $0.appendRows(frames.long()) }
+                == #"[{"time":1,"symbol":"B","close":0.5},{"time":1,"symbol":"A","close":7},"#
+                + #"{"time":2,"symbol":"A","close":8},{"time":3,"symbol":"B","close":null}]"#)
+        #expect(
+            text { $0.appendRows(frames.wide()) }
+                == #"[{"time":1,"B":0.5,"A":7},{"time":2,"B":null,"A":8},{"time":3,"B":null,"A":null}]"#)
+        #expect(
+            text { $0.appendFrames([frames[0]], refID: "Q") }
+                == #"[{"name":"B","refId":"Q","length":2,"fields":[{"name":"time","type":"time","values":[1,3]},"#
+                + #"{"name":"close","type":"number","labels":{"symbol":"B"},"values":[0.5,null]}]}]"#)
+        #expect(text { $0.appendRows([Frame]().long()) } == "[]")
+    }
+}
+
+/// Pseudo-random numbers of a seed that a failure can be repeated with (SplitMix64).
+private struct SplitMix {
+    private var state: UInt64
+
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
