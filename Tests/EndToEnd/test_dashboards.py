@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboards of deploy/grafana: each query of each panel, sent and read by the rules of the plug-in, beside SQL."""
+import json
+
+import pytest
+import requests
+import yaml
+
+import infinity
+from conftest import ROOT
+from test_grafana import BEGIN, END, SYMBOLS, market, milliseconds  # noqa: F401, the fixture
+
+GRAFANA = ROOT / "deploy/grafana"
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
+VARIABLES = {"symbol": "GME", "symbols": SYMBOLS}
+SINCE, UNTIL = BEGIN * 1000, END * 1000
+WITHIN = f"ts >= to_timestamp({BEGIN}) and ts < to_timestamp({END})"
+POSTED = f"created_at >= to_timestamp({BEGIN}) and created_at < to_timestamp({END})"
+MENTIONING = "exists (select from mentions m where m.post_id = p.id and m.symbol = 'GME')"
+
+
+def epoch(column):
+    return f"floor(extract(epoch from {column}) * 1000)::bigint"
+
+
+def bars(columns, timeframe, symbol="GME"):
+    return f"select {epoch('ts')}, {columns} from bars where symbol = '{symbol}' and timeframe = '{timeframe}' and {WITHIN} order by ts"
+
+
+LAST = "select {} from latest where symbol = 'GME'"
+DAY = "(select {} from bars where symbol = 'GME' and timeframe = '1d' order by ts desc limit 1)"
+BEFORE = "(select close from bars where symbol = 'GME' and timeframe = '1d' order by ts desc offset 1 limit 1)"
+# By dashboard, title and the query's letter: the columns that are compared, and what they are in SQL. A query whose points
+# are chosen among many has all of them here, and is compared as a part of them.
+EXPECTED = {
+    ("market", "Latest price", "A"): ("price", LAST.format("price")),
+    ("market", "Change", "A"): ("change change_pct", LAST.format(
+        "price - previous_price, (price - previous_price) / previous_price * 100")),
+    ("market", "Change of the day", "A"): ("day_change day_change_pct", LAST.format(
+        f"price - {BEFORE}, (price - {BEFORE}) / {BEFORE} * 100")),
+    ("market", "52-week high", "A"): ("high_52w", "select max(price) from trades where symbol = 'GME'"),
+    ("market", "52-week low", "A"): ("low_52w", "select min(price) from trades where symbol = 'GME'"),
+    ("market", "Volume of the day", "A"): ("day_volume", f"select {DAY.format('volume')}"),
+    ("market", "Candles", "A"): ("time open high low close volume", bars("open, high, low, close, volume", "1m")),
+    ("market", "Average price × volume of 15 seconds", "A"): (
+        "time price_volume_multiply vwap trade_count",
+        f"select {epoch('ts')}, price_volume_multiply, vwap, trade_count from trade_stats_15s "
+        f"where symbol = 'GME' and {WITHIN} order by ts desc limit 100"),
+    ("market", "Price", "A"): ("price", f"select min(price) from trades where symbol = 'GME' and {WITHIN} group by time_bucket('30 seconds', ts) "
+                               f"union select max(price) from trades where symbol = 'GME' and {WITHIN} group by time_bucket('30 seconds', ts) "
+                               f"union select last(price, ts) from trades where symbol = 'GME' and {WITHIN}"),
+    ("market", "Volume", "A"): ("volume", f"select sum(size) from trades where symbol = 'GME' and {WITHIN} group by time_bucket('2 minutes', ts) "
+                                "order by time_bucket('2 minutes', ts)"),
+    ("market", "Means of 30 minutes and of days", "A"): (
+        "30 minutes", f"select sum(price * size) / sum(size) from trades where symbol = 'GME' and {WITHIN} "
+        "group by time_bucket('30 minutes', ts) order by time_bucket('30 minutes', ts)"),
+    ("market", "Means of 30 minutes and of days", "B"): (
+        "day", "select vwap from bars where symbol = 'GME' and timeframe = '1d' order by ts"),
+    ("market", "Moving averages", "A"): (
+        "time sma_20 sma_50 ema_12 ema_26", f"select {epoch('ts')}, sma_20, sma_50, ema_12, ema_26 from indicators "
+        f"where symbol = 'GME' and timeframe = '1m' and {WITHIN} order by ts"),
+    ("market", "Relative strength index", "A"): (
+        "time rsi_14", f"select {epoch('ts')}, rsi_14 from indicators where symbol = 'GME' and timeframe = '1m' and {WITHIN} order by ts"),
+    ("market", "Prices", "A"): ("time close", bars("close", "1s")),
+    ("market", "When it trades", "A"): ("time trade_count", bars("trade_count", "1m")),
+    ("market", "Sentiment now and before", "A"): (
+        "now last_30m last_1h last_2h last_4h",
+        "select " + "(select sentiment from posts p where {0} and {1} order by created_at desc, id desc limit 1), ".format(POSTED, MENTIONING)
+        + ", ".join(
+            f"(select avg(sentiment) from posts p where {POSTED} and {MENTIONING} "
+            f"and created_at >= to_timestamp({END}) - interval '{minutes} minutes')" for minutes in (30, 60, 120, 240))),
+    ("market", "Sentiment by subreddit", "A"): (
+        "subreddit sentiment post_count",
+        f"select subreddit, avg(sentiment), count(*) from posts p where {POSTED} and {MENTIONING} group by 1 order by 3 desc, 1"),
+    ("market", "Mentions of all symbols", "A"): (
+        "symbol mention_count", f"select symbol, count(*) from mentions where {WITHIN} group by 1 order by 2 desc, 1"),
+    ("market", "Sentiment over time", "A"): (
+        "time mean_sentiment", f"select {epoch('ts')}, mean_sentiment from sentiment_bars where symbol = 'GME' "
+        f"and timeframe = '15m' and {WITHIN} order by ts"),
+    ("market", "Mood", "A"): (
+        "time mood", f"select {epoch('ts')}, case when mean_sentiment >= 0.05 then 'bull' when mean_sentiment <= -0.05 "
+        f"then 'bear' else 'neutral' end from sentiment_bars where symbol = 'GME' and timeframe = '15m' and {WITHIN} order by ts"),
+    ("market", "Posts", "A"): (
+        "time body sentiment", f"select {epoch('created_at')}, body, sentiment from posts p where {POSTED} and {MENTIONING} "
+        "order by created_at desc, id limit 50"),
+    ("market", "Daily mean close", "A"): (
+        "symbol mean_close", f"select symbol, avg(close) from bars where timeframe = '1m' and {WITHIN} group by 1 order by 1"),
+    ("market", "Closes", "A"): (
+        "close", f"select close from bars where symbol = 'AAPL' and timeframe = '5s' and {WITHIN} order by ts"),
+    ("market", "Comparison", "A"): (
+        "symbol close change_pct high low volume average_value",
+        "select symbol, last(close, ts), (last(close, ts) / first(open, ts) - 1) * 100, max(high), min(low), sum(volume), "
+        f"sum(notional) / sum(trade_count) from bars where timeframe = '1m' and {WITHIN} group by 1 order by 1"),
+    ("market", "Forecast", "A"): (
+        "time mean p05 p25 p50 p75 p95 actual",
+        f"select {epoch('ts')}, mean, p05, p25, p50, p75, p95, actual from forecast_steps where forecast_id = "
+        "(select max(forecast_id) from forecasts where symbol = 'GME') order by step"),
+    ("market", "Outcomes", "A"): (
+        "price_low density", "select price_low, density from forecast_outcomes where forecast_id = "
+        "(select max(forecast_id) from forecasts where symbol = 'GME') order by bin"),
+    ("market", "Trades", "A"): (
+        "time price size source", f"select {epoch('ts')}, price, size, source from trades where symbol = 'GME' and {WITHIN} "
+        "order by ts desc limit 50"),
+    ("market", "Company", "A"): ("symbol name", "select symbol, name from instruments where symbol = 'GME'"),
+    ("pipeline", "Trades a second", "A"): ("trades_per_second", "select rate from ops.source_freshness order by source"),
+    ("pipeline", "Silent sources", "A"): ("source is_silent", "select source, is_silent from ops.source_freshness order by source"),
+    ("pipeline", "Lag", "A"): (
+        "lag_seconds", "select max(extract(epoch from committed_at - last_ts))::float8 from ops.live_batches "
+        "group by date_trunc('second', committed_at) order by date_trunc('second', committed_at)"),
+    ("pipeline", "Rejected in the range", "A"): (
+        "records", "select count(*) from ops.rejected_records group by reason order by 1 desc, reason"),
+    ("pipeline", "Trades committed", "A"): (
+        "time trades", "select " + epoch("date_trunc('second', committed_at)") + ", sum(trade_count)::bigint "
+        "from ops.live_batches group by 1 order by 1"),
+    ("pipeline", "Lag over time", "A"): (
+        "lag_seconds", "select max(extract(epoch from committed_at - last_ts))::float8 from ops.live_batches "
+        "group by date_trunc('second', committed_at) order by date_trunc('second', committed_at)"),
+    ("pipeline", "Sources", "A"): ("source trades", "select source, events from ops.sources order by source"),
+    ("pipeline", "Freshness", "A"): (
+        "symbol last_trade", f"select symbol, {epoch('ts')} from latest order by ts, symbol"),
+    ("pipeline", "Gaps", "A"): (
+        "time time_end source message", f"select {epoch('from_ts')}, {epoch('to_ts')}, source, message from ops.source_gaps order by from_ts desc"),
+    ("pipeline", "Runs", "A"): (
+        "source accepted already_there rejected",
+        "select source, accepted, already_there, rejected from ops.ingest_runs order by started_at desc, run_id"),
+    ("pipeline", "Rejected by reason", "A"): (
+        "reason records", "select reason, count(*) from ops.rejected_records group by reason order by 2 desc, reason"),
+    ("pipeline", "Rejected over time", "A"): (
+        "records", "select count(*) from ops.rejected_records group by date_trunc('minute', rejected_at), reason "
+        "order by date_trunc('minute', rejected_at), reason"),
+    ("pipeline", "Rejected records", "A"): (
+        "reason message", "select reason, message from ops.rejected_records order by rejected_at desc, log_id, topic, partition, \"offset\""),
+    ("pipeline", "Events and rejections", "A"): (
+        "id", "select topic || '/' || partition || '/' || \"offset\" from ops.rejected_records union all "
+        "select source || '/' || run_id || '/' || sequence from ops.source_events"),
+    ("pipeline", "Alerts", "A"): (
+        "time symbol timeframe kind value threshold",
+        f"select {epoch('ts')}, symbol, timeframe, kind, value, threshold from ops.alerts order by ts desc, symbol, timeframe, kind limit 100"),
+    ("pipeline", "Positions in the log", "A"): (
+        "topic partition next_offset", "select topic, partition, next_offset from ops.log_offsets order by topic, partition"),
+    ("pipeline", "Jobs", "A"): ("job schedule", "select job, schedule from ops.jobs order by job"),
+}
+# Points are chosen among those of SQL; order by the clock, or by nothing, is not compared.
+PART = {"Price", "Prices", "Closes", "Trades"}
+UNORDERED = {"Events and rejections", "Rejected records", "Rejected in the range"}
+# What goes on while it is looked at, and comes from now rather than from the range of the tape.
+MOVING = {"Trades a second"}
+
+
+def panels():
+    for name, dashboard in DASHBOARDS.items():
+        for panel in dashboard["panels"]:
+            if panel["type"] != "row":
+                yield name, panel
+
+
+QUERIES = [(name, panel, target) for name, panel in panels() for target in panel["targets"]]
+
+
+def range_of(name):
+    # The pipeline's own events happen now.
+    return (SINCE, UNTIL) if name == "market" else (SINCE, UNTIL + 7 * 86_400_000)
+
+
+def same(ours, theirs):
+    if isinstance(ours, float) or isinstance(theirs, float):
+        return ours == theirs or ours is not None and theirs is not None and ours == pytest.approx(float(theirs), rel=1e-9)
+    return ours == theirs
+
+
+@pytest.mark.parametrize("name, panel, target", QUERIES, ids=[f"{n}-{p['title']}-{t['refId']}" for n, p, t in QUERIES])
+def test_every_panel_shows_what_sql_says(market, name, panel, target):
+    since, until = range_of(name)
+    frame = infinity.answered(market.url, target, VARIABLES, since, until)
+    assert infinity.complaints(panel["type"], target["format"], frame) == []
+    columns, sql = EXPECTED[name, panel["title"], target["refId"]]
+    ours, theirs = frame.rows(*columns.split()) if columns != "30 minutes" else frame.rows(columns), market.sql(sql)
+    if panel["title"] in MOVING:
+        assert len(ours) == len(theirs)
+        return
+    if panel["title"] in UNORDERED:
+        ours, theirs = sorted(ours), sorted(theirs)
+    if panel["title"] == "Rejected over time":
+        # A series for each reason.
+        ours = [(value,) for field in frame.of("number") for value in field.values if value is not None]
+    if panel["title"] in PART:
+        # Series of several symbols have their times in common.
+        ours = [row for row in ours if None not in row or panel["title"] != "Closes"]
+        assert ours and set(ours) <= {tuple(float(v) if isinstance(v, float) else v for v in row) for row in theirs}
+        return
+    assert len(ours) == len(theirs) > 0, (ours[:3], theirs[:3])
+    for a, b in zip(ours, theirs):
+        assert all(map(same, a, b)), (a, b)
+
+
+def test_each_query_is_expected_and_none_else():
+    assert {(name, panel["title"], target["refId"]) for name, panel, target in QUERIES} == set(EXPECTED)
+
+
+def test_variables_have_values_and_marks_have_times(market):
+    for variable in DASHBOARDS["market"]["templating"]["list"]:
+        query = variable["query"]["infinityQuery"]
+        frame = infinity.answered(market.url, query, {}, SINCE, UNTIL)
+        assert frame["__value"].values == SYMBOLS and all(frame["__text"].values)
+    found = {}
+    for mark in DASHBOARDS["market"]["annotations"]["list"]:
+        frame = infinity.answered(market.url, mark["target"], VARIABLES, SINCE, UNTIL + 7 * 86_400_000)
+        assert len(frame) and None not in frame["time"].values and all(frame["text"].values)
+        found[mark["name"]] = len(frame)
+    assert found["Gaps"] == 1 and found["Forecasts"] == market.one("select count(*) from forecasts where symbol = 'GME'")
+    # Every value of a variable with several, and all of them by its own word for it.
+    closes = next(t for n, p, t in QUERIES if p["title"] == "Closes")
+    frames = [infinity.answered(market.url, closes, {"symbols": value}, SINCE, UNTIL) for value in (SYMBOLS, ".*")]
+    assert [[field.labels["symbol"] for field in frame.of("number")] for frame in frames] == [SYMBOLS] * 2
+
+
+def test_a_panel_shows_what_went_wrong(market):
+    target = next(t for n, p, t in QUERIES if p["title"] == "Price")
+    with pytest.raises(infinity.PanelError, match='400 variable \\${symbol} of "symbols" has no value here'):
+        infinity.answered(market.url, target, {}, SINCE, UNTIL)
+
+
+def test_alerts_work_on_what_they_are_sent(market):
+    """Rules of alerts send macros that only pages replace as they are written, and take the backend's frames alone."""
+    rule = dict(next(t for n, p, t in QUERIES if p["title"] == "Closes"))
+    rule["url_options"] = {"method": "GET", "params": [
+        {"key": "symbols", "value": "GME"}, {"key": "interval", "value": "$__interval"},
+        {"key": "maxDataPoints", "value": "${__maxDataPoints}"}, {"key": "from", "value": "${__from}"}, {"key": "to", "value": "${__to}"}]}
+    frame = infinity.answered(market.url, rule, {}, SINCE, UNTIL)
+    assert len(frame) > 100 and len(frame.of("time")) == len(frame.of("number")) == 1
+
+
+def test_an_infinity_data_source_works_without_columns(market):
+    """A query as a beginner has it: a URL, and nothing declared."""
+    bare = {"type": "json", "source": "url", "parser": "backend", "format": "table", "root_selector": "", "columns": [],
+            "url": "/grafana/last?symbol=GME", "url_options": {"method": "GET", "params": []}}
+    frame = infinity.answered(market.url, bare, {}, SINCE, UNTIL)
+    assert frame["price"].kind == "number" and frame["symbol"].kind == "string"
+    assert [field.name for field in frame.fields] == sorted(field.name for field in frame.fields)
+
+
+def test_provisioning(market):
+    source, = yaml.safe_load((GRAFANA / "provisioning/datasources/tapedeck.yaml").read_text())["datasources"]
+    provider, = yaml.safe_load((GRAFANA / "provisioning/dashboards/tapedeck.yaml").read_text())["providers"]
+    compose = yaml.safe_load((ROOT / "deploy/compose/compose.yaml").read_text())["services"]["grafana"]
+    assert source["type"] == "yesoreyeram-infinity-datasource" and source["url"] == "$TAPEDECK_URL"
+    assert source["jsonData"]["allowedHosts"] == ["$TAPEDECK_URL"]
+    # "Save & test" wants 200 and a body.
+    health = requests.get(source["jsonData"]["customHealthCheckUrl"].replace("$TAPEDECK_URL", market.url), timeout=30)
+    assert health.status_code == 200 and health.content
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in compose["volumes"]}
+    assert mounted["/etc/grafana/provisioning"] == "../grafana/provisioning"
+    assert mounted[provider["options"]["path"]] == "../grafana/dashboards"
+    assert compose["environment"]["TAPEDECK_URL"] == "http://serve:8080" and "TAPEDECK_KEY=" in compose["entrypoint"][2]
+    assert compose["environment"]["GF_DASHBOARDS_MIN_REFRESH_INTERVAL"] == "500ms"
+    assert compose["environment"]["GF_INSTALL_PLUGINS"].split()[0] == source["type"]
+    # A key that nobody needs does no harm.
+    assert requests.get(market.url + "/grafana/symbols", headers={"Authorization": "Bearer none"}, timeout=30).status_code == 200
+    uids = set()
+    for name, dashboard in DASHBOARDS.items():
+        assert dashboard["uid"] not in uids and "id" not in dashboard and "500ms" in dashboard["timepicker"]["refresh_intervals"]
+        uids.add(dashboard["uid"])
+        ids = [panel["id"] for panel in dashboard["panels"]]
+        assert len(ids) == len(set(ids))
+        taken = set()
+        for panel in dashboard["panels"]:
+            place = panel["gridPos"]
+            cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+            assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
+            taken |= cells
+    for _, panel, target in QUERIES:
+        assert target["datasource"] == {"type": source["type"], "uid": source["uid"]} == panel["datasource"], panel["title"]
+
+
+def test_the_stand_in_reads_as_the_plug_in_does():
+    """The rules of the plug-in, by example."""
+    assert infinity.interpolated("${__from}-${__to:date:seconds}", {}, 1_594_671_549_254, 2000) == "1594671549254-2"
+    assert infinity.interpolated("${__from:date:iso} $__interval ${__interval_ms}", {}, 1_594_671_549_250, 0) == (
+        "2020-07-13T20:19:09.25Z $__interval ${__interval_ms}")
+    assert infinity.interpolated("${s:csv} ${s}", {"s": ["A", "B"]}, 0, 0) == "A,B {A,B}"
+    assert infinity.cell(1.0, "timestamp") is None and infinity.cell("2020-01-02 03:04:05+00", "timestamp") is None
+    assert infinity.cell("2020-01-02T03:04:05.123456Z", "timestamp") == 1577934245123
+    assert infinity.cell("1.5", "number") == 1.5 and infinity.cell("x", "number") is None
+    time, symbol, value = (infinity.Field("time", "time", [1, 1, 2]), infinity.Field("s", "string", ["A", "B", "A"]),
+                           infinity.Field("v", "number", [1.0, 2.0, 3.0]))
+    frame = infinity.wide(infinity.Frame([time, symbol, value]))
+    assert [(field.labels, field.values) for field in frame.of("number")] == [({"s": "A"}, [1.0, 3.0]), ({"s": "B"}, [2.0, None])]
+    time.values = [1, 3, 2]
+    assert infinity.wide(infinity.Frame([time, symbol, value])).of("string")
