@@ -53,6 +53,9 @@ struct BenchStore {
     /// The reader's URI, of the database that has all settings of a real one.
     var readerURL: String { postgres.localReaderURL }
 
+    /// The writer's, of the same.
+    var writerURL: String { postgres.localWriterURL }
+
     /// What makes programs of PostgreSQL connect as the reader, over the Unix socket: no password on a command line.
     var readerEnvironment: [String: String] { environment(readerURL) }
 
@@ -92,6 +95,19 @@ struct BenchStore {
             from generate_series(1, 100) g;
             """)
         try await write("vacuum analyze market.latest")
+    }
+
+    /// A day of 1 m bars of the same symbols.
+    func fillBars() async throws {
+        try await write(
+            """
+            insert into ops.bar_state (symbol, timeframe, ts, open, high, low, close, volume, notional, trade_count,
+                open_ts, open_id, open_source, close_ts, close_id, close_source)
+            select 'S' || s, '1m', t, 100, 101, 99, 100.5, 12.5, 1250, 25, t, 1, 'bench', t, 25, 'bench'
+            from generate_series(1, 100) s,
+                generate_series(timestamptz '2026-01-01Z', '2026-01-01 23:59Z', '1 min') t
+            """)
+        try await write("vacuum analyze ops.bar_state")
     }
 
     /// `rows` trades of 100 symbols on one day.

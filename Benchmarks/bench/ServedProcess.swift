@@ -4,23 +4,38 @@ import CLinux
 import EventLoop
 import Glibc
 
-/// `tapedeck serve` as its users have it: the built program, in a process of its own, on a database of the benchmark.
+/// `tapedeck` as its users have it: the built program, in a process of its own, on a database of the benchmark.
 final class ServedProcess {
     let port: UInt16
     private let pid: pid_t
 
-    /// Starts the `tapedeck` beside this program; returns when it answers.
-    init(readerURL: String, arguments: [String] = []) throws {
-        port = try Self.freePort()
+    /// Starts `tapedeck serve`; returns when it answers.
+    convenience init(readerURL: String, arguments: [String] = []) throws {
+        let port = try Self.freePort()
+        try self.init(
+            port, ["serve", "--listen", "127.0.0.1:\(port)"] + arguments, ["TAPEDECK_READER_URL": readerURL])
+    }
+
+    /// Starts `tapedeck process` on a log; returns when it is ready.
+    convenience init(processing log: String, writerURL: String) throws {
+        let port = try Self.freePort()
+        try self.init(
+            port, ["process", "--metrics-listen", "127.0.0.1:\(port)"],
+            ["TAPEDECK_DATABASE_URL": writerURL, "TAPEDECK_EVENT_LOG": log])
+    }
+
+    /// Starts the `tapedeck` beside this program; returns when it says at `port` that it is ready.
+    private init(_ port: UInt16, _ arguments: [String], _ environment: [String: String]) throws {
+        self.port = port
         let program =
             CommandLine.arguments[0].split(separator: "/", omittingEmptySubsequences: false).dropLast()
             .joined(separator: "/") + "/tapedeck"
         var words: [UnsafeMutablePointer<CChar>?] =
-            ([program, "serve", "--listen", "127.0.0.1:\(port)"] + arguments).map { strdup($0) } + [nil]
+            ([program] + arguments).map { strdup($0) } + [nil]
         // In the environment, where no process list shows the password.
-        setenv("TAPEDECK_READER_URL", readerURL, 1)
+        for (name, value) in environment { setenv(name, value, 1) }
         defer {
-            unsetenv("TAPEDECK_READER_URL")
+            for name in environment.keys { unsetenv(name) }
             for word in words { free(word) }
         }
         var pid = pid_t()
@@ -40,7 +55,7 @@ final class ServedProcess {
             usleep(10_000)
         }
         stop()
-        throw SystemError(code: ETIMEDOUT, call: "tapedeck serve")
+        throw SystemError(code: ETIMEDOUT, call: "tapedeck \(arguments[0])")
     }
 
     /// The most memory it has had since its start, and what it has now, in MiB.
@@ -51,6 +66,13 @@ final class ServedProcess {
             return (Int(line.filter { $0.isNumber }) ?? 0) / 1024
         }
         return (field("VmHWM:"), field("VmRSS:"))
+    }
+
+    /// Seconds of processors that it has used since its start.
+    var processorTime: Double {
+        // After the name in parentheses, utime and stime are the 12th and 13th (proc_pid_stat(5)), in hundredths.
+        let fields = procFile("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.count > 12 ? ((Double(fields[11]) ?? 0) + (Double(fields[12]) ?? 0)) / 100 : 0
     }
 
     func stop() {

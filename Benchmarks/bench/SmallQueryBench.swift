@@ -21,10 +21,16 @@ struct SmallQueryBench: AsyncParsableCommand {
         (price - previous_price) / nullif(previous_price, 0) * 100 as change_pct from market.latest where symbol =
         """
 
+    private static let bars = """
+        select symbol, ts, open, high, low, close, volume, vwap, trade_count from market.bars where symbol = :sym \
+        and timeframe = '1m' and ts >= '-infinity' and ts < 'infinity' order by ts desc limit 11
+        """
+
     func run() async throws {
         let store = try await BenchStore()
         defer { store.close() }
         try await store.fillLatest()
+        try await store.fillBars()
         let loops = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))
         let server = try ServedProcess(
             readerURL: store.readerURL,
@@ -37,31 +43,48 @@ struct SmallQueryBench: AsyncParsableCommand {
                 ("/api/v1/latest", "/api/v1/latest?symbol=S1"),
                 ("/api/v1/sql, parameter", "/api/v1/sql?query=\(sql)&params=\(symbol)"),
                 ("/api/v1/sql, literal", "/api/v1/sql?query=\(percentEncoded("\(Self.statement) 'S1'"))"),
-            ].map { ($0.0, HTTPLoad(port: server.port, get: $0.1, connections: connections)) } + [
-                try unchanged(server.port)
-            ]
+            ].map { ($0.0, HTTPLoad(port: server.port, get: $0.1, connections: connections)) }
+        let bars = HTTPLoad(
+            port: server.port, get: "/api/v1/bars?symbol=S1&timeframe=1m&order=desc&limit=10", connections: connections)
+        let unchanged = try unchanged(server.port)
+        let bare = HTTPLoad(port: server.port, get: "/live", connections: connections)
+        for load in [bars, unchanged.1, bare] { _ = try load.run(seconds: 0.5) }
         for (_, load) in loads { _ = try load.run(seconds: 0.5) }
 
         print("the latest price of one symbol, \(connections) connections; requests/s")
         var ratios = loads.map { _ in [Double]() }
+        var (barRatios, unchangedRatios) = ([Double](), [Double]())
         for run in 1...runs {
-            let reference = try pgbench(store, store.readerEnvironmentTCP)
+            let reference = try pgbench(store, store.readerEnvironmentTCP, "\(Self.statement) :sym")
             print("run \(run)  pgbench -M prepared     \(column(reference, 7))")
-            let local = try pgbench(store, store.readerEnvironment)
+            let local = try pgbench(store, store.readerEnvironment, "\(Self.statement) :sym")
             print("       over a Unix socket      \(column(local, 7))")
             for (index, load) in loads.enumerated() {
                 let result = try load.1.run(seconds: seconds)
-                if result.refused > 0 { print("  \(result.refused) replies had another status") }
-                ratios[index].append(result.perSecond / reference)
-                print(
-                    "       \(load.0.padded(24))\(column(result.perSecond, 7))   ratio "
-                        + "\(twoDigits(result.perSecond / reference))   p50 \(twoDigits(result.percentile(0.5))) ms"
-                        + "  p99 \(twoDigits(result.percentile(0.99))) ms")
+                ratios[index].append(show(load.0, result, reference))
             }
+            let barReference = try pgbench(store, store.readerEnvironmentTCP, Self.bars)
+            print("       pgbench, last 10 bars   \(column(barReference, 7))")
+            barRatios.append(show("/api/v1/bars", try bars.run(seconds: seconds), barReference))
+            let engine = try bare.run(seconds: seconds)
+            print("       /live, from memory      \(column(engine.perSecond, 7))")
+            unchangedRatios.append(show(unchanged.0, try unchanged.1.run(seconds: seconds), engine.perSecond))
         }
         for (index, load) in loads.enumerated() {
             print("median ratio \(twoDigits(median(ratios[index])))  \(load.0)  (goal 0.70)")
         }
+        print("median ratio \(twoDigits(median(barRatios)))  /api/v1/bars, the last 10 of a symbol  (goal 0.70)")
+        print("median ratio \(twoDigits(median(unchangedRatios)))  304, beside the engine's answer from memory")
+    }
+
+    /// Prints a result; returns its ratio.
+    private func show(_ name: String, _ result: HTTPLoad.Result, _ reference: Double) -> Double {
+        if result.refused > 0 { print("  \(result.refused) replies had another status") }
+        let ratio = result.perSecond / reference
+        print(
+            "       \(name.padded(24))\(column(result.perSecond, 7))   ratio \(twoDigits(ratio))   p50 "
+                + "\(twoDigits(result.percentile(0.5))) ms  p99 \(twoDigits(result.percentile(0.99))) ms")
+        return ratio
     }
 
     /// The same asked of a cache: each request has the tag of the reply that is still right.
@@ -87,9 +110,9 @@ struct SmallQueryBench: AsyncParsableCommand {
         return ("a page of bars, 304", load)
     }
 
-    private func pgbench(_ store: BenchStore, _ environment: [String: String]) throws -> Double {
-        let script = store.folder + "/latest.pgbench"
-        let text = "\(Self.statement) :sym;\n"
+    private func pgbench(_ store: BenchStore, _ environment: [String: String], _ sql: String) throws -> Double {
+        let script = store.folder + "/statement.pgbench"
+        let text = "\(sql);\n"
         guard let file = fopen(script, "w") else { throw SystemError(call: "fopen(\(script))") }
         fputs(text, file)
         fclose(file)

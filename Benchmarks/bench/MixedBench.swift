@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import CLinux
+import EventLoop
+import Glibc
+
+/// Cheap reads at a steady rate, alone and beside exports that go on all the time.
+struct MixedBench: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mixed", abstract: "The latest price and the last bars, alone and beside exports.")
+
+    @Option(help: "Exports at a time: a million trades as CSV each, again and again.") var exports = 2
+    @Option(help: "Rows of an export.") var rows = 1_000_000
+    @Option(help: "Bytes a second that each export is read with; 0 for as fast as it comes.") var exportRate = 0
+    @Option(help: "Connections that ask for cheap things.") var connections = 4
+    @Option(help: "Requests a second of each.") var rate = 50
+    @Option(help: "Seconds of each measurement.") var seconds = 8.0
+
+    func run() async throws {
+        let store = try await BenchStore()
+        defer { store.close() }
+        try await store.fillLatest()
+        try await store.fillBars()
+        try await store.fillTrades(rows)
+        let server = try ServedProcess(readerURL: store.readerURL)
+        defer { server.stop() }
+        let targets = [
+            ("latest price", "/api/v1/latest?symbol=S1"),
+            ("last 10 bars", "/api/v1/bars?symbol=S1&timeframe=1m&order=desc&limit=10"),
+        ]
+        for (name, target) in targets {
+            var load = HTTPLoad(port: server.port, get: target, connections: connections)
+            load.perSecondOfEach = rate
+            _ = try load.run(seconds: 1)
+            let alone = try load.run(seconds: seconds)
+            let exporters = Exporters(server.port, exports, exportRate)
+            usleep(1_000_000)
+            let together = try load.run(seconds: seconds)
+            let taken = exporters.stop()
+            show("\(name), alone", alone)
+            show("\(name), beside exports", together)
+            print(
+                "\(taken / 1_048_576) MiB exported meanwhile; p99 "
+                    + "\(twoDigits(together.percentile(0.99) / alone.percentile(0.99))) x unloaded  (goal 2.00)")
+        }
+    }
+
+    private func show(_ what: String, _ result: HTTPLoad.Result) {
+        print(
+            "\(what.padded(30))\(column(result.perSecond, 6)) requests/s   p50 \(twoDigits(result.percentile(0.5))) ms   p99 "
+                + "\(twoDigits(result.percentile(0.99))) ms   max \(twoDigits(result.percentile(1))) ms   refused \(result.refused)"
+        )
+    }
+}
+
+/// Clients on threads of their own that read one export after the other.
+private final class Exporters: @unchecked Sendable {
+    // Rule for `@unchecked Sendable`: what changes is read and written under the lock.
+    private var lock = pthread_mutex_t()
+    private var isStopped = false
+    private var bytes = 0
+    private var running = 0
+    private let port: UInt16
+    private let rate: Int
+
+    init(_ port: UInt16, _ count: Int, _ rate: Int) {
+        self.port = port
+        self.rate = rate
+        pthread_mutex_init(&lock, nil)
+        running = count
+        for _ in 0..<count {
+            var thread = pthread_t()
+            pthread_create(
+                &thread, nil,
+                { context in
+                    Unmanaged<Exporters>.fromOpaque(context!).takeRetainedValue().export()
+                    return nil
+                }, Unmanaged.passRetained(self).toOpaque())
+            pthread_detach(thread)
+        }
+    }
+
+    /// Ends the exports; returns the bytes that have been read.
+    func stop() -> Int {
+        locked { isStopped = true }
+        while locked({ running }) > 0 { usleep(10_000) }
+        return locked { bytes }
+    }
+
+    private func locked<T>(_ body: () -> T) -> T {
+        pthread_mutex_lock(&lock)
+        defer { pthread_mutex_unlock(&lock) }
+        return body()
+    }
+
+    private func export() {
+        defer { locked { running -= 1 } }
+        let request = Array(
+            ("POST /api/v1/sql?format=csv HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/sql\r\n"
+                + "Content-Length: 27\r\n\r\nselect * from market.trades").utf8)
+        var chunk = [UInt8](repeating: 0, count: 262_144)
+        while !locked({ isStopped }) {
+            guard let descriptor = try? connectLoopback(port) else { continue }
+            defer { close(descriptor) }
+            _ = send(descriptor, request, request.count, CInt(MSG_NOSIGNAL))
+            var last: [UInt8] = []
+            while !locked({ isStopped }) {
+                let count = recv(descriptor, &chunk, chunk.count, 0)
+                if count <= 0 { break }
+                locked { bytes += count }
+                last = Array((last + chunk[max(0, count - 7)..<count]).suffix(7))
+                if last.elementsEqual("\r\n0\r\n\r\n".utf8) { break }
+                if rate > 0 { usleep(useconds_t(count * 1_000_000 / rate)) }
+            }
+        }
+    }
+}
