@@ -215,6 +215,8 @@ class Run:
         }
         self.output = open(self.base / "output.log", "ab")
         self.command("migrate")
+        # So that the leaders of their partitions can be moved from the first moment on.
+        self.command("topics")
         self.ingest = self.start_ingest()
         self.processors = [self.start_processor() for _ in range(processors)]
 
@@ -238,7 +240,12 @@ class Run:
         return json.loads(self.command("status", "--json"))["lag"]
 
     def behind(self):
-        return [lag for lag in json.loads(self.command("status", "--json"))["partitions"] if lag["lag"] > 0]
+        """The partitions that are not done, and who has claimed them in the store."""
+        status = json.loads(self.command("status", "--json"))
+        owners = {(row["topic"], row["partition"]): (row["owner"], row["updated_at"]) for row in status["offsets"]}
+        alive = [process.pid for process in self.processors if process.poll() is None]
+        return f"of the processors {alive}", [(lag, owners.get((lag["topic"], lag["partition"])))
+                                              for lag in status["partitions"] if lag["lag"] > 0]
 
     def rows(self, query):
         with self.postgres.connect() as connection:
