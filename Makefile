@@ -1,6 +1,7 @@
 # make run     installs what is missing, builds, and starts everything on the embedded default
 # make test    installs, builds and runs every test
 # make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
+# make test-airflow    has a real Airflow run the DAG of deploy/airflow, in an environment of its own; about three minutes
 # make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
 # make bench-spark  measures the pipeline beside PySpark Structured Streaming
@@ -75,6 +76,17 @@ screenshots: build deps-test
 test-superset: build .build-superset/installed
 	.build-superset/bin/python -m pytest Tests/Superset -p no:warnings -p no:logging $(PYTEST_ARGS)
 
+# Airflow's libraries are many, and of versions of their own.
+.PHONY: test-airflow
+.build-airflow/installed: Tests/Airflow/requirements.txt
+	@deploy/install-packages $(PACKAGES_TEST)
+	python3 -m venv .build-airflow
+	.build-airflow/bin/pip install --quiet --disable-pip-version-check -r Tests/Airflow/requirements.txt
+	touch $@
+
+test-airflow: build .build-airflow/installed
+	.build-airflow/bin/python -m pytest Tests/Airflow -p no:warnings $(PYTEST_ARGS)
+
 # Lets Schemathesis try the whole contract on a running server: EXAMPLES a path, from SEED.
 .PHONY: schemathesis
 schemathesis: build deps-test
@@ -140,7 +152,7 @@ format-check:
 	swift format lint --strict --recursive Sources Tests Benchmarks Package.swift
 
 clean:
-	rm -rf .build .build-venv .build-superset .build-spark .build-promtool .build-fuzz .build-asan .build-tsan var
+	rm -rf .build .build-venv .build-superset .build-airflow .build-spark .build-promtool .build-fuzz .build-asan .build-tsan var
 
 # What it finds is left in .build-fuzz as crash-*; `FUZZ=NAME .build-fuzz/release/fuzz FILE` runs one input again. The
 # corpus grows in .build-fuzz, from the seeds in Tests/Fuzz/corpus.

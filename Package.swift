@@ -74,7 +74,7 @@ let package = Package(
             swiftSettings: strict),
         // The SQL of `sql/` as data, embedded in the binary.
         .target(
-            name: "Schema", path: "sql",
+            name: "Schema", path: "sql", exclude: ["distributed"],
             resources: [
                 .embedInCode("0001_roles_and_schemas.sql"), .embedInCode("0002_trades_and_bars.sql"),
                 .embedInCode("0003_reference_and_ops.sql"), .embedInCode("0004_functions.sql"),
