@@ -212,7 +212,7 @@ def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
         assert len(page.json()[name]) == 10 and page.json()["next_page_token"], path
     refused = get(up, "/api/v1/trades?limit=11", few)
     assert refused.status_code == 400 and "from 1 to 10" in refused.json()["details"]
-    for path in ["/api/v1/tables/trades", "/api/v1/tables/trades?limit=11", "/grafana/series?symbol=AAPL&field=price",
+    for path in ["/api/v1/tables/trades", "/api/v1/tables/trades?limit=11", "/grafana/series?symbol=AAPL&field=price&maxDataPoints=100",
                  "/api/v1/stock/candle?symbol=AAPL&resolution=1s&from=0&to=4000000000"]:
         reply = get(up, path, few)
         assert reply.status_code == 400 and "more than the 10 rows that this key may have" in reply.text, path
