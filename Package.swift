@@ -112,7 +112,7 @@ let package = Package(
         .target(
             name: "Ingest",
             dependencies: [
-                "Market", "Metrics", "Records", "EventLog", "CZlib", "CCurl",
+                "Market", "Metrics", "Records", "EventLoop", "TLS", "WebSocket", "EventLog", "CZlib", "CCurl",
                 .product(name: "Logging", package: "swift-log"),
             ], swiftSettings: strict),
         // Records → validated → bars → Postgres, with the offsets in the same transaction.
@@ -182,7 +182,7 @@ let package = Package(
         .testTarget(
             name: "IngestTests",
             dependencies: [
-                "Ingest", "Market", "Records", "EventLog", "TestSupport",
+                "Ingest", "Market", "Records", "WebSocket", "EventLog", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["Peers"], swiftSettings: strict),
         .testTarget(

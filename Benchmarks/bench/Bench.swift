@@ -10,7 +10,7 @@ struct Bench: AsyncParsableCommand {
         subcommands: [
             PipelineBench.self, LatencyBench.self, HTTPServerProgram.self, WebSocketLoadProgram.self,
             SmallQueryBench.self, RowsBench.self, StreamBench.self, PagesBench.self, CrowdBench.self,
-            LiveBench.self, MixedBench.self, AnalyticsBench.self, SimulateBench.self,
+            LiveBench.self, MixedBench.self, AnalyticsBench.self, SimulateBench.self, FinnhubBench.self,
             AllBenches.self,
         ],
         defaultSubcommand: PipelineBench.self)
@@ -24,7 +24,7 @@ struct AllBenches: AsyncParsableCommand {
         for bench: any AsyncParsableCommand.Type in [
             PipelineBench.self, LatencyBench.self, SmallQueryBench.self, RowsBench.self, StreamBench.self,
             PagesBench.self,
-            CrowdBench.self, MixedBench.self, LiveBench.self, SimulateBench.self,
+            CrowdBench.self, MixedBench.self, LiveBench.self, SimulateBench.self, FinnhubBench.self,
         ] {
             print("\n== \(bench.configuration.commandName ?? "")")
             var command = try bench.parse([])

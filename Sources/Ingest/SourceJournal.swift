@@ -24,8 +24,7 @@ package final class SourceJournal: Sendable {
 
     package let source: String
     package let run: Int64
-    private let log: any EventLog
-    private let logger: Logger
+    private let append: @Sendable (Append) async throws(EventLogError) -> Void
     private let now: @Sendable () -> Timestamp
     private let partition: TopicPartition
     private let last = Mutex<Int64>(0)
@@ -34,15 +33,27 @@ package final class SourceJournal: Sendable {
     ///   - source: its name, as in its records.
     ///   - run: the ingest run; with the events' numbers it makes them what they are, so no two processes may share one.
     ///   - now: the clock.
-    package init(
+    package convenience init(
         source: String, run: Int64, log: any EventLog, logger: Logger, now: @escaping @Sendable () -> Timestamp
     ) async throws(EventLogError) {
+        self.init(
+            source: source, run: run, partitions: try await log.partitionCount(of: Self.topic), now: now
+        ) { append throws(EventLogError) in
+            try await log.appendPatiently(append, logger)
+        }
+    }
+
+    /// - Parameters:
+    ///   - partitions: how many ``topic`` has.
+    ///   - append: makes an append durable.
+    init(
+        source: String, run: Int64, partitions count: Int, now: @escaping @Sendable () -> Timestamp,
+        append: @escaping @Sendable (Append) async throws(EventLogError) -> Void
+    ) {
         self.source = source
         self.run = run
-        self.log = log
-        self.logger = logger
+        self.append = append
         self.now = now
-        let count = try await log.partitionCount(of: Self.topic)
         var key = source
         partition = TopicPartition(
             Self.topic, key.withUTF8 { partitionNumber(of: UnsafeRawBufferPointer($0), count: count) })
@@ -74,7 +85,7 @@ package final class SourceJournal: Sendable {
         var batch = RecordBatch()
         batch.append(key: source) { record.encode(into: &$0) }
         append.batches[partition] = batch
-        try await log.appendPatiently(append, logger)
+        try await self.append(append)
     }
 
     /// A message of at most ``messageLimit`` bytes that PostgreSQL can keep.

@@ -25,13 +25,16 @@ struct IngestCommand: AsyncParsableCommand {
         let settings = try flags.resolve()
         let sources = try specs.map { try SourceSpec($0) }
         let logger = Runtime.logger(settings)
-        let folder = settings.text(.eventLog) == nil ? try DataFolder(settings.string(.dataDir)).path : nil
+        let needsFolder =
+            settings.text(.eventLog) == nil || sources.contains { if case .live = $0 { true } else { false } }
+        let folder = needsFolder ? try DataFolder(settings.string(.dataDir)).path : nil
         let (log, _) = try await Runtime.openLog(settings, folder: folder, logger: logger)
         try await log.createTopics(Runtime.topicSettings(settings))
         let metrics = MetricsRegistry()
         LogMetrics.show(log, in: metrics)
+        let players = try Sources(sources, settings, folder: folder, log: log, logger: logger, metrics: metrics)
         let listener = try MetricsListener.start(settings, metrics, logger: logger) { true }
-        try await untilStopped { try await Sources(sources, log: log, logger: logger, metrics: metrics).run() }
+        try await untilStopped { try await players.run() }
         await listener?.stop()
         await log.close()
     }
@@ -175,52 +178,4 @@ func untilStopped(_ body: @escaping @Sendable () async throws -> Void) async thr
     let result = await work.result
     signal.cancel()
     try result.get()
-}
-
-/// Sources that run side by side.
-struct Sources: Sendable {
-    private struct Player: Sendable {
-        let progress: IngestProgress
-        let play: @Sendable () async throws -> Void
-    }
-
-    private let players: [Player]
-
-    init(_ specs: [SourceSpec], log: any EventLog, logger: Logger, metrics: MetricsRegistry) {
-        let firstRun = wallClock().microseconds
-        let counted = IngestMetrics(metrics)
-        players = specs.enumerated().map { index, spec in
-            let run = firstRun + Int64(index)
-            switch spec {
-            case .replay(let settings):
-                let replay = Replay(settings, run: run, log: log, logger: logger, metrics: counted, now: wallClock)
-                return Player(progress: replay.progress) { try await replay.play() }
-            case .simulate(let settings):
-                let source = SimulatedSource(
-                    settings, run: run, log: log, logger: logger, metrics: counted, now: wallClock)
-                return Player(progress: source.progress) { try await source.play() }
-            }
-        }
-    }
-
-    var recordCount: Int64 { players.reduce(0) { $0 + $1.progress.recordCount } }
-    var isFinished: Bool { players.allSatisfy { $0.progress.isFinished } }
-    /// The time of the newest trade that was read last from any of them.
-    var lastEventTime: Timestamp? { players.compactMap { $0.progress.lastEventTime }.max() }
-
-    /// Runs all of them until they end or the task is cancelled.
-    func run() async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for (index, player) in players.enumerated() {
-                // A thread each: reading a file blocks.
-                let loop = try EventLoop(name: "ingest-\(index)")
-                loop.start()
-                group.addTask(executorPreference: loop) {
-                    defer { loop.stop() }
-                    try await player.play()
-                }
-            }
-            try await group.waitForAll()
-        }
-    }
 }

@@ -56,6 +56,8 @@ struct Setting: Sendable {
     let `default`: String?
     /// What it means, in a sentence; with the reason for its bounds where they are not plain.
     let summary: String
+    /// What other programs call the variable; ours comes first.
+    var aliases: [String] = []
 
     var isSecret: Bool { if case .databaseURL = kind { true } else { false } }
 
@@ -168,7 +170,7 @@ struct Setting: Sendable {
     )
 
     /// Every setting.
-    static let all = common + server + tls + analytics
+    static let all = common + server + tls + analytics + sources
 
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,

@@ -8,6 +8,8 @@ struct Settings: Sendable {
     private var values: [String: String] = [:]
     /// The key that `tapedeck query` shows to the server. It has no flag: everybody could see it in the list of processes.
     let apiKey: String?
+    /// Values of the environment and of `.env` that are no settings of ours: where keys of services are looked up.
+    private let others: [String: String]
 
     /// The environment's name for ``apiKey``.
     static let apiKeyName = "TAPEDECK_API_KEY"
@@ -21,12 +23,14 @@ struct Settings: Sendable {
         try Self.refuseUnknown(environment, in: "the environment")
         for setting in Setting.all {
             let flag = flags.first { $0.0.name == setting.name }?.1
-            guard let value = flag ?? environment[setting.environment] ?? file[setting.environment] ?? setting.default
-            else { continue }
+            let names = [setting.environment] + setting.aliases
+            let given = flag ?? names.firstValue(in: environment) ?? names.firstValue(in: file)
+            guard let value = given ?? setting.default else { continue }
             if let complaint = setting.complaint(about: value) { throw SettingsError(message: complaint) }
             values[setting.name] = value
         }
         apiKey = environment[Self.apiKeyName] ?? file[Self.apiKeyName]
+        others = file.merging(environment) { $1 }
         if values[Setting.eventLog.name] == nil, let broker = environment["KAFKA_SERVER"] ?? file["KAFKA_SERVER"] {
             let port = environment["KAFKA_PORT"] ?? file["KAFKA_PORT"] ?? "9092"
             let url = broker.contains(":") ? "kafka://\(broker)" : "kafka://\(broker):\(port)"
@@ -55,6 +59,16 @@ struct Settings: Sendable {
 
     func list(_ setting: Setting) -> [String] {
         values[setting.name].map { Setting.elements($0).map { String($0) } } ?? []
+    }
+
+    /// The key of a service: from the environment or `.env` under `name`, else from the file of credentials. It has no flag:
+    /// everybody could see it in the list of processes. Nil where there is none, or an empty one.
+    ///
+    /// - Parameter entry: section and key in the file of credentials.
+    func secret(_ name: String, entry: (section: String, key: String)) throws -> String? {
+        if let value = others[name], !value.isEmpty { return value }
+        guard let file = try Credentials.read(self), let value = file[entry.section, entry.key] else { return nil }
+        return value.isEmpty ? nil : value
     }
 
     func address(_ setting: Setting) throws(SettingsError) -> Address {
@@ -148,6 +162,14 @@ struct SettingsError: Error, CustomStringConvertible {
     var description: String { message }
 }
 
+extension [String] {
+    /// The value of the first of these names that has one.
+    fileprivate func firstValue(in values: [String: String]) -> String? {
+        for name in self { if let value = values[name] { return value } }
+        return nil
+    }
+}
+
 extension Substring {
     /// Where a comment begins inside an unquoted value.
     fileprivate func range(ofComment mark: String) -> Index? {
@@ -196,6 +218,7 @@ struct SettingFlags: ParsableArguments {
     @OptionGroup var server: ServerSettingFlags
     @OptionGroup var tls: TLSSettingFlags
     @OptionGroup var analytics: AnalyticsFlags
+    @OptionGroup var sources: SourceSettingFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -209,7 +232,7 @@ struct SettingFlags: ParsableArguments {
             (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
             (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),
             (.alertVolume, alertVolume), (.alertRange, alertRange), (.alertCoolDown, alertCoolDown),
-        ] + server.given + tls.given + analytics.given
+        ] + server.given + tls.given + analytics.given + sources.given
     }
 
     /// The settings with everything that can give them, checked.

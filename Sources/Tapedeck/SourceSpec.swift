@@ -8,11 +8,19 @@ enum SourceSpec: Equatable {
     /// What may be named, for people.
     static let forms = """
         replay:FILE[?speed=1|60|max][&symbol=S][&max_pause=2s][&shift=now][&loop=N|forever], \
-        simulate[?rate=N][&symbols=N][&seed=N][&volatility=X][&correlation=X][&duration=1h]
+        simulate[?rate=N][&symbols=N][&seed=N][&volatility=X][&correlation=X][&duration=1h], \
+        finnhub
         """
 
     case replay(Replay.Settings)
     case simulate(SimulatedMarket.Settings)
+    /// A service; what it is asked for is said by settings.
+    case live(LiveService)
+
+    /// The services that are listened to or asked.
+    enum LiveService: String, CaseIterable {
+        case finnhub
+    }
 
     init(_ text: String) throws(SettingsError) {
         // A colon may end the name where nothing follows it: `simulate:` is what `simulate` is.
@@ -21,8 +29,15 @@ enum SourceSpec: Equatable {
         case "replay" where text.dropFirst(name.count).first == ":": self = try Self.replay(text)
         case "simulate": self = try Self.simulate(text)
         default:
+            if let service = LiveService(rawValue: text) {
+                self = .live(service)
+                return
+            }
+            let services = LiveService.allCases.map(\.rawValue).joined(separator: ", ")
             throw SettingsError(
-                message: "source '\(text)' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]")
+                message:
+                    "source '\(text)' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], \(services)"
+            )
         }
     }
 

@@ -43,6 +43,7 @@ struct UpCommand: AsyncParsableCommand {
         }
         _ = try Upkeep.configuration(settings)
         let logger = Runtime.logger(settings)
+        try Sources.check(specs, settings, logger: logger)
         let folder = try DataFolder(settings.string(.dataDir))
         guard try folder.acquire() else {
             throw ValidationError(
@@ -98,7 +99,9 @@ struct UpCommand: AsyncParsableCommand {
         stop.onHangUp(service.onHangUp)
         Self.greet("\(service.scheme)://\(service.address)", folder, runtime)
         let processor = try runtime.processor()
-        let sources = Sources(specs, log: runtime.log, logger: runtime.logger, metrics: runtime.metrics)
+        let sources = try Sources(
+            specs, runtime.settings, folder: folder.path, log: runtime.log, logger: runtime.logger,
+            metrics: runtime.metrics)
 
         let processing = Task(executorPreference: runtime.loop) { try await processor.run() }
         let ingesting = Task { try await sources.run() }

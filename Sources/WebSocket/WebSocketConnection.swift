@@ -60,6 +60,9 @@ package final class WebSocketConnection: @unchecked Sendable {
     /// Messages for all that were not sent because the queue was full.
     package private(set) var droppedMessages = 0
 
+    /// When the peer last sent a ping; nil if it never did.
+    package private(set) var lastPing: MonotonicTime?
+
     private let role: Role
     private let settings: WebSocketSettings
     private let socket: StreamSocket
@@ -146,7 +149,9 @@ package final class WebSocketConnection: @unchecked Sendable {
             do throws(WebSocketError) {
                 switch try reader.next(input.span, &position) {
                 case .message(let kind): if case .open = state { return kind }
-                case .ping: pong()
+                case .ping:
+                    lastPing = .now()
+                    pong()
                 case .pong: break
                 case .close(let code):
                     if let failure { throw failure }

@@ -105,6 +105,8 @@ struct SettingValueTests {
         ("drain-timeout", "0s"), ("compression", "off"), ("allowed-hosts", "tape.example, [fd00::1],10.0.0.1"),
         ("cors-origins", "*"), ("cors-origins", "https://app.example,http://localhost:3000"),
         ("trusted-proxies", "10.0.0.0/8, ::1"), ("proxy-protocol", "on"),
+        ("finnhub-symbols", #"["AAPL", "BINANCE:BTCUSDT", "IC MARKETS:1"]"#), ("spool-bytes", "1048576"),
+        ("finnhub-silence", "3m"), ("source-retry-pause", "10m"),
     ]
 
     @Test(arguments: good)
@@ -117,6 +119,38 @@ struct SettingValueTests {
 
     /// Name, value, and the whole message that a user sees.
     static let bad: [(String, String, String)] = [
+        (
+            "spool-bytes", "1000",
+            "TAPEDECK_SPOOL_BYTES (--spool-bytes): '1000' is out of range; allowed: 1048576 to 1099511627776"
+        ),
+        (
+            "source-retry-pause", "1ms",
+            "TAPEDECK_SOURCE_RETRY_PAUSE (--source-retry-pause): '1ms' is out of range; allowed: 10ms to 600s"
+        ),
+        (
+            "source-authorities", "",
+            "TAPEDECK_SOURCE_AUTHORITIES (--source-authorities): '' is empty; allowed: file"
+        ),
+        ("credentials", "", "TAPEDECK_CREDENTIALS (--credentials): '' is empty; allowed: file"),
+        (
+            "finnhub-symbols", "AAPL,",
+            "TAPEDECK_FINNHUB_SYMBOLS (--finnhub-symbols): 'AAPL,' has an empty element; allowed: SYMBOL[,SYMBOL…]"
+        ),
+        (
+            "finnhub-symbols", "AAPL,Ä",
+            "TAPEDECK_FINNHUB_SYMBOLS (--finnhub-symbols): 'AAPL,Ä' has the element 'Ä', which is none; "
+                + "allowed: SYMBOL[,SYMBOL…]"
+        ),
+        (
+            "finnhub-symbols-file", "",
+            "TAPEDECK_FINNHUB_SYMBOLS_FILE (--finnhub-symbols-file): '' is empty; allowed: file"
+        ),
+        ("finnhub-ws-url", "", "TAPEDECK_FINNHUB_WS_URL (--finnhub-ws-url): '' is empty; allowed: text"),
+        (
+            "finnhub-silence", "soon",
+            "TAPEDECK_FINNHUB_SILENCE (--finnhub-silence): 'soon' is not a time such as 500ms, 60s, 3d; "
+                + "allowed: 100ms to 1d"
+        ),
         ("kafka-config", "", "TAPEDECK_KAFKA_CONFIG (--kafka-config): '' is empty; allowed: text"),
         ("replication", "0", "TAPEDECK_REPLICATION (--replication): '0' is out of range; allowed: 1 to 100"),
         ("data-dir", "", "TAPEDECK_DATA_DIR (--data-dir): '' is empty; allowed: folder"),
@@ -428,6 +462,33 @@ struct SettingValueTests {
     @Test func `every setting but those that take any text has a value that is refused`() {
         let covered = Set(Self.bad.map(\.0))
         #expect(covered == Set(Setting.all.map(\.name)).subtracting(["rejected-retention"]))
+    }
+
+    @Test func `what other programs call a setting is taken, and our name comes first`() throws {
+        let list = "[AAPL, 'IC MARKETS:1']"
+        let alias = ["FINNHUB_STOCKS_TICKERS": list]
+        #expect(try settings(environment: alias).get().text(.finnhubSymbols) == list)
+        #expect(try settings(dotEnv: "FINNHUB_STOCKS_TICKERS=AAPL\n").get().text(.finnhubSymbols) == "AAPL")
+        let both = alias.merging(["TAPEDECK_FINNHUB_SYMBOLS": "MSFT"]) { $1 }
+        #expect(try settings(environment: both).get().text(.finnhubSymbols) == "MSFT")
+        #expect(
+            try settings(environment: alias).get().list(.finnhubSymbols).map { SourceSettings.symbol(Substring($0)) }
+                == ["AAPL", "IC MARKETS:1"])
+    }
+
+    @Test func `keys of services are in the environment, then in the file of credentials, in any case`() throws {
+        let entry = (section: "finnhub", key: "finnhub_token")
+        #expect(
+            try settings(environment: ["FINNHUB_API_TOKEN": "a"]).get().secret("FINNHUB_API_TOKEN", entry: entry) == "a"
+        )
+        #expect(try settings(dotEnv: "FINNHUB_API_TOKEN=b").get().secret("FINNHUB_API_TOKEN", entry: entry) == "b")
+        #expect(try settings().get().secret("FINNHUB_API_TOKEN", entry: entry) == nil)
+        let file = try Credentials("; keys\n[FINNHUB]\r\nFINNHUB_TOKEN = c=1\n[Other]\nfinnhub_token: d\n", name: "f")
+        #expect(file["finnhub", "finnhub_token"] == "c=1" && file["OTHER", "FINNHUB_TOKEN"] == "d")
+        #expect(file["none", "finnhub_token"] == nil)
+        // The line itself may be a secret.
+        let error = #expect(throws: SettingsError.self) { try Credentials("[a]\nsecret words", name: "f.ini") }
+        #expect(error?.message == "f.ini:2: not of the form NAME = VALUE")
     }
 
     @Test func `a broker named as other programs name it is the log, unless a log is named`() throws {

@@ -38,10 +38,16 @@ struct SourceSpecTests {
     }
 
     static let bad: [(String, String)] = [
-        ("", "source '' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]"),
-        ("a.csv", "source 'a.csv' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]"),
-        ("REPLAY:a", "source 'REPLAY:a' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]"),
-        ("nasdaq:x", "source 'nasdaq:x' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]"),
+        ("", "source '' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub"),
+        ("a.csv", "source 'a.csv' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub"),
+        (
+            "REPLAY:a",
+            "source 'REPLAY:a' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub"
+        ),
+        (
+            "nasdaq:x",
+            "source 'nasdaq:x' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub"
+        ),
         ("replay:", "source 'replay:' names no file"), ("replay:?speed=1", "source 'replay:?speed=1' names no file"),
         ("replay:a?speed=0", "source 'replay:a?speed=0': speed is '0'; allowed: a number above 0, or max"),
         ("replay:a?speed=-1", "source 'replay:a?speed=-1': speed is '-1'; allowed: a number above 0, or max"),
@@ -72,7 +78,10 @@ struct SourceSpecTests {
             "replay:a?loop=2",
             "source 'replay:a?loop=2': loop needs shift=now, because trades of the same times are there already"
         ),
-        ("simulated", "source 'simulated' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…]"),
+        (
+            "simulated",
+            "source 'simulated' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub"
+        ),
         ("simulate:x", "source 'simulate:x': 'x' is not known; parameters follow a question mark"),
         ("simulate?rate=0", "source 'simulate?rate=0': rate is '0'; allowed: 1 to 500000"),
         ("simulate?rate=500001", "source 'simulate?rate=500001': rate is '500001'; allowed: 1 to 500000"),

@@ -75,7 +75,8 @@ struct ImportTests {
         "Store": system.union(["Postgres", "EventLoop", "Schema", "CLinux", "Logging"]),
         "Analytics": ["Glibc", "Market", "Forecast", "EventLoop", "Postgres", "Logging"],
         "Ingest": system.union([
-            "Market", "Metrics", "Records", "EventLog", "CZlib", "CCurl", "Dispatch", "Logging",
+            "Market", "Metrics", "Records", "EventLoop", "TLS", "WebSocket", "EventLog", "CZlib", "CCurl", "Dispatch",
+            "Logging",
         ]),
         "Processor": system.union([
             "Sentiment", "Market", "Metrics", "Records", "EventLog", "EventLoop", "Postgres", "Logging",
