@@ -99,6 +99,13 @@ struct JSONScanner {
         }
     }
 
+    /// Consumes any value; its bytes.
+    mutating func rawValue() -> UnsafeRawBufferPointer? {
+        skipBlanks()
+        let start = index
+        return skipValue() ? UnsafeRawBufferPointer(rebasing: bytes[start..<index]) : nil
+    }
+
     /// Whether only blanks are left.
     mutating func isAtEnd() -> Bool {
         skipBlanks()

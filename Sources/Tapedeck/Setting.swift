@@ -170,7 +170,7 @@ struct Setting: Sendable {
     )
 
     /// Every setting.
-    static let all = common + server + tls + analytics + sources
+    static let all = common + server + tls + analytics + sources + reddit
 
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,

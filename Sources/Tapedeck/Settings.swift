@@ -219,6 +219,7 @@ struct SettingFlags: ParsableArguments {
     @OptionGroup var tls: TLSSettingFlags
     @OptionGroup var analytics: AnalyticsFlags
     @OptionGroup var sources: SourceSettingFlags
+    @OptionGroup var reddit: RedditSettingFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -232,7 +233,7 @@ struct SettingFlags: ParsableArguments {
             (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
             (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),
             (.alertVolume, alertVolume), (.alertRange, alertRange), (.alertCoolDown, alertCoolDown),
-        ] + server.given + tls.given + analytics.given + sources.given
+        ] + server.given + tls.given + analytics.given + sources.given + reddit.given
     }
 
     /// The settings with everything that can give them, checked.

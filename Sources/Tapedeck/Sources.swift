@@ -54,6 +54,7 @@ struct Sources: Sendable {
     ) throws -> any LiveSource {
         switch service {
         case .finnhub: FinnhubSource(try SourceSettings.finnhub(settings), logger: logger)
+        case .reddit: RedditSource(try RedditSettings.source(settings), logger: logger)
         }
     }
 

@@ -147,6 +147,34 @@ struct SettingValueTests {
         ),
         ("finnhub-ws-url", "", "TAPEDECK_FINNHUB_WS_URL (--finnhub-ws-url): '' is empty; allowed: text"),
         (
+            "reddit-subreddits", "stocks,not one",
+            "TAPEDECK_REDDIT_SUBREDDITS (--reddit-subreddits): 'stocks,not one' has the element 'not one', which is none; "
+                + "allowed: SUBREDDIT[,SUBREDDIT…]"
+        ),
+        (
+            "reddit-interval", "10ms",
+            "TAPEDECK_REDDIT_INTERVAL (--reddit-interval): '10ms' is out of range; allowed: 100ms to 3600s"
+        ),
+        (
+            "reddit-look-back", "31d",
+            "TAPEDECK_REDDIT_LOOK_BACK (--reddit-look-back): '31d' is out of range; allowed: 0s to 30d"
+        ),
+        (
+            "reddit-recheck", "10m,0s",
+            "TAPEDECK_REDDIT_RECHECK (--reddit-recheck): '10m,0s' has the element '0s', which is none; "
+                + "allowed: AGE[,AGE…]"
+        ),
+        (
+            "reddit-timeout", "11m",
+            "TAPEDECK_REDDIT_TIMEOUT (--reddit-timeout): '11m' is out of range; allowed: 100ms to 600s"
+        ),
+        (
+            "reddit-user-agent", "",
+            "TAPEDECK_REDDIT_USER_AGENT (--reddit-user-agent): '' is empty; allowed: text"
+        ),
+        ("reddit-url", "", "TAPEDECK_REDDIT_URL (--reddit-url): '' is empty; allowed: text"),
+        ("reddit-token-url", "", "TAPEDECK_REDDIT_TOKEN_URL (--reddit-token-url): '' is empty; allowed: text"),
+        (
             "finnhub-silence", "soon",
             "TAPEDECK_FINNHUB_SILENCE (--finnhub-silence): 'soon' is not a time such as 500ms, 60s, 3d; "
                 + "allowed: 100ms to 1d"
