@@ -30,6 +30,8 @@ final class Connection {
     private var handlerStart = MonotonicTime.distantFuture
     /// The handler has had its time, and has been told so.
     private var isExpired = false
+    /// The trace of the request under way.
+    private(set) var trace: TraceContext!
     /// Requests so far; tells a timer whether it still means the same one.
     private var exchangeNumber = 0
 
@@ -264,7 +266,9 @@ final class Connection {
             await answerRefusal(HostNames.misdirected)
             return false
         }
-        let request = Request(self, id: listener.nextRequestID(), received: start)
+        let id = listener.nextRequestID()
+        trace = TraceContext(parser.head, number: id)
+        let request = Request(self, id: id, received: start)
         var failure: (any Error)?
         handlerStart = start
         do {
@@ -320,7 +324,7 @@ final class Connection {
         let lost = isCut ? Status.serviceUnavailable : .clientGone
         observer.exchangeFinished(
             Exchange(
-                id: request.id, method: request.head.method, route: response.route,
+                id: request.id, trace: request.trace, method: request.head.method, route: response.route,
                 status: (outcome == .abandoned ? lost : response.status ?? lost).code,
                 bodyBytes: response.bodyBytesSent, duration: .now() - request.received, peer: request.peer,
                 outcome: outcome, error: error))

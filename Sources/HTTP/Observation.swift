@@ -24,6 +24,7 @@ package struct Exchange: Sendable {
     }
 
     package let id: UInt64
+    package let trace: TraceContext
     package let method: Method
     /// As the handler set it; empty if it did not.
     package let route: String

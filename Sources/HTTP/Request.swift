@@ -23,6 +23,8 @@ package struct Request {
     package let peer: SocketAddress
     /// Unique in this process, and with time in its upper bits, so that it does not repeat after a restart.
     package let id: UInt64
+    /// The trace that it belongs to, and its part in it.
+    package let trace: TraceContext
     /// When the head was complete.
     package let received: MonotonicTime
     /// The loop that the handler runs on.
@@ -37,6 +39,7 @@ package struct Request {
         peer = connection.configuration.proxies.client(of: connection.parser.head, from: connection.peer)
         loop = connection.listener.loop
         self.id = id
+        trace = connection.trace
         self.received = received
         self.connection = connection
     }

@@ -237,6 +237,7 @@ package final class ResponseWriter {
         keepAlive = connection.mayPersist && !closesConnection
         var headers = headers
         if compressing && !status.isBodyless { chooseCoding(&headers) }
+        if let trace = connection.trace, trace.isContinued { headers.add("traceresponse", trace.responseField) }
         let crossOrigin = connection.configuration.crossOrigin
         if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
         headers.addMissing(connection.configuration.standardHeaders)

@@ -17,7 +17,7 @@ struct RequestLog: ServerObserver {
                 "status": "\(exchange.status)", "bytes": "\(exchange.bodyBytes)",
                 "ms": "\(Double(exchange.duration.inNanoseconds / 1000) / 1000)", "peer": "\(exchange.peer)",
                 "outcome": "\(exchange.outcome)",
-            ])
+            ].merging(exchange.trace.metadata) { own, _ in own })
     }
 
     func requestRefused(_ refusal: Refusal) {
@@ -26,5 +26,12 @@ struct RequestLog: ServerObserver {
 
     func acceptFailed(_ description: String) {
         logger.warning("connections cannot be accepted", metadata: ["error": "\(description)"])
+    }
+}
+
+extension TraceContext {
+    /// Under the names that OpenTelemetry gives them in logs that are not its own.
+    var metadata: Logger.Metadata {
+        ["trace_id": "\(traceText)", "span_id": "\(spanText)", "trace_flags": "\(flagsText)"]
     }
 }

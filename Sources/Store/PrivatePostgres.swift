@@ -296,7 +296,8 @@ package final class PrivatePostgres: Sendable {
         }
     }
 
-    private static func findBinaries() throws(StoreError) -> String {
+    /// The folder of PostgreSQL's programs.
+    package static func findBinaries() throws(StoreError) -> String {
         if let chosen = getenv("TAPEDECK_POSTGRES_BIN") { return String(cString: chosen) }
         // Newest first; 15 is what the tests run against.
         for version in (13...20).reversed() {

@@ -1,45 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import EventLoop
-import Postgres
 import Store
 
-/// `tapedeck doctor`: whether the walls around the reader stand.
+/// `tapedeck doctor`: whether everything that the program needs is there and well.
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Check what tapedeck_reader can do beyond reading; exit status 1 if anything is found.",
-        discussion: "The private PostgreSQL is put right at each start. A server of yours needs a superuser once.")
+        abstract: "Check every dependency and setting, and say what to do; exit status 1 if anything fails.",
+        discussion: """
+            It changes nothing. It looks at the settings and the machine, PostgreSQL and its schema, what tapedeck_reader can \
+            do beyond reading, a replica's lag, the log and its topics, sources and jobs. The private PostgreSQL is put right \
+            at each start; a server of yours needs a superuser once, with what --sql prints.
+            """)
 
     @OptionGroup var flags: SettingFlags
-    @Flag(help: "Print the SQL that puts it right, for a superuser in the database of Tapedeck.") var sql = false
+    @Flag(help: "Print the SQL that puts the reader's rights right, for a superuser in the database of Tapedeck.")
+    var sql = false
+    @Flag(help: "One JSON array, for programs.") var json = false
 
     func run() async throws {
         if sql { return print(Hardening.superuserScript + ";") }
-        let settings = try flags.resolve()
-        var url = settings.text(.readerURL)
-        if url == nil, settings.text(.databaseURL) == nil {
-            url = try DataFolder(settings.string(.dataDir)).readConnections()?["TAPEDECK_READER_URL"]
+        var examination = Examination(try flags.resolve())
+        await examination.run()
+        if json {
+            print("[\(examination.diagnoses.map(\.json).joined(separator: ","))]")
+        } else {
+            for diagnosis in examination.diagnoses { print(diagnosis.text) }
         }
-        guard let url else {
-            throw ValidationError("no reader to look at: set TAPEDECK_READER_URL, or start 'tapedeck up' on the folder")
-        }
-        let findings = try await Self.findings(url)
-        for finding in findings { print("missing: \(finding.what)\n    \(finding.remedy)") }
-        if !findings.isEmpty { throw ExitCode(1) }
-        print("the reader can only read")
+        if examination.diagnoses.contains(where: { $0.verdict == .failure }) { throw ExitCode(1) }
+    }
+}
+
+extension Diagnosis {
+    fileprivate var text: String {
+        let line = "\(verdict.rawValue)  \(subject): \(finding)"
+        return remedy.map { "\(line)\n    do: \($0)" } ?? line
     }
 
-    private static func findings(_ url: String) async throws -> [Hardening.Finding] {
-        let loop = try EventLoop(name: "doctor")
-        loop.start()
-        let work = Task(executorPreference: loop) {
-            let reader = try await PostgresConnection.connect(
-                ConnectionSettings(url, applicationName: "tapedeck doctor", sessionParameters: [:]), on: loop)
-            defer { reader.close() }
-            return try await Hardening.findings(reader)
-        }
-        return try await work.value
+    fileprivate var json: String {
+        "{\"subject\":\(jsonText(subject)),\"verdict\":\"\(verdict.rawValue)\",\"finding\":\(jsonText(finding)),"
+            + "\"remedy\":\(remedy.map { jsonText($0) } ?? "null")}"
     }
 }

@@ -3,7 +3,8 @@
 import Logging
 
 /// Writes each log message to standard error as one JSON object on a line: `ts` (RFC 3339), `level`, `logger`,
-/// `message`, and the metadata under their own names in `fields`.
+/// `message`, the ids of a trace where OpenTelemetry looks for them (`trace_id`, `span_id`, `trace_flags`), and the other
+/// metadata under their own names in `fields`.
 struct JSONLogHandler: LogHandler {
     let label: String
     var logLevel = Logger.Level.info
@@ -25,7 +26,11 @@ struct JSONLogHandler: LogHandler {
     ) -> String {
         var line = "{\"ts\":\(jsonText(time)),\"level\":\"\(level)\",\"logger\":\(jsonText(label))"
         line += ",\"message\":\(jsonText(message.description))"
-        let fields = metadata.merging(more ?? [:]) { _, own in own }.sorted { $0.key < $1.key }
+        var members = metadata.merging(more ?? [:]) { _, own in own }
+        for name in ["trace_id", "span_id", "trace_flags"] {
+            if let value = members.removeValue(forKey: name) { line += ",\"\(name)\":\(jsonText(value.description))" }
+        }
+        let fields = members.sorted { $0.key < $1.key }
         if !fields.isEmpty {
             let members = fields.map { "\(jsonText($0.key)):\(jsonText($0.value.description))" }
             line += ",\"fields\":{\(members.joined(separator: ","))}"

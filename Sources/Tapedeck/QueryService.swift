@@ -145,8 +145,7 @@ struct QueryService: Sendable {
         return found.flatMap { try? StaticFiles(folder: "\($0)/\(standard)") }
     }
 
-    /// What to do on SIGHUP: certificates are read and the audit log is opened again; nil without either, when the signal
-    /// asks to stop.
+    /// What to do on SIGHUP: certificates are read and the audit log is opened again; nil without either.
     var onHangUp: (@Sendable () -> Void)? {
         if tls == nil && audit == nil { return nil }
         return { [self] in

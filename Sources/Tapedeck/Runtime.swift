@@ -65,6 +65,9 @@ final class Runtime: Sendable {
         return logger
     }
 
+    /// A logger that says nothing: for commands whose output says it all.
+    static var quietLogger: Logger { Logger(label: "tapedeck") { _ in SwiftLogNoOpLogHandler() } }
+
     /// Opens what the settings name. What they leave open is embedded in `folder`, which this process must own.
     static func open(_ settings: Settings, logger: Logger, folder: String?) async throws -> Runtime {
         let loop = try EventLoop(name: "processor")

@@ -5,7 +5,8 @@ import Glibc
 import Synchronization
 
 /// SIGINT, SIGTERM and SIGHUP as something to wait for. The first asks to stop in order; the second ends the process at
-/// once. SIGHUP asks for something else where ``onHangUp(_:)`` says what.
+/// once. SIGHUP asks for something else where ``onHangUp(_:)`` says what, asks to stop where standard input is a terminal,
+/// which has gone then, and is ignored elsewhere: who sends it to a service means that it should read something again.
 ///
 /// The handler writes to a pipe, which a thread reads. (Blocking the signals and waiting for them with sigwait does not
 /// work: libdispatch keeps a thread of its own in which no signal is blocked.)
@@ -20,6 +21,7 @@ final class StopSignal: Sendable {
     nonisolated(unsafe) private static var pipeEnd: CInt = -1
 
     private let state = Mutex(State())
+    private let isOnTerminal = isatty(STDIN_FILENO) == 1
 
     /// Takes over the signals, on a thread of its own. To be made once in a process.
     init() {
@@ -63,8 +65,8 @@ final class StopSignal: Sendable {
     /// Whether a signal has come.
     var hasCome: Bool { state.withLock { $0.received != nil } }
 
-    /// Has `action` called for each SIGHUP from now on, on the signals' own thread, where it may block; nil makes it a
-    /// signal to stop.
+    /// Has `action` called for each SIGHUP from now on, on the signals' own thread, where it may block; nil takes it
+    /// back.
     func onHangUp(_ action: (@Sendable () -> Void)?) { state.withLock { $0.hangUpAction = action } }
 
     /// Returns when a signal has come.
@@ -89,6 +91,7 @@ final class StopSignal: Sendable {
                 action()
                 continue
             }
+            if number == SIGHUP && !isOnTerminal { continue }
             let (second, waiters) = state.withLock { state in
                 let second = state.received != nil
                 let waiters = state.waiters

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every command and query of docs/ runs, and prints what the document says it prints.
+"""Every command and query of README.md and docs/ runs, and prints what the document says it prints.
 
 `DOCS_WRITE=1` writes what was printed into the documents instead of comparing it.
 """
@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 # In this order, on one server: the cookbook's answers are those of the sample tape alone.
 COOKBOOK = ROOT / "docs/cookbook.md"
-DOCUMENTS = [COOKBOOK, *sorted(set((ROOT / "docs").glob("*.md")) - {COOKBOOK})]
+DOCUMENTS = [COOKBOOK, ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {COOKBOOK})]
 WRITE = os.environ.get("DOCS_WRITE") == "1"
 # Why a block may stay unrun; anything else has to run.
 REASONS = {

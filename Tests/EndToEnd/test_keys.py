@@ -155,7 +155,10 @@ def test_it_is_written_down_who_ran_what_and_each_sees_his_own(locked):
     assert answers[0].status_code == 409
     assert get(locked, "/api/v1/sql?query=select+1/0", other["key"]).status_code == 400
     lines = [json.loads(line) for line in locked.audit.read_text().splitlines()]
-    found = {line["query"]: line for line in lines}
+    assert {line["event"] for line in lines} == {"statement", "cancel"}
+    [cancel] = [line for line in lines if line["event"] == "cancel"]
+    assert (cancel["key"], cancel["of_key"], cancel["query_id"]) == ("root", "mine", query["query_id"])
+    found = {line["query"]: line for line in lines if line["event"] == "statement"}
     assert found[seconds]["key"] == "mine" and found[seconds]["key_id"] == mine["key_id"]
     assert found[seconds]["outcome"] == "57014" and found[seconds]["elapsed_ms"] > 0
     assert found["select 1/0"]["key"] == "other" and found["select 1/0"]["outcome"] == "22012"
@@ -168,6 +171,48 @@ def test_it_is_written_down_who_ran_what_and_each_sees_his_own(locked):
     assert get(locked, "/api/v1/sql?query=select+2", other["key"]).status_code == 200
     last = json.loads(locked.audit.read_text().splitlines()[-1])
     assert last["query"] == "select 2" and last["rows"] == 1 and last["bytes"] > 10
+
+
+def test_parameters_prepared_statements_and_refused_keys_are_written_down(locked):
+    key = make(locked, "p", "--scope", "sql")
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    answer = requests.post(
+        locked.url + "/api/v1/sql", json={"query": "select $1::text, $2::int", "params": ["it's", 7]}, timeout=30,
+        headers={"X-API-Key": key["key"], "traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert answer.json()["rows"] == [["it's", 7]]
+    assert re.fullmatch(f"00-{trace}-[0-9a-f]{{16}}-01", answer.headers["traceresponse"])
+    page = requests.post(
+        locked.url + "/v1/statement", data="EXECUTE above USING 1", timeout=30, headers={
+            "X-API-Key": key["key"], "X-Trino-User": "me", "X-Trino-Catalog": "tapedeck", "X-Trino-Schema": "market",
+            "X-Trino-Prepared-Statement": "above=SELECT+count%28*%29+FROM+trades+WHERE+price+%3E+%3F"}).json()
+    rows = []
+    while "nextUri" in page:
+        page = requests.get(page["nextUri"], headers={"X-API-Key": key["key"]}, timeout=30).json()
+        rows += page.get("data", [])
+    assert rows == [[1]], page
+    unknown = "tdk_0123456789ab_" + "A" * 43
+    assert get(locked, "/api/v1/latest", unknown).status_code == 401
+    assert get(locked, "/api/v1/latest", key["key"]).status_code == 403
+    assert get(locked, "/api/v1/latest", "hunter2").status_code == 401
+    text = locked.audit.read_text()
+    assert key["key"] not in text and unknown not in text and "hunter2" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    statements = {line["query"]: line for line in lines if line["event"] == "statement"}
+    asked = statements["select $1::text, $2::int"]
+    assert json.loads(asked["parameters"]) == ["it's", 7] and asked["trace_id"] == trace
+    assert statements["EXECUTE above USING 1"]["prepared"] == "SELECT count(*) FROM trades WHERE price > ?"
+    refused = [(line["shown_key_id"], line["outcome"]) for line in lines if line["event"] == "key_refused"]
+    assert refused == [("0123456789ab", "key_invalid"), (key["key_id"], "scope_missing"), (None, "key_invalid")]
+
+
+def test_a_hang_up_stops_nothing(start):
+    up = start("--log-level", "info")
+    up.process.send_signal(signal.SIGHUP)
+    # Signals are taken in order: had the first asked to stop, the next would end the process at once.
+    up.process.send_signal(signal.SIGHUP)
+    for _ in range(20):
+        assert requests.get(up.url + "/live", timeout=30).status_code == 200
+    assert up.stop()[0] == 0
 
 
 def test_a_wrong_key_option_is_named(folder):

@@ -50,7 +50,6 @@ import Testing
         var bucket = TokenBucket(capacity: 3, perSecond: 2, now: start)
         for _ in 0..<3 { #expect(bucket.take(start) == nil) }
         #expect(bucket.take(start) == 0.5)
-        #expect(bucket.wait(start + .milliseconds(250)) == 0.25)
         #expect(bucket.take(start + .milliseconds(499)) != nil)
         #expect(bucket.take(start + .milliseconds(500)) == nil)
         #expect(bucket.take(start + .milliseconds(500)) == 0.5)
@@ -191,7 +190,7 @@ private final class Questions: Sendable {
         let key = store.add(KeyGrant(name: "a", scopes: [.sql]))
         let late = store.add(KeyGrant(name: "b", scopes: [.sql]))
         _ = try await admit(ring, key.text)
-        for _ in 0..<Int(KeyRing.attempts.burst) {
+        for _ in 0..<Int(GuessLimiter.attempts.burst) {
             #expect(await code { _ = try await admit(ring, APIKey().text) }! == (401, "key_invalid"))
         }
         let asked = store.asked
@@ -209,7 +208,7 @@ private final class Questions: Sendable {
         // It counts no longer than it is good for, which is over as soon as it is known.
         let key = store.add(KeyGrant(name: "a", scopes: [.sql], expiresAt: QueryHandler.now().microseconds - 1))
         _ = try await admit(ring, key.text)
-        for _ in 0...Int(KeyRing.attempts.burst) { _ = await code { _ = try await admit(ring, APIKey().text) } }
+        for _ in 0...Int(GuessLimiter.attempts.burst) { _ = await code { _ = try await admit(ring, APIKey().text) } }
         #expect(await code { _ = try await admit(ring, "no key") }! == (429, "too_many_tries"))
         let asked = store.asked
         #expect(try await admit(ring, key.text) != nil)
@@ -241,9 +240,51 @@ private final class Questions: Sendable {
         #expect(passed == 1)
     }
 
+    @Test func `wrong keys that race have no more tries together than one after the other`() async throws {
+        let ring = KeyRing(isRequired: true)
+        let questions = Questions()
+        let codes = await withTaskGroup(of: String.self) { group in
+            for _ in 0..<100 {
+                group.addTask { [here] in
+                    await code {
+                        _ = try await ring.admit(Credentials(secret: APIKey().text), .scope(.sql), from: here) { _, _ in
+                            questions.count.add(1, ordering: .relaxed)
+                            try await Task.sleep(for: .milliseconds(20))
+                            return nil
+                        }
+                    }!.1
+                }
+            }
+            return await group.reduce(into: [:]) { $0[$1, default: 0] += 1 }
+        }
+        let asked = questions.count.load(ordering: .relaxed)
+        // One more comes back in six seconds.
+        #expect(asked >= Int(GuessLimiter.attempts.burst) && asked <= Int(GuessLimiter.attempts.burst) + 10)
+        #expect(codes["key_invalid"] == asked && codes["too_many_tries"] == 100 - asked)
+    }
+
+    @Test func `good keys that come at once from one address are all let in`() async throws {
+        let ring = KeyRing(isRequired: true)
+        let passed = await withTaskGroup(of: Bool.self) { group in
+            for _ in 0..<100 {
+                group.addTask { [here] in
+                    let identity = try? await ring.admit(
+                        Credentials(secret: APIKey().text), .scope(.sql), from: here
+                    ) { _, _ in
+                        try await Task.sleep(for: .milliseconds(2))
+                        return KeyGrant(name: "k", scopes: [.sql])
+                    }
+                    return identity != nil
+                }
+            }
+            return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+        }
+        #expect(passed == 100)
+    }
+
     @Test func `tries are counted by the network of an IPv6 address`() async throws {
         let ring = KeyRing(isRequired: true)
-        for host in 0..<Int(KeyRing.attempts.burst) {
+        for host in 0..<Int(GuessLimiter.attempts.burst) {
             _ = await code { _ = try await admit(ring, "x", from: try SocketAddress("[2001:db8::\(host + 1)]:1")) }
         }
         let next = await code { _ = try await admit(ring, "x", from: try SocketAddress("[2001:db8::ffff]:1")) }
@@ -258,11 +299,85 @@ private final class Questions: Sendable {
             }
         }
         var codes: [String] = []
-        for number in 0...Int(KeyRing.attempts.burst) {
+        for number in 0...Int(GuessLimiter.attempts.burst) {
             codes.append(
                 await code { _ = try await admit(ring, "x", from: try SocketAddress("11.0.0.\(number):1")) }!.1)
         }
         #expect(codes.dropLast().allSatisfy { $0 == "key_invalid" } && codes.last == "too_many_tries")
+    }
+}
+
+@Suite struct GuessLimiterTests {
+    private let start = MonotonicTime.now()
+    private let burst = Int(GuessLimiter.attempts.burst)
+
+    private func address(_ number: Int) throws -> SocketAddress {
+        try SocketAddress("10.\(number >> 8 & 255).\(number & 255).1:1").client
+    }
+
+    @Test func `tries at the same time count as if they came one after the other`() throws {
+        var limiter = GuessLimiter(limit: 10)
+        let here = try address(1)
+        var places: [GuessLimiter.Place] = []
+        for _ in 0..<burst {
+            guard case .may(let place) = limiter.begin(here, start) else { throw Unexpected() }
+            places.append(place)
+        }
+        guard case .wait = limiter.begin(here, start) else { throw Unexpected() }
+        // A good one gives its try to one who waits; a wrong one gives it to nobody.
+        #expect(limiter.end(places.removeLast(), isWrong: false, start).count == 1)
+        guard case .may(let place) = limiter.begin(here, start) else { throw Unexpected() }
+        places.append(place)
+        guard case .wait = limiter.begin(here, start), case .wait = limiter.begin(here, start) else {
+            throw Unexpected()
+        }
+        for place in places.dropLast() { #expect(limiter.end(place, isWrong: true, start).isEmpty) }
+        // With the last question nothing is left to wait for.
+        #expect(limiter.end(places[burst - 1], isWrong: true, start).count == 2)
+        guard case .refused(let seconds) = limiter.begin(here, start) else { throw Unexpected() }
+        #expect(seconds > 0)
+        guard case .may = limiter.begin(here, start + .seconds(6)) else { throw Unexpected() }
+    }
+
+    @Test func `an address whose tries have come back makes room for another`() throws {
+        var limiter = GuessLimiter(limit: 4)
+        for number in 0..<4 { #expect(limiter.fail(try address(number), start) == nil) }
+        // No room: these two share one count.
+        for number in 0..<burst { #expect(limiter.fail(try address(100 + number), start) == nil) }
+        #expect(limiter.fail(try address(99), start) != nil)
+        let later = start + .seconds(7)
+        #expect(limiter.fail(try address(98), later) == nil)
+        for _ in 1..<burst { #expect(limiter.fail(try address(98), later) == nil) }
+        #expect(limiter.fail(try address(98), later) != nil, "counted for itself: ten, and not what the others left")
+    }
+
+    private struct Unexpected: Error {}
+}
+
+@Suite struct BoundedTableTests {
+    @Test func `it holds what was put in, and makes room only by what is idle`() {
+        var table = BoundedTable<Int, Int>(limit: 20)
+        for key in 0..<20 { #expect(table.set(key, for: key) { _ in false }) }
+        #expect(!table.set(1, for: 100) { _ in false } && table.count == 20 && table[100] == nil)
+        #expect(table.set(7, for: 3) { _ in false } && table[3] == 7 && table.count == 20)
+        #expect(
+            table.change(3) {
+                $0 += 1; return $0
+            } == 8 && table[3] == 8)
+        #expect(table.change(100) { $0 += 1 } == nil)
+        table.remove(5)
+        #expect(table[5] == nil && table.count == 19)
+        #expect(table.set(1, for: 100) { _ in false } && table[100] == 1)
+        // Whichever is idle is found before long, a few places at a time.
+        var asked = 0
+        var tries = 0
+        while !table.set(
+            2, for: 200,
+            isIdle: {
+                asked += 1; return $0 == 17
+            })
+        { tries += 1 }
+        #expect(tries <= 3 && asked <= 8 * (tries + 1) && table[17] == nil && table[200] == 2 && table.count == 20)
     }
 }
 

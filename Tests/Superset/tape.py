@@ -14,9 +14,12 @@ import requests
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("TAPEDECK_BINARY", ROOT / ".build/release/tapedeck")).resolve()
 
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("TAPEDECK_", "PG"))}
+
 
 class Tape:
     def __init__(self, folder):
+        self.folder = folder
         lines = (folder / "connection.env").read_text().splitlines()
         values = dict(line.replace("'", "").split("=", 1) for line in lines)
         self.url = "http://" + values["TAPEDECK_LISTEN"]
@@ -35,12 +38,11 @@ class Tape:
 def running_tape():
     base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-superset-"))
     folder = base / "data"
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TAPEDECK_", "PG"))}
     log = open(base / "up.log", "wb")
     process = subprocess.Popen(
         [str(BINARY), "up", "--data-dir", str(folder), "--listen", "127.0.0.1:0", "--source",
          f"replay:{ROOT}/samples/trades.csv.gz?speed=max"],
-        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=ROOT)
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd=ROOT)
     try:
         deadline = time.monotonic() + 120
         while True:

@@ -36,6 +36,10 @@ final class RunningQuery: Sendable {
     let client: Caller
     /// The statement, or what was asked for in its place.
     let text: String
+    /// Its parameters as a JSON array, where they are to be written down.
+    let parameters: String?
+    /// The trace of the request that brought it.
+    let trace: TraceContext?
     let started: MonotonicTime
     /// The same, on the wall clock.
     let startedAt: Timestamp
@@ -55,17 +59,21 @@ final class RunningQuery: Sendable {
         var lastMark: MonotonicTime?
         var ending: Ending?
         var stop: (@Sendable () -> Void)?
+        var prepared: String?
     }
 
     private let state = Mutex(State())
 
     init(
-        id: String, kind: Kind, client: Caller, text: String, started: MonotonicTime, startedAt: Timestamp
+        id: String, kind: Kind, client: Caller, text: String, parameters: String? = nil, trace: TraceContext? = nil,
+        started: MonotonicTime, startedAt: Timestamp
     ) {
         self.id = id
         self.kind = kind
         self.client = client
         self.text = text
+        self.parameters = parameters
+        self.trace = trace
         self.started = started
         self.startedAt = startedAt
     }
@@ -83,6 +91,12 @@ final class RunningQuery: Sendable {
             state.lastMark = now
         }
     }
+
+    /// The text of the prepared statement that it executes.
+    var prepared: String? { state.withLock { $0.prepared } }
+
+    /// It turned out to execute a prepared statement.
+    func executes(_ prepared: String) { state.withLock { $0.prepared = prepared } }
 
     /// What ended it early, if anything has.
     var ending: Ending? { state.withLock { $0.ending } }

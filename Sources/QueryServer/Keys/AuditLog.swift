@@ -3,12 +3,14 @@
 
 package import EventLoop
 import Glibc
+import HTTP
 package import Logging
 import Market
 package import Metrics
 import Synchronization
 
-/// A file with a line for each statement of a client, when it has ended however: JSON, appended, mode 0600.
+/// A file with a line for each statement of a client, when it has ended however, for each that somebody cancels, and for
+/// each key that is refused: JSON, appended, mode 0600. `event` tells them apart.
 ///
 /// A line is written by one system call into the page cache, on the loop where the statement ended, which over HTTP is
 /// before the last piece of its result leaves; `O_APPEND` keeps the lines of several processes whole. A line that cannot be
@@ -65,18 +67,20 @@ package final class AuditLog: Sendable {
     /// - Parameter outcome: `ok`, or the code of the error that its client was told.
     func note(_ query: RunningQuery, outcome: String) {
         var line: [UInt8] = []
-        line.appendText("{\"ts\":\"\(QueryHandler.now())\",\"query_id\":")
+        begin("statement", query.client, query.trace, &line)
+        line.appendText(",\"query_id\":")
         line.appendJSONString(query.id)
-        line.appendText(",\"kind\":\"\(query.kind.rawValue)\",\"key_id\":")
-        line.appendJSONString(query.client.key?.id)
-        line.appendText(",\"key\":")
-        line.appendJSONString(query.client.key?.grant.name)
-        line.appendText(",\"user\":")
-        line.appendJSONString(query.client.user)
-        line.appendText(",\"client\":")
-        line.appendJSONString(query.client.address)
-        line.appendText(",\"query\":")
+        line.appendText(",\"kind\":\"\(query.kind.rawValue)\",\"query\":")
         line.appendJSONString(query.text, upTo: Self.textLimit)
+        if let prepared = query.prepared {
+            line.appendText(",\"prepared\":")
+            line.appendJSONString(prepared, upTo: Self.textLimit)
+        }
+        if let parameters = query.parameters {
+            // As text: what was cut would be no JSON.
+            line.appendText(",\"parameters\":")
+            line.appendJSONString(parameters, upTo: Self.textLimit)
+        }
         line.appendText(",\"outcome\":")
         line.appendJSONString(outcome)
         line.appendText(",\"rows\":\(query.rows.load(ordering: .relaxed))")
@@ -84,6 +88,46 @@ package final class AuditLog: Sendable {
         line.appendMilliseconds(MonotonicTime.now() - query.started)
         line.appendText("}\n")
         append(line)
+    }
+
+    /// Notes that somebody cancels a statement.
+    func noteCancel(of query: RunningQuery, by caller: Caller, _ trace: TraceContext?) {
+        var line: [UInt8] = []
+        begin("cancel", caller, trace, &line)
+        line.appendText(",\"query_id\":")
+        line.appendJSONString(query.id)
+        line.appendText(",\"of_key\":")
+        line.appendJSONString(query.client.key?.grant.name)
+        line.appendText(",\"of_user\":")
+        line.appendJSONString(query.client.user)
+        line.appendText("}\n")
+        append(line)
+    }
+
+    /// Notes that a key was refused: by its id where it has the form of a key, and never what it was.
+    func noteRefusal(of secret: String?, by caller: Caller, _ trace: TraceContext?, outcome: String) {
+        var line: [UInt8] = []
+        begin("key_refused", caller, trace, &line)
+        line.appendText(",\"shown_key_id\":")
+        line.appendJSONString(secret.flatMap { APIKey($0)?.id })
+        line.appendText(",\"outcome\":")
+        line.appendJSONString(outcome)
+        line.appendText("}\n")
+        append(line)
+    }
+
+    /// When, what, who.
+    private func begin(_ event: StaticString, _ caller: Caller, _ trace: TraceContext?, _ line: inout [UInt8]) {
+        line.appendText("{\"ts\":\"\(QueryHandler.now())\",\"event\":\"\(event)\",\"trace_id\":")
+        line.appendJSONString(trace?.traceText)
+        line.appendText(",\"key_id\":")
+        line.appendJSONString(caller.key?.id)
+        line.appendText(",\"key\":")
+        line.appendJSONString(caller.key?.grant.name)
+        line.appendText(",\"user\":")
+        line.appendJSONString(caller.user)
+        line.appendText(",\"client\":")
+        line.appendJSONString(caller.address)
     }
 
     private func append(_ line: [UInt8]) {

@@ -62,15 +62,12 @@ final class KeyRing: Sendable {
     static let lifetime = Duration.seconds(5)
     /// Keys remembered; beyond it each request asks the store.
     static let knownLimit = 10_000
-    /// Wrong keys of one address at once, and in the long run, before it is told to wait.
-    static let attempts = (burst: 10.0, perSecond: 10.0 / 60)
     /// Addresses whose wrong keys are counted each for itself; those beyond it share one count.
     static let addressLimit = 10_000
 
     private struct State {
-        var known: [String: KeyIdentity] = [:]
-        var failures: [SocketAddress: TokenBucket] = [:]
-        var failuresOfOthers: TokenBucket?
+        var known = BoundedTable<String, KeyIdentity>(limit: KeyRing.knownLimit)
+        var guesses = GuessLimiter(limit: KeyRing.addressLimit)
         /// The hashes that the store is being asked about, and who waits for what it says.
         var asked: [[UInt8]: [Waiter]] = [:]
     }
@@ -107,46 +104,79 @@ final class KeyRing: Sendable {
         return identity
     }
 
+    /// What there is to do for a request with a key.
+    private enum Step {
+        case known(KeyIdentity)
+        /// Somebody asks already, or others' tries are under way.
+        case wait(Waiter)
+        /// The store has to be asked; the try that it costs if the key is wrong, for one that was not good before.
+        case ask(GuessLimiter.Place?)
+        case refused(seconds: Double)
+    }
+
     private func identify(
         _ key: APIKey, from peer: SocketAddress, look: (String, [UInt8]) async throws -> KeyGrant?
     ) async throws -> KeyIdentity {
         let hash = key.hash
         while true {
-            let now = MonotonicTime.now()
-            let known = state.withLock { $0.known[key.id] }.flatMap { Self.isSame($0.hash, hash) ? $0 : nil }
-            if let known, now < known.freshUntil { return known }
-            // One that was good is no guess, whoever else behind the address guesses.
-            if known == nil, let wait = waitAfterFailures(peer, now) { throw QueryError.tooManyTries(wait: wait) }
-            let waiter: Waiter? = state.withLock { state in
-                guard state.asked[hash] != nil else {
-                    state.asked[hash] = []
-                    return nil
-                }
+            switch step(key, hash, peer) {
+            case .known(let identity): return identity
+            case .wait(let waiter): await withUnsafeContinuation { waiter.arm($0) }
+            case .refused(let seconds): throw QueryError.tooManyTries(wait: seconds)
+            case .ask(let place): return try await ask(key, hash, place, from: peer, look: look)
+            }
+        }
+    }
+
+    private func step(_ key: APIKey, _ hash: [UInt8], _ peer: SocketAddress) -> Step {
+        let now = MonotonicTime.now()
+        return state.withLock { state in
+            let known = state.known[key.id].flatMap { Self.isSame($0.hash, hash) ? $0 : nil }
+            if let known, now < known.freshUntil { return .known(known) }
+            if state.asked[hash] != nil {
                 let waiter = Waiter()
                 state.asked[hash]?.append(waiter)
-                return waiter
+                return .wait(waiter)
             }
-            guard let waiter else { break }
-            await withUnsafeContinuation { waiter.arm($0) }
+            var place: GuessLimiter.Place?
+            // One that was good is no guess, whoever else behind the address guesses.
+            if known == nil {
+                switch state.guesses.begin(peer.client, now) {
+                case .may(let own): place = own
+                case .wait(let waiter): return .wait(waiter)
+                case .refused(let seconds): return .refused(seconds: seconds)
+                }
+            }
+            state.asked[hash] = []
+            return .ask(place)
         }
-        defer {
-            let waiting = state.withLock { $0.asked.removeValue(forKey: hash) }
-            for waiter in waiting ?? [] { waiter.resume() }
-        }
-        return try await learn(key, hash, from: peer, look: look)
     }
 
     /// Asks the store, and remembers what it says.
-    private func learn(
-        _ key: APIKey, _ hash: [UInt8], from peer: SocketAddress, look: (String, [UInt8]) async throws -> KeyGrant?
+    private func ask(
+        _ key: APIKey, _ hash: [UInt8], _ place: GuessLimiter.Place?, from peer: SocketAddress,
+        look: (String, [UInt8]) async throws -> KeyGrant?
     ) async throws -> KeyIdentity {
         let asked = MonotonicTime.now()
-        guard let grant = try await look(key.id, hash) else {
-            state.withLock { state in
-                if let known = state.known[key.id], Self.isSame(known.hash, hash) { state.known[key.id] = nil }
+        var isWrong = false
+        defer {
+            let now = MonotonicTime.now()
+            let waiting = state.withLock { state in
+                let others = place.map { state.guesses.end($0, isWrong: isWrong, now) } ?? []
+                return (state.asked.removeValue(forKey: hash) ?? []) + others
             }
-            throw fail(peer)
+            for waiter in waiting { waiter.resume() }
         }
+        if let grant = try await look(key.id, hash) { return remember(key, hash, grant, asked) }
+        isWrong = true
+        state.withLock { state in
+            if let known = state.known[key.id], Self.isSame(known.hash, hash) { state.known.remove(key.id) }
+            if place == nil { _ = state.guesses.fail(peer.client, asked) }
+        }
+        throw QueryError.keyWrong
+    }
+
+    private func remember(_ key: APIKey, _ hash: [UInt8], _ grant: KeyGrant, _ asked: MonotonicTime) -> KeyIdentity {
         var freshUntil = asked + Self.lifetime
         if let expiresAt = grant.expiresAt {
             let left = max(0, expiresAt - QueryHandler.now().microseconds)
@@ -159,11 +189,7 @@ final class KeyRing: Sendable {
                 known?.rate.flatMap { $0.perSecond == perSecond ? $0 : nil } ?? .init(perSecond: perSecond, now: asked)
             }
             let identity = KeyIdentity(key, grant, hash: hash, freshUntil: freshUntil, rate: rate)
-            if known == nil && state.known.count >= Self.knownLimit {
-                state.known = state.known.filter { asked < $0.value.freshUntil }
-                if state.known.count >= Self.knownLimit { return identity }
-            }
-            state.known[key.id] = identity
+            state.known.set(identity, for: key.id) { $0.freshUntil <= asked }
             return identity
         }
     }
@@ -175,44 +201,11 @@ final class KeyRing: Sendable {
 
     // MARK: Wrong keys
 
-    /// Seconds until the address may try a key that is not known to be good; nil if it may now.
-    private func waitAfterFailures(_ peer: SocketAddress, _ now: MonotonicTime) -> Double? {
-        state.withLock { state in
-            let bucket =
-                state.failures[peer.client] ?? (state.failures.count < Self.addressLimit ? nil : state.failuresOfOthers)
-            return bucket?.wait(now)
-        }
-    }
-
-    /// Counts a wrong key against the address; returns the refusal.
+    /// Counts what is no key at all against the address; returns the refusal.
     private func fail(_ peer: SocketAddress) -> QueryError {
         let now = MonotonicTime.now()
-        let wait: Double? = state.withLock { state in
-            func fresh() -> TokenBucket {
-                TokenBucket(capacity: Self.attempts.burst, perSecond: Self.attempts.perSecond, now: now)
-            }
-            let client = peer.client
-            if state.failures[client] == nil && state.failures.count >= Self.addressLimit {
-                // Those whose tries have all come back are as good as unknown.
-                state.failures = state.failures.filter { !$0.value.isFull(now) }
-                if state.failures.count >= Self.addressLimit {
-                    return (state.failuresOfOthers ?? fresh()).taking(now) { state.failuresOfOthers = $0 }
-                }
-            }
-            return (state.failures[client] ?? fresh()).taking(now) { state.failures[client] = $0 }
-        }
-        if let wait { return .tooManyTries(wait: wait) }
-        return .keyWrong
-    }
-}
-
-extension TokenBucket {
-    /// Takes one and hands the bucket back.
-    fileprivate func taking(_ now: MonotonicTime, _ keep: (TokenBucket) -> Void) -> Double? {
-        var bucket = self
-        let wait = bucket.take(now)
-        keep(bucket)
-        return wait
+        let wait = state.withLock { $0.guesses.fail(peer.client, now) }
+        return wait.map { .tooManyTries(wait: $0) } ?? .keyWrong
     }
 }
 

@@ -26,11 +26,8 @@ struct TokenBucket: Sendable {
     /// Whether nothing was taken that has not come back.
     func isFull(_ now: MonotonicTime) -> Bool { level(at: now) >= capacity }
 
-    /// Seconds until there is one to take; nil if there is one now.
-    func wait(_ now: MonotonicTime) -> Double? {
-        let level = level(at: now)
-        return level >= 1 ? nil : (1 - level) / perSecond
-    }
+    /// Puts one back that was taken for nothing.
+    mutating func giveBack() { level = min(capacity, level + 1) }
 
     /// Takes one, or says how many seconds to wait for it.
     mutating func take(_ now: MonotonicTime) -> Double? {

@@ -10,6 +10,8 @@ struct SQLRequest {
     var sql: String
     let kind: StatementKind
     var parameters: [Parameter] = []
+    /// The same as they came.
+    private var given: [JSONValue] = []
     var format: ReplyFormat
     /// Rows at most; nil for all.
     var limit: Int?
@@ -57,7 +59,8 @@ struct SQLRequest {
         sql = query
         kind = StatementKind(query)
         if case .session(let word) = kind { throw Self.unsupportedStatement(word) }
-        parameters = fields.parameters.map(Parameter.init)
+        given = fields.parameters
+        parameters = given.map(Parameter.init)
         if let name = fields.format {
             guard let format = ReplyFormat(rawValue: name) else {
                 throw ParameterReader.invalid(
@@ -90,6 +93,9 @@ struct SQLRequest {
         case let other?: throw ParameterReader.invalid("bigint", other, allowed: "one of number, string")
         }
     }
+
+    /// The parameters as a JSON array; nil if there are none.
+    var parametersText: String? { given.isEmpty ? nil : JSONValue.array(given).text }
 
     private static func unsupportedStatement(_ word: String) -> QueryError {
         QueryError(

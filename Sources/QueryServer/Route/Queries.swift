@@ -37,6 +37,7 @@ extension QueryHandler {
                 404, "no_such_query", "no such query waits or runs",
                 hint: "It may have ended. GET /api/v1/queries lists those that have not.")
         }
+        configuration.audit?.noteCancel(of: query, by: Caller(request), request.trace)
         query.end(.cancelled(nil))
         try await respond(response, "{\"query_id\":\"\(query.id)\",\"state\":\"\(query.stage.rawValue)\"}\n")
     }

@@ -80,7 +80,18 @@ final class QueryHandler: Handler, @unchecked Sendable {
     ) async throws -> KeyIdentity? {
         if access == .open { return nil }
         let credentials = Credentials(request.head) ?? token.flatMap { $0.isEmpty ? nil : Credentials(secret: $0) }
-        return try await keys.admit(credentials, access, from: request.peer) { id, hash in
+        do {
+            return try await admit(credentials, access, request)
+        } catch let refusal as QueryError where ["key_invalid", "scope_missing"].contains(refusal.code) {
+            // Not every try beyond the limit: whoever floods us would fill the disk.
+            configuration.audit?.noteRefusal(
+                of: credentials?.secret, by: Caller(request), request.trace, outcome: refusal.code)
+            throw refusal
+        }
+    }
+
+    private func admit(_ credentials: Credentials?, _ access: Access, _ request: Request) async throws -> KeyIdentity? {
+        try await keys.admit(credentials, access, from: request.peer) { id, hash in
             let deadline = MonotonicTime.now() + configuration.connectTimeout
             do {
                 return try await KeyStore.check(id: id, hash: hash, gate, deadline: deadline)
@@ -121,8 +132,10 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .sql:
             let caller = Caller(request)
             let query = try await SQLRequest(request, caller.limits, configuration)
-            logger.debug("sql", metadata: ["id": "\(id)", "query": "\(query.sql)"])
-            let lease = lease(request, .queries, .sql, query.sql, id, caller, timeout: query.timeout)
+            logger.debug("sql", metadata: metadata(request, id, "query", query.sql))
+            let lease = lease(
+                request, .queries, .sql, query.sql, id, caller, timeout: query.timeout,
+                parameters: configuration.audit == nil ? nil : query.parametersText)
             try await SQLQuery(query: query, id: id, started: request.received, costLimit: configuration.costLimit)
                 .run(lease, response)
         case .queries: try await answerQueries(request, response)
@@ -196,15 +209,20 @@ final class QueryHandler: Handler, @unchecked Sendable {
 
     func lease(
         _ request: Request, _ lane: Admission.Lane, _ kind: RunningQuery.Kind, _ text: String, _ id: QueryID,
-        _ caller: Caller? = nil, timeout: Duration? = nil
+        _ caller: Caller? = nil, timeout: Duration? = nil, parameters: String? = nil
     ) -> Lease {
         let caller = caller ?? Caller(request)
         let query = RunningQuery(
-            id: id.description, kind: kind, client: caller, text: text, started: request.received, startedAt: Self.now()
-        )
+            id: id.description, kind: kind, client: caller, text: text, parameters: parameters, trace: request.trace,
+            started: request.received, startedAt: Self.now())
         let standard = configuration.queryTimeoutDefault
         return Lease(
             gate, lane, query, request, timeout: timeout ?? min(standard, caller.limits.timeout ?? standard))
+    }
+
+    /// What a log line says of a request beside its message.
+    private func metadata(_ request: Request, _ id: QueryID, _ name: String, _ value: String) -> Logger.Metadata {
+        request.trace.metadata.merging(["id": "\(id)", name: "\(value)"]) { _, own in own }
     }
 
     /// The wall clock.
@@ -221,7 +239,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
     ) async throws {
         let lost = (error as? HTTPError)?.isConnectionLost == true
         if response.isStarted || lost {
-            if !lost { logger.notice("response broken off", metadata: ["id": "\(id)", "error": "\(error)"]) }
+            if !lost { logger.notice("response broken off", metadata: metadata(request, id, "error", "\(error)")) }
             throw error
         }
         let known = (error as? QueryError) ?? (error as? HTTPError).map(QueryError.init)
@@ -229,7 +247,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         // A query that took too long is its sender's affair.
         if refusal.status >= 500 && refusal.status != 504 {
             let reason = known.map { "\($0.code) \($0.message)" } ?? "\(error)"
-            logger.warning("request failed", metadata: ["id": "\(id)", "error": "\(reason)"])
+            logger.warning("request failed", metadata: metadata(request, id, "error", reason))
         }
         try await response.respond(
             Status(refusal.status, reason: refusal.message), refusal.headers(id),

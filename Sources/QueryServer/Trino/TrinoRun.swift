@@ -170,7 +170,9 @@ struct TrinoRun {
     private func executePrepared(_ statement: TrinoStatement) async throws {
         switch statement {
         case .execute(let name, let arguments):
-            try await execute(try dialect.parse(try prepared(name), arguments: arguments), isInner: true)
+            let sql = try prepared(name)
+            query.running.executes(sql)
+            try await execute(try dialect.parse(sql, arguments: arguments), isInner: true)
         case .executeImmediate(let sql, let arguments):
             try await execute(try dialect.parse(sql, arguments: arguments), isInner: true)
         case .prepare(let name, let sql):
@@ -315,6 +317,7 @@ struct TrinoRun {
             throw TrinoFailure(.notFound, "Target query not found: \(id)")
         }
         if target.isEnded { throw TrinoFailure(.notSupported, "Target query is not running: \(id)") }
+        configuration.audit?.noteCancel(of: target.running, by: query.running.client, query.running.trace)
         target.fail(.killed(message))
         finish("CALL")
     }

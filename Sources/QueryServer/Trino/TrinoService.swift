@@ -106,7 +106,9 @@ final class TrinoService: @unchecked Sendable {
             try queries.find(id, slug: slug).touch()
             try await response.respond(.ok)
         case (.page(let id, let slug, _), .delete):
-            try queries.find(id, slug: slug).cancel()
+            let query = try queries.find(id, slug: slug)
+            noteCancel(of: query, request)
+            query.cancel()
             try await response.respond(.noContent)
         case (.queries, .get): try await sendList(request, response)
         case (.query(let id), .get):
@@ -115,13 +117,17 @@ final class TrinoService: @unchecked Sendable {
             }
             try await send([query].json(single: true, try TrinoBase(request)), response)
         case (.query(let id), .delete):
-            if let query = queries.find(id), maySee(query, request) { query.cancel() }
+            if let query = queries.find(id), maySee(query, request) {
+                noteCancel(of: query, request)
+                query.cancel()
+            }
             try await response.respond(.noContent)
         case (.killed(let id), .put):
             guard let query = queries.find(id), !query.isEnded, maySee(query, request) else {
                 throw TrinoRefusal(410, "Query not running: \(id)")
             }
             let message = String(decoding: try await request.body.collect(upTo: 4096), as: UTF8.self)
+            noteCancel(of: query, request)
             query.fail(.killed(message))
             try await response.respond(.accepted)
         case (.info, .get), (.info, .head): try await send(info, response)
@@ -158,13 +164,15 @@ final class TrinoService: @unchecked Sendable {
         let query = TrinoQuery(
             id: id, slug: TrinoQueries.makeSecret(), sql: sql, session: session,
             running: RunningQuery(
-                id: id, kind: .trino, client: caller, text: sql, started: request.received, startedAt: now),
+                id: id, kind: .trino, client: caller, text: sql, trace: request.trace, started: request.received,
+                startedAt: now),
             timeout: min(
                 session.timeout ?? configuration.queryTimeoutDefault, configuration.queryTimeoutLimit,
                 caller.limits.timeout ?? .seconds(86_400)),
             created: request.received)
         try queries.add(query)
-        logger.debug("trino", metadata: ["id": "\(id)", "query": "\(sql)"])
+        logger.debug(
+            "trino", metadata: request.trace.metadata.merging(["id": "\(id)", "query": "\(sql)"]) { _, own in own })
         start(query)
         try await response.respond(.ok, TrinoReply.headers, TrinoReply(query: query, base: base).accepted())
     }
@@ -202,6 +210,12 @@ final class TrinoService: @unchecked Sendable {
         json.appendText(
             "},\"environment\":\"tapedeck\",\"coordinator\":true,\"starting\":false,\"uptime\":\"\(minutes)m\"}")
         return String(decoding: json, as: UTF8.self)
+    }
+
+    /// For the audit log; of one that has ended there is nothing to cancel.
+    private func noteCancel(of query: TrinoQuery, _ request: Request) {
+        if query.isEnded { return }
+        configuration.audit?.noteCancel(of: query.running, by: Caller(request), request.trace)
     }
 
     private func maySee(_ query: TrinoQuery, _ request: Request) -> Bool {
