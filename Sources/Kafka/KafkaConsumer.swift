@@ -96,6 +96,7 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
                 if !isClosed {
                     isClosed = true
                     members.leave(self)
+                    answer()
                     Self.end(handle, hasBeenAssigned: hasBeenAssigned)
                 }
                 continuation.resume()
@@ -104,6 +105,14 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
     }
 
     // MARK: On the queue
+
+    /// Takes what has been given and not been taken up: until it is, librdkafka does not end the membership, but goes on
+    /// with it, and closing waits for ever. It is given back while closing.
+    private func answer() {
+        if unassigned.isEmpty { return }
+        _ = assign(KafkaPartitions(unassigned) { _ in Int64(RD_KAFKA_OFFSET_BEGINNING) })
+        unassigned = []
+    }
 
     /// Leaves the group and ends the client.
     ///

@@ -27,6 +27,24 @@ struct KafkaClientTests {
         await log.close()
     }
 
+    @Test(.timeLimit(.minutes(2)))
+    func `a member that is closed before it takes up its partitions leaves them to others`() async throws {
+        let cluster = try MockCluster()
+        defer { cluster.stop() }
+        let fixture = try LogFixture(.kafka, cluster: cluster)
+        let log = try await fixture.open()
+        let topic = try await fixture.createTopic("trades", partitions: 2, log)
+        let group = fixture.name("g")
+        let first = try await log.consumer(group: group, topics: [topic])
+        // It is told of them, and closed before it is asked for records, as when the store fails in between.
+        #expect(try await assignment(first).count == 2)
+        await first.close()
+        let second = try await log.consumer(group: group, topics: [topic])
+        #expect(try await assignment(second).count == 2)
+        await second.close()
+        await log.close()
+    }
+
     @Test func `offsets whose commit falls into a rebalance are committed when it is over`() async throws {
         let cluster = try MockCluster()
         defer { cluster.stop() }
