@@ -193,8 +193,9 @@ package final class Spool: Sendable {
 
     package func close() async {
         await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { [database] in
+            DispatchQueue.global().async { [database, lock] in
                 try? database.close()
+                flock(lock, LOCK_UN)
                 continuation.resume()
             }
         }

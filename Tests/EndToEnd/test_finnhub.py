@@ -94,7 +94,7 @@ TRADES = [
 
 
 def wait_subscribed(service, up=None):
-    wait_until(lambda: sorted(service.subscribed) == sorted(SYMBOLS), 60, "the subscriptions", up)
+    wait_until(lambda: service.connection and sorted(service.subscribed) == sorted(SYMBOLS), 60, "the subscriptions", up)
 
 
 def is_secret_kept(up):
@@ -153,7 +153,7 @@ def test_trades_come_whatever_the_service_does(folder, service, certificates):
         service.cut()
         wait_until(lambda: service.closes == 0, 60, "two connections too many", up)
         wait_subscribed(service, up)
-        service.send_slowly(frame(trade("AAPL", 165, NOW + 10, 1)))
+        service.send_slowly(frame(trade("AAPL", 165, NOW + 10, 1)), pause=0.001)
         wait_until(lambda: len(up.trades()) == len(TRADES) + 1, 60, "the trade after the cut", up)
         (_, begin, end), = up.events("gap")
         assert begin < end

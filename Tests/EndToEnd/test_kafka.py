@@ -66,7 +66,7 @@ def test_a_tape_goes_through_kafka_and_a_reader_from_outside_can_decode_it(folde
 def test_topics_and_mistakes(folder, kafka, tmp_path):
     log = f"kafka://{kafka.bootstraps}"
     lines = run("topics", "--event-log", log).stdout.decode().splitlines()
-    assert len(lines) == 15 and "posts.rejected  4 partitions  0 records" in lines
+    assert len(lines) == 18 and "posts.rejected  4 partitions  0 records" in lines
     secret = tmp_path / "kafka.properties"
     secret.write_text("sasl.password=geheim\nno.such.property=1\n")
     for arguments, words in [

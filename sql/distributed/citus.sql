@@ -30,6 +30,7 @@ select create_distributed_table('market.trades', 'symbol', shard_count => 32);
 select create_distributed_table('ops.bar_state', 'symbol', colocate_with => 'market.trades');
 select create_distributed_table('market.latest', 'symbol', colocate_with => 'market.trades');
 select create_distributed_table('market.quotes', 'symbol', colocate_with => 'market.trades');
+select create_distributed_table('market.source_bars', 'symbol', colocate_with => 'market.trades');
 select create_distributed_table('market.instrument_history', 'symbol', colocate_with => 'market.trades');
 select create_distributed_table('market.sentiment_bars', 'symbol', colocate_with => 'market.trades');
 select create_distributed_table('ops.alerts', 'symbol', colocate_with => 'market.trades');
