@@ -133,7 +133,6 @@ def test_the_double_is_what_independent_clients_take_for_finnhub(service, certif
         finnhub_python.Client(api_key="wrong").symbol_lookup("apple")
 
 
-@pytest.mark.skip(reason="after two refusals the double loses the connection that it has just taken: not understood yet")
 def test_trades_come_whatever_the_service_does(folder, service, certificates):
     # Before it lets anybody in: busy, broken, somewhere else.
     service.refusals = [(503, {}, "down"), (302, {"Location": "wss://elsewhere.test/"}, ""), (429, {}, TOKEN)]
@@ -151,10 +150,12 @@ def test_trades_come_whatever_the_service_does(folder, service, certificates):
 
         # Cut off: what was missed is a gap from the last frame to the next.
         service.closes = 2
+        cut = service.connection
         service.cut()
         wait_until(lambda: service.closes == 0, 60, "two connections too many", up)
+        wait_until(lambda: service.connection not in (cut, None), 60, "the connection after them", up)
         wait_subscribed(service, up)
-        service.send_slowly(frame(trade("AAPL", 165, NOW + 10, 1)), pause=0.001)
+        service.send_slowly(frame(trade("AAPL", 165, NOW + 10, 1)))
         wait_until(lambda: len(up.trades()) == len(TRADES) + 1, 60, "the trade after the cut", up)
         (_, begin, end), = up.events("gap")
         assert begin < end

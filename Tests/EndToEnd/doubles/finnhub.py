@@ -146,7 +146,9 @@ class Finnhub:
         """Sends a message a byte at a time."""
         payload = message.encode()
         assert len(payload) < 65536
-        head = bytes([0x81, 126]) + len(payload).to_bytes(2, "big")
+        # In as few bytes as hold it (RFC 6455, 5.2).
+        length = bytes([len(payload)]) if len(payload) < 126 else bytes([126]) + len(payload).to_bytes(2, "big")
+        head = b"\x81" + length
         for byte in head + payload:
             self.connection.socket.sendall(bytes([byte]))
             time.sleep(pause)
