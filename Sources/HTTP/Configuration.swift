@@ -23,7 +23,7 @@ package struct Configuration: Sendable {
     /// What browsers are told about pages of other origins.
     package var crossOrigin = CrossOrigin()
     /// Fields of every response that does not have a field of that name itself.
-    package var standardHeaders = Headers.none
+    package var standardHeaders = StandardHeaders(.none)
     /// Whether responses are compressed for clients that ask for it.
     package var compresses = true
     /// Bytes of a body that the handler did not read and that are read and dropped to keep the connection; with

@@ -340,12 +340,12 @@ final class Connection {
         needsLinger = true
         var headers = headers
         headers.add("Content-Type", "application/json")
-        headers.addMissing(configuration.standardHeaders)
         let body = error.jsonBody
         var bytes: [UInt8] = []
         bytes.beginHead(
             error.status, version: .http11, keepAlive: false, serverName: configuration.serverName,
             date: listener.dateLine(), headers)
+        bytes.appendFields(configuration.standardHeaders, missingIn: headers)
         bytes.endHead(.length(body.count))
         bytes.append(contentsOf: body)
         try? await socket.send(bytes, deadline: .now() + configuration.lingerDeadline)

@@ -27,12 +27,6 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
-    /// Adds those fields whose names are not there yet.
-    mutating func addMissing(_ others: Headers) {
-        let given = self
-        for field in others.fields where !given.contains(field.name) { fields.append(field) }
-    }
-
     /// Makes a strong entity tag a weak one.
     mutating func weakenETag() {
         for index in fields.indices
@@ -45,4 +39,28 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
     package static let none = Headers(dictionaryLiteral: ())
 
     private init(dictionaryLiteral: Void) { fields = [] }
+}
+
+/// Fields that every response has, unless it has one of the name itself. They are encoded once.
+package struct StandardHeaders: Sendable {
+    let fields: Headers
+    /// Their lines.
+    let bytes: [UInt8]
+
+    package init(_ fields: Headers) {
+        self.fields = fields
+        var bytes: [UInt8] = []
+        bytes.appendFields(fields)
+        self.bytes = bytes
+    }
+}
+
+extension [UInt8] {
+    /// The lines of those standard fields that `headers` lacks.
+    mutating func appendFields(_ standard: StandardHeaders, missingIn headers: Headers) {
+        if !standard.fields.fields.contains(where: { headers.contains($0.name) }) {
+            return append(contentsOf: standard.bytes)
+        }
+        for (name, value) in standard.fields.fields where !headers.contains(name) { appendFields([name: value]) }
+    }
 }

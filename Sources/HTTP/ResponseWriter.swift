@@ -240,10 +240,10 @@ package final class ResponseWriter {
         if let trace = connection.trace, trace.isContinued { headers.add("traceresponse", trace.responseField) }
         let crossOrigin = connection.configuration.crossOrigin
         if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
-        headers.addMissing(connection.configuration.standardHeaders)
         head.beginHead(
             status, version: connection.parser.head.version, keepAlive: keepAlive,
             serverName: connection.configuration.serverName, date: connection.listener.dateLine(), headers)
+        head.appendFields(connection.configuration.standardHeaders, missingIn: headers)
     }
 
     /// Decides on compression, and says in `headers` that it depends on the request.

@@ -113,7 +113,7 @@ struct QueryService: Sendable {
         configuration.console = Console(
             files: try files(of: .console, or: "console", with: "index.html", settings),
             libraries: try files(of: .consoleLibraries, or: "viewers/console", with: "lightweight-charts.js", settings))
-        configuration.http.standardHeaders = WebPolicy.standardHeaders
+        configuration.http.standardHeaders = StandardHeaders(WebPolicy.standardHeaders)
         let forecasting = try EventLoop(name: "forecast")
         forecasting.start()
         configuration.forecasts = ForecastDesk(
