@@ -72,6 +72,14 @@ def test_every_path_is_in_it(known):
     assert all(path in served or path.startswith(("/v1/", "/ui/")) for path in documented)
 
 
+def test_the_reasons_of_rejections_are_those_that_the_server_has(known):
+    parameters = CONTRACT["paths"]["/api/v1/rejected"]["get"]["parameters"]
+    named, = [resolve(one)["schema"]["enum"] for one in parameters if resolve(one).get("name") == "reason"]
+    refused = requests.get(known.url + "/api/v1/rejected?reason=nope", timeout=30)
+    assert refused.status_code == 400
+    assert sorted(named) == sorted(refused.json()["details"].removeprefix("Allowed: one of ").rstrip(".").split(", "))
+
+
 def test_every_example_of_a_reply_is_one():
     count = 0
     for path, method, operation, _ in operations():
