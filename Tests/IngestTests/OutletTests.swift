@@ -208,6 +208,19 @@ struct OutletTests {
         }
     }
 
+    @Test func `closing does not wait for a log that hangs, and the next process has what was left`() async throws {
+        try await withFolder { folder, log in
+            log.become(.hanging)
+            let first = try await outlet(folder, log)
+            try await first.send(delivery(first, "1", position: 1))
+            await first.close(within: .milliseconds(50))
+            log.become(.well)
+            let second = try await outlet(folder, log)
+            #expect(try await eventually { log.values(Self.topic).contains("1") })
+            await second.close(within: .seconds(5))
+        }
+    }
+
     @Test func `what no waiting can mend is told at once`() async throws {
         try await withFolder { folder, log in
             let outlet = try await self.outlet(folder, log)

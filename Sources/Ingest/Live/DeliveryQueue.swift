@@ -149,6 +149,8 @@ private final class Attempt: Sendable {
         var outcome: Outcome?
         var waiters: [Int: CheckedContinuation<Outcome?, Never>] = [:]
         var count = 0
+        /// Who does not wait any more, before it has begun to.
+        var givenUp: Set<Int> = []
     }
 
     private let state = Mutex(State())
@@ -169,10 +171,7 @@ private final class Attempt: Sendable {
 
     /// The outcome; nil if it has not come within `time`.
     func result(within time: Duration) async -> Result<Void, EventLogError>? {
-        let ticket = state.withLock { state in
-            state.count += 1
-            return state.count
-        }
+        let ticket = takeTicket()
         let timer = Task {
             try? await Task.sleep(for: time)
             self.giveUp(ticket)
@@ -181,21 +180,32 @@ private final class Attempt: Sendable {
         return await wait(ticket)
     }
 
+    /// The outcome; a failure that may pass if the task is cancelled before: a log that hangs holds nobody up who ends.
     func result() async -> Result<Void, EventLogError> {
-        let ticket = state.withLock { state in
+        let ticket = takeTicket()
+        let outcome = await withTaskCancellationHandler {
+            await wait(ticket)
+        } onCancel: {
+            giveUp(ticket)
+        }
+        return outcome ?? .failure(EventLogError(.failed, "the append was given up", isRetriable: true))
+    }
+
+    private func takeTicket() -> Int {
+        state.withLock { state in
             state.count += 1
             return state.count
         }
-        return await wait(ticket) ?? .failure(EventLogError(.failed, "the append was given up", isRetriable: true))
     }
 
     private func wait(_ ticket: Int) async -> Outcome? {
         await withCheckedContinuation { continuation in
-            let outcome = state.withLock { state in
-                if state.outcome == nil { state.waiters[ticket] = continuation }
-                return state.outcome
+            let (waits, outcome) = state.withLock { state in
+                let waits = state.outcome == nil && state.givenUp.remove(ticket) == nil
+                if waits { state.waiters[ticket] = continuation }
+                return (waits, state.outcome)
             }
-            if let outcome { continuation.resume(returning: outcome) }
+            if !waits { continuation.resume(returning: outcome) }
         }
     }
 
@@ -209,6 +219,11 @@ private final class Attempt: Sendable {
     }
 
     private func giveUp(_ ticket: Int) {
-        state.withLock { $0.waiters.removeValue(forKey: ticket) }?.resume(returning: nil)
+        let waiter = state.withLock { state in
+            let waiter = state.waiters.removeValue(forKey: ticket)
+            if waiter == nil && state.outcome == nil { state.givenUp.insert(ticket) }
+            return waiter
+        }
+        waiter?.resume(returning: nil)
     }
 }
