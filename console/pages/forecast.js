@@ -148,10 +148,11 @@ export async function open(root, parameters, { remember }) {
     });
     said.textContent = "simulating";
     try {
-      const response = await request("/api/v1/forecasts", { method: "POST", body: { ...body, store }, signal });
+      // What is to be kept is kept and listed, whatever is asked for next.
+      const response = await request("/api/v1/forecasts", { method: "POST", body: { ...body, store }, signal: store ? undefined : signal });
       const { forecast } = await response.json();
-      await show(forecast, signal);
-      if (store) await listBefore(signal);
+      if (store) await listBefore();
+      if (!signal.aborted) await show(forecast, signal);
     } catch (error) {
       if (error.name === "AbortError") return;
       said.textContent = "";
