@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import random
+import signal
 import socket
 import threading
 
@@ -46,6 +47,8 @@ def serve(connection, block, blocks):
 
 
 def main():
+    # Who is started from a thread that takes no signals inherits that.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     parser = argparse.ArgumentParser()
     parser.add_argument("--trades", type=int, default=2_000_000)
     parser.add_argument("--per-frame", type=int, default=10)

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -284,6 +285,35 @@ def test_what_comes_while_the_log_is_away_reaches_it_in_order_over_sigkill(tmp_p
         process.terminate()
         process.wait(30)
         kafka.stop()
+
+
+def test_a_burst_waits_in_the_sockets_and_then_goes_on(tmp_path):
+    """More at once than the source gathers before it is delivered, from a server that is never the slower one."""
+    count = 300_000
+    feed = subprocess.Popen(
+        [sys.executable, ROOT / "Benchmarks/finnhub_feed.py", "--trades", str(count)], stdout=subprocess.PIPE)
+    process = None
+    try:
+        url = f"ws://127.0.0.1:{int(feed.stdout.readline())}"
+        process = ingest(tmp_path, ENVIRONMENT | {
+            "FINNHUB_API_TOKEN": TOKEN, "FINNHUB_STOCKS_TICKERS": json.dumps(SYMBOLS), "FINNHUB_WS_URL": url})
+        wait_until(lambda: staged_count(tmp_path) == count, 120, "the burst in the log")
+    finally:
+        if process:
+            process.terminate()
+            assert process.wait(30) == 0
+        feed.kill()
+        feed.wait(30)
+
+
+def staged_count(folder):
+    """Trades in the SQLite log."""
+    try:
+        with sqlite3.connect(f"file:{folder}/data/log/log.sqlite?mode=ro", uri=True) as log:
+            return log.execute("select coalesce(sum(next_offset), 0) from partitions join topics on topics.id = topic_id "
+                               "where topics.name = 'trades.staging'").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
 
 
 def test_nobody_else_is_taken_for_finnhub(tmp_path, certificates):

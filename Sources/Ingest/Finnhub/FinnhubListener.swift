@@ -181,7 +181,7 @@ final class FinnhubListener: @unchecked Sendable {
             frames += 1
             outlet.metrics?.frames.add()
             try await take(connection.payload, at: arrived)
-            if pending.count >= Self.mostPending || pending.byteCount >= Self.mostPendingBytes { await waitForRoom() }
+            if isFull { await waitForRoom() }
         }
         if Task.isCancelled { return }
         let code = connection.closeCode.rawValue
@@ -272,11 +272,16 @@ final class FinnhubListener: @unchecked Sendable {
         }
     }
 
+    private var isFull: Bool { pending.count >= Self.mostPending || pending.byteCount >= Self.mostPendingBytes }
+
     /// Waits until what is pending is taken for delivery. The server's messages wait meanwhile, in the sockets.
     private func waitForRoom() async {
         if Task.isCancelled { return }
         await withTaskCancellationHandler {
-            await withCheckedContinuation { roomWaiter = $0 }
+            await withCheckedContinuation { continuation in
+                // Entering a suspension may take a turn of the loop's queue, in which the room can have come.
+                if isFull { roomWaiter = continuation } else { continuation.resume() }
+            }
         } onCancel: {
             // On whatever thread: the loop resumes it.
             Task(executorPreference: self.loop) { self.giveRoom() }
