@@ -170,7 +170,7 @@ struct Setting: Sendable {
     )
 
     /// Every setting.
-    static let all = common + server + tls + analytics + sources + reddit
+    static let all = common + server + tls + analytics + sources + reddit + polling
 
     private static let common = [
         dataDir, listen, databaseURL, readerURL, eventLog, kafkaConfig, replication, postgresPort, partitions,

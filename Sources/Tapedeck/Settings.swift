@@ -220,6 +220,7 @@ struct SettingFlags: ParsableArguments {
     @OptionGroup var analytics: AnalyticsFlags
     @OptionGroup var sources: SourceSettingFlags
     @OptionGroup var reddit: RedditSettingFlags
+    @OptionGroup var polling: PollingSettingFlags
 
     /// The values given, by setting; a test holds this against ``Setting/all``.
     var given: [(Setting, String?)] {
@@ -233,7 +234,7 @@ struct SettingFlags: ParsableArguments {
             (.logFormat, logFormat), (.metricsListen, metricsListen), (.tradeRetention, tradeRetention),
             (.fineBarRetention, fineBarRetention), (.alertTimeframe, alertTimeframe), (.alertMove, alertMove),
             (.alertVolume, alertVolume), (.alertRange, alertRange), (.alertCoolDown, alertCoolDown),
-        ] + server.given + tls.given + analytics.given + sources.given + reddit.given
+        ] + server.given + tls.given + analytics.given + sources.given + reddit.given + polling.given
     }
 
     /// The settings with everything that can give them, checked.

@@ -9,7 +9,7 @@ enum SourceSpec: Equatable {
     static let forms = """
         replay:FILE[?speed=1|60|max][&symbol=S][&max_pause=2s][&shift=now][&loop=N|forever], \
         simulate[?rate=N][&symbols=N][&seed=N][&volatility=X][&correlation=X][&duration=1h], \
-        finnhub, reddit
+        finnhub, finnhub-rest, yahoo, reddit
         """
 
     case replay(Replay.Settings)
@@ -19,7 +19,10 @@ enum SourceSpec: Equatable {
 
     /// The services that are listened to or asked.
     enum LiveService: String, CaseIterable {
-        case finnhub, reddit
+        case finnhub
+        case finnhubREST = "finnhub-rest"
+        case yahoo
+        case reddit
     }
 
     init(_ text: String) throws(SettingsError) {

@@ -55,6 +55,8 @@ struct Sources: Sendable {
         switch service {
         case .finnhub: FinnhubSource(try SourceSettings.finnhub(settings), logger: logger)
         case .reddit: RedditSource(try RedditSettings.source(settings), logger: logger)
+        case .finnhubREST: FinnhubRESTSource(try SourceSettings.finnhubREST(settings))
+        case .yahoo: YahooSource(try SourceSettings.yahoo(settings))
         }
     }
 

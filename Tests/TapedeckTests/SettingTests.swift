@@ -107,6 +107,8 @@ struct SettingValueTests {
         ("trusted-proxies", "10.0.0.0/8, ::1"), ("proxy-protocol", "on"),
         ("finnhub-symbols", #"["AAPL", "BINANCE:BTCUSDT", "IC MARKETS:1"]"#), ("spool-bytes", "1048576"),
         ("finnhub-silence", "3m"), ("source-retry-pause", "10m"),
+        ("yahoo-symbols", "BTC-USD,EURUSD=X,^GSPC"), ("yahoo-interval", "1s"), ("yahoo-timeframe", "1d"),
+        ("yahoo-look-back", "max"), ("finnhub-interval", "1m"), ("source-busy-pause", "1h"),
     ]
 
     @Test(arguments: good)
@@ -119,6 +121,42 @@ struct SettingValueTests {
 
     /// Name, value, and the whole message that a user sees.
     static let bad: [(String, String, String)] = [
+        (
+            "source-busy-pause", "1ms",
+            "TAPEDECK_SOURCE_BUSY_PAUSE (--source-busy-pause): '1ms' is out of range; allowed: 10ms to 3600s"
+        ),
+        (
+            "finnhub-url", "",
+            "TAPEDECK_FINNHUB_URL (--finnhub-url): '' is empty; allowed: text"
+        ),
+        (
+            "finnhub-interval", "1ms",
+            "TAPEDECK_FINNHUB_INTERVAL (--finnhub-interval): '1ms' is out of range; allowed: 100ms to 1d"
+        ),
+        (
+            "yahoo-symbols", "AAPL,",
+            "TAPEDECK_YAHOO_SYMBOLS (--yahoo-symbols): 'AAPL,' has an empty element; allowed: SYMBOL[,SYMBOL…]"
+        ),
+        (
+            "yahoo-url", "",
+            "TAPEDECK_YAHOO_URL (--yahoo-url): '' is empty; allowed: text"
+        ),
+        (
+            "yahoo-cookie-url", "",
+            "TAPEDECK_YAHOO_COOKIE_URL (--yahoo-cookie-url): '' is empty; allowed: text"
+        ),
+        (
+            "yahoo-interval", "1ms",
+            "TAPEDECK_YAHOO_INTERVAL (--yahoo-interval): '1ms' is out of range; allowed: 100ms to 1d"
+        ),
+        (
+            "yahoo-timeframe", "7m",
+            "TAPEDECK_YAHOO_TIMEFRAME (--yahoo-timeframe): '7m' is not known; allowed: 1m, 2m, 5m, 15m, 30m, 60m, 90m, 1d"
+        ),
+        (
+            "yahoo-look-back", "7m",
+            "TAPEDECK_YAHOO_LOOK_BACK (--yahoo-look-back): '7m' is not known; allowed: 1d, 5d, 1mo, 3mo, 6mo, 1y, 2y, 5y, 10y, max"
+        ),
         (
             "spool-bytes", "1000",
             "TAPEDECK_SPOOL_BYTES (--spool-bytes): '1000' is out of range; allowed: 1048576 to 1099511627776"

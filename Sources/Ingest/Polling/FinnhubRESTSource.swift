@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Market
+import Records
+
+/// Finnhub's quotes at intervals while markets trade, and its profiles of companies at the start and each day after the
+/// close.
+package struct FinnhubRESTSource: LiveSource {
+    package struct Settings: Sendable {
+        package var symbols: [String]
+        /// Goes in a header and nowhere else.
+        package var token: String
+        package var url = "https://finnhub.io/api/v1"
+        /// Between two questions for a symbol, where the limit of requests leaves room.
+        package var interval: Duration = .seconds(15)
+        /// The first pause after a 429; see ``ServiceDesk``.
+        package var busyPause: Duration = .seconds(60)
+        /// See ``HTTPClient/Settings/authorities``.
+        package var authorities: String?
+
+        package init(symbols: [String], token: String) {
+            self.symbols = symbols
+            self.token = token
+        }
+    }
+
+    package let name = "finnhub-rest"
+    package let topics = ["quotes.staging", "instruments.staging"]
+    private let settings: Settings
+
+    package init(_ settings: Settings) { self.settings = settings }
+
+    package func run(into outlet: Outlet) async throws {
+        var client = HTTPClient.Settings(userAgent: "Tapedeck")
+        client.authorities = settings.authorities
+        // What every account may; what replies say of the rest counts, too.
+        let limit = RateLimit(requests: 60, in: .seconds(60), burst: 30)
+        let desk = ServiceDesk(HTTPClient(client), outlet, limit: limit, busyPause: settings.busyPause)
+        if let position = try await outlet.position() { desk.resume(from: Timestamp(microseconds: position)) }
+        try await FinnhubPoller(settings, desk, outlet).run()
+    }
+}
+
+/// One run of the source. Used by its task alone.
+private final class FinnhubPoller {
+    /// A symbol that Finnhub does not know, or not for this account, is asked for again after a day.
+    private static let unknownPause: Int64 = 86_400_000_000
+
+    private let settings: FinnhubRESTSource.Settings
+    private let desk: ServiceDesk
+    private let outlet: Outlet
+    private var quotes: PollSchedule
+    private var profiles: FactSchedule
+    private var markets: MarketWatch
+    private var lastQuote: [String: QuoteFacts] = [:]
+    private var answers: Int64 = 0
+
+    init(_ settings: FinnhubRESTSource.Settings, _ desk: ServiceDesk, _ outlet: Outlet) {
+        self.settings = settings
+        self.desk = desk
+        self.outlet = outlet
+        quotes = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
+        // Pairs of currencies are no companies.
+        profiles = FactSchedule(settings.symbols.filter { !$0.contains(":") })
+        markets = MarketWatch(settings.symbols)
+    }
+
+    func run() async throws {
+        while !Task.isCancelled {
+            try await outlet.note(markets.changes(at: outlet.now()))
+            for symbol in quotes.symbols(dueAt: outlet.now()) { try await pollQuote(symbol) }
+            for symbol in profiles.symbols(dueAt: outlet.now()) { try await fetchProfile(symbol) }
+            _ = desk.takeOutage()
+            let pause = (quotes.next ?? .epoch).microseconds - outlet.now().microseconds
+            // Clocks are set, profiles fall due in between: no sleep is long.
+            try await Task.sleep(for: .microseconds(min(max(pause, 50_000), 30_000_000)))
+        }
+    }
+
+    private func pollQuote(_ symbol: String) async throws {
+        let name = "Finnhub's quote of \(symbol)"
+        let reply = try await ask("/quote?symbol=\(percentEncoded(symbol))", name, symbol)
+        quotes.asked(symbol, at: outlet.now())
+        guard let reply else { return }
+        var isRefused = false
+        let found = try await desk.read(
+            name, symbols: [symbol], refused: { isRefused = true },
+            { () throws(ReplyProblem) in try FinnhubReplies.quote(reply.body, symbol: symbol) })
+        if let quote = found.flatMap({ $0 }) {
+            try await deliver(lastQuote[symbol] == quote ? [] : [quote], topic: "quotes.staging")
+            lastQuote[symbol] = quote
+        } else if found != nil || isRefused {
+            quotes.postpone(
+                symbol, until: Timestamp(microseconds: outlet.now().microseconds + Self.unknownPause))
+            if found != nil { try await desk.complain("\(name): Finnhub has none", symbols: [symbol]) }
+        }
+    }
+
+    private func fetchProfile(_ symbol: String) async throws {
+        let name = "Finnhub's profile of \(symbol)"
+        let reply = try await ask("/stock/profile2?symbol=\(percentEncoded(symbol))", name, symbol)
+        guard let reply else { return }
+        let now = outlet.now()
+        let found = try await desk.read(
+            name, symbols: [symbol],
+            { () throws(ReplyProblem) in try FinnhubReplies.profile(reply.body, symbol: symbol, now: now) })
+        profiles.fetched(symbol, at: now)
+        guard let found else { return }
+        if let facts = found {
+            try await deliver([facts], topic: "instruments.staging")
+        } else {
+            try await desk.complain("\(name): Finnhub has none", symbols: [symbol])
+        }
+    }
+
+    private func ask(_ path: String, _ name: String, _ symbol: String) async throws -> HTTPClient.Response? {
+        let reply = try await desk.ask(
+            HTTPClient.Request(
+                url: settings.url + path, headers: [("X-Finnhub-Token", settings.token)], name: name))
+        if reply?.status == 401 {
+            throw IngestError(
+                source: "finnhub-rest", message: "Finnhub does not take the token (401)",
+                hint: "set FINNHUB_API_TOKEN to that of your account")
+        }
+        return reply
+    }
+
+    private func deliver<Facts: RecordFacts>(_ facts: [Facts], topic: String) async throws {
+        answers += 1
+        let staging = outlet.staging(answer: answers)
+        var delivery = outlet.delivery()
+        for facts in facts { delivery.add(Staged(staging, facts), topic: topic) }
+        delivery.position = staging.ingestedAt.microseconds
+        try await outlet.send(delivery)
+    }
+}

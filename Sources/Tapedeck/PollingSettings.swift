@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings of sources that ask: Finnhub's REST interface and Yahoo.
+
+import ArgumentParser
+import Ingest
+import Market
+
+extension Setting {
+    static let sourceBusyPause = Setting(
+        name: "source-busy-pause", environment: "TAPEDECK_SOURCE_BUSY_PAUSE",
+        kind: .duration(.milliseconds(10)...(.seconds(3600))), default: "60s",
+        summary:
+            "The pause after a service has said that it is asked too often (429) and not for how long; it doubles up to an hour."
+    )
+    static let finnhubURL = Setting(
+        name: "finnhub-url", environment: "TAPEDECK_FINNHUB_URL", kind: .text, default: "https://finnhub.io/api/v1",
+        summary: "Finnhub's REST interface, or what stands in for it.")
+    static let finnhubInterval = Setting(
+        name: "finnhub-interval", environment: "TAPEDECK_FINNHUB_INTERVAL",
+        kind: .duration(.milliseconds(100)...(.seconds(86_400))), default: "15s",
+        summary: "How often Finnhub is asked for each quote while its market trades, where its limits leave room.")
+    static let yahooSymbols = Setting(
+        name: "yahoo-symbols", environment: "TAPEDECK_YAHOO_SYMBOLS",
+        kind: .list(of: "SYMBOL") { SourceSettings.symbol($0) != nil }, default: "AMZN,AAPL,MSFT,GOOGL",
+        summary: "What to ask Yahoo for, in its spelling: AAPL, BTC-USD, EURUSD=X, ^GSPC.", aliases: ["STOCKS"])
+    static let yahooURL = Setting(
+        name: "yahoo-url", environment: "TAPEDECK_YAHOO_URL", kind: .text,
+        default: "https://query2.finance.yahoo.com", summary: "Yahoo's quote service, or what stands in for it.")
+    static let yahooCookieURL = Setting(
+        name: "yahoo-cookie-url", environment: "TAPEDECK_YAHOO_COOKIE_URL", kind: .text,
+        default: "https://fc.yahoo.com", summary: "Where Yahoo's cookie comes from.")
+    static let yahooInterval = Setting(
+        name: "yahoo-interval", environment: "TAPEDECK_YAHOO_INTERVAL",
+        kind: .duration(.milliseconds(100)...(.seconds(86_400))), default: "60s",
+        summary: "How often Yahoo is asked for quotes and new bars while markets trade.")
+    static let yahooTimeframe = Setting(
+        name: "yahoo-timeframe", environment: "TAPEDECK_YAHOO_TIMEFRAME",
+        kind: .choice(["1m", "2m", "5m", "15m", "30m", "60m", "90m", "1d"]), default: "2m",
+        summary: "Width of Yahoo's bars.")
+    static let yahooLookBack = Setting(
+        name: "yahoo-look-back", environment: "TAPEDECK_YAHOO_LOOK_BACK",
+        kind: .choice(["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "max"]), default: "1mo",
+        summary: "How far back Yahoo's bars are fetched at the start; it has 1m for 7 days, less than 1d for 60.")
+
+    /// The settings above.
+    static let polling = [
+        sourceBusyPause, finnhubURL, finnhubInterval, yahooSymbols, yahooURL, yahooCookieURL, yahooInterval,
+        yahooTimeframe,
+        yahooLookBack,
+    ]
+}
+
+/// The flags of ``Setting/polling``.
+struct PollingSettingFlags: ParsableArguments {
+    @Option(name: .customLong(Setting.sourceBusyPause.name), help: Setting.sourceBusyPause.help)
+    var sourceBusyPause: String?
+    @Option(name: .customLong(Setting.finnhubURL.name), help: Setting.finnhubURL.help) var finnhubURL: String?
+    @Option(name: .customLong(Setting.finnhubInterval.name), help: Setting.finnhubInterval.help)
+    var finnhubInterval: String?
+    @Option(name: .customLong(Setting.yahooSymbols.name), help: Setting.yahooSymbols.help) var yahooSymbols: String?
+    @Option(name: .customLong(Setting.yahooURL.name), help: Setting.yahooURL.help) var yahooURL: String?
+    @Option(name: .customLong(Setting.yahooCookieURL.name), help: Setting.yahooCookieURL.help)
+    var yahooCookieURL: String?
+    @Option(name: .customLong(Setting.yahooInterval.name), help: Setting.yahooInterval.help)
+    var yahooInterval: String?
+    @Option(name: .customLong(Setting.yahooTimeframe.name), help: Setting.yahooTimeframe.help)
+    var yahooTimeframe: String?
+    @Option(name: .customLong(Setting.yahooLookBack.name), help: Setting.yahooLookBack.help)
+    var yahooLookBack: String?
+
+    var given: [(Setting, String?)] {
+        [
+            (.sourceBusyPause, sourceBusyPause), (.finnhubURL, finnhubURL),
+            (.finnhubInterval, finnhubInterval), (.yahooSymbols, yahooSymbols),
+            (.yahooURL, yahooURL), (.yahooCookieURL, yahooCookieURL), (.yahooInterval, yahooInterval),
+            (.yahooTimeframe, yahooTimeframe), (.yahooLookBack, yahooLookBack),
+        ]
+    }
+}
+
+extension SourceSettings {
+    static func yahoo(_ settings: Settings) throws -> YahooSource.Settings {
+        let symbols = settings.list(.yahooSymbols).compactMap { symbol(Substring($0)) }
+        if symbols.isEmpty { throw ValidationError("source yahoo has no symbols: set TAPEDECK_YAHOO_SYMBOLS") }
+        var seen: Set<String> = []
+        var yahoo = YahooSource.Settings(symbols: symbols.filter { seen.insert($0).inserted })
+        yahoo.url = try serviceURL(settings, .yahooURL)
+        yahoo.cookieURL = try serviceURL(settings, .yahooCookieURL)
+        yahoo.interval = settings.duration(.yahooInterval)
+        yahoo.timeframe = settings.string(.yahooTimeframe)
+        yahoo.lookBack = settings.string(.yahooLookBack)
+        yahoo.busyPause = settings.duration(.sourceBusyPause)
+        yahoo.authorities = settings.text(.sourceAuthorities)
+        return yahoo
+    }
+
+    static func finnhubREST(_ settings: Settings) throws -> FinnhubRESTSource.Settings {
+        let listened = try finnhub(settings)
+        var finnhub = FinnhubRESTSource.Settings(symbols: listened.symbols, token: listened.token)
+        finnhub.url = try serviceURL(settings, .finnhubURL)
+        finnhub.interval = settings.duration(.finnhubInterval)
+        finnhub.busyPause = settings.duration(.sourceBusyPause)
+        finnhub.authorities = settings.text(.sourceAuthorities)
+        return finnhub
+    }
+
+    /// The address of a service, without a slash at its end.
+    private static func serviceURL(_ settings: Settings, _ setting: Setting) throws -> String {
+        var url = settings.string(setting)
+        guard url.hasPrefix("https://") || url.hasPrefix("http://") else {
+            throw ValidationError(
+                "\(setting.environment) (--\(setting.name)) is '\(url)'; allowed: https://HOST[:PORT][/PATH]")
+        }
+        while url.hasSuffix("/") { url.removeLast() }
+        return url
+    }
+}
