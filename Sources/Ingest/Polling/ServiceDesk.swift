@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Logging
 import Market
 import Metrics
 import Records
@@ -112,6 +113,7 @@ final class ServiceDesk {
     }
 
     private func failed(_ message: String, pause: Duration) async throws {
+        outlet.journal.logger.warning("\(message)", metadata: ["source": "\(outlet.journal.source)"])
         limit.close(for: pause, at: .now)
         if isConnected == true {
             try await outlet.journal.note(.disconnected, message: message)
@@ -149,10 +151,11 @@ extension Outlet {
     /// Notes which markets have opened and closed: that there is nothing to hear is a fact.
     func note(_ changes: [MarketWatch.Change]) async throws {
         for change in changes {
+            // The next change is in words: a time that far ahead is none that an event may have.
             let words = change.until.map { " until \($0)" } ?? ""
             try await journal.note(
-                change.isOpen ? .marketOpened : .marketClosed, symbols: change.symbols, from: now(),
-                to: change.until, message: (change.isOpen ? "open" : "closed") + words)
+                change.isOpen ? .marketOpened : .marketClosed, symbols: change.symbols,
+                message: (change.isOpen ? "open" : "closed") + words)
         }
     }
 
