@@ -23,6 +23,8 @@ package final class Outlet: Sendable {
     package let now: @Sendable () -> Timestamp
     package let metrics: SourceMetrics?
 
+    /// Where what a service refused is told to the operator.
+    let logger: Logger
     private let log: any EventLog
     private let queue: DeliveryQueue
     private let spool: Spool
@@ -43,6 +45,7 @@ package final class Outlet: Sendable {
         self.source = source
         self.run = run
         self.log = log
+        self.logger = logger
         self.spool = spool
         self.partitions = partitions
         self.progress = progress

@@ -113,7 +113,7 @@ final class ServiceDesk {
     }
 
     private func failed(_ message: String, pause: Duration) async throws {
-        outlet.journal.logger.warning("\(message)", metadata: ["source": "\(outlet.journal.source)"])
+        outlet.logger.warning("\(message)")
         limit.close(for: pause, at: .now)
         if isConnected == true {
             try await outlet.journal.note(.disconnected, message: message)
