@@ -10,8 +10,11 @@ extension Setting {
         name: "source-busy-pause", environment: "TAPEDECK_SOURCE_BUSY_PAUSE",
         kind: .duration(.milliseconds(10)...(.seconds(3600))), default: "60s",
         summary:
-            "The pause after a service has said that it is asked too often (429) and not for how long; it doubles up to an hour."
-    )
+            "The pause after Yahoo or Finnhub has said that it is asked too often (429); it doubles up to an hour.")
+    static let sourceTimeout = Setting(
+        name: "source-timeout", environment: "TAPEDECK_SOURCE_TIMEOUT",
+        kind: .duration(.milliseconds(100)...(.seconds(600))), default: "60s",
+        summary: "How long a reply of Yahoo's or Finnhub's REST interface may take.")
     static let finnhubURL = Setting(
         name: "finnhub-url", environment: "TAPEDECK_FINNHUB_URL", kind: .text, default: "https://finnhub.io/api/v1",
         summary: "Finnhub's REST interface, or what stands in for it.")
@@ -19,6 +22,9 @@ extension Setting {
         name: "finnhub-interval", environment: "TAPEDECK_FINNHUB_INTERVAL",
         kind: .duration(.milliseconds(100)...(.seconds(86_400))), default: "15s",
         summary: "How often Finnhub is asked for each quote while its market trades, where its limits leave room.")
+    static let finnhubRate = Setting(
+        name: "finnhub-rate", environment: "TAPEDECK_FINNHUB_RATE", kind: .integer(1...100_000), default: "60",
+        summary: "Most requests a minute that Finnhub's REST interface gets; what your plan allows.")
     static let yahooSymbols = Setting(
         name: "yahoo-symbols", environment: "TAPEDECK_YAHOO_SYMBOLS",
         kind: .list(of: "SYMBOL") { SourceSettings.symbol($0) != nil }, default: "AMZN,AAPL,MSFT,GOOGL",
@@ -33,6 +39,9 @@ extension Setting {
         name: "yahoo-interval", environment: "TAPEDECK_YAHOO_INTERVAL",
         kind: .duration(.milliseconds(100)...(.seconds(86_400))), default: "60s",
         summary: "How often Yahoo is asked for quotes and new bars while markets trade.")
+    static let yahooRate = Setting(
+        name: "yahoo-rate", environment: "TAPEDECK_YAHOO_RATE", kind: .integer(1...100_000), default: "60",
+        summary: "Most requests a minute that Yahoo gets.")
     static let yahooTimeframe = Setting(
         name: "yahoo-timeframe", environment: "TAPEDECK_YAHOO_TIMEFRAME",
         kind: .choice(["1m", "2m", "5m", "15m", "30m", "60m", "90m", "1d"]), default: "2m",
@@ -44,9 +53,8 @@ extension Setting {
 
     /// The settings above.
     static let polling = [
-        sourceBusyPause, finnhubURL, finnhubInterval, yahooSymbols, yahooURL, yahooCookieURL, yahooInterval,
-        yahooTimeframe,
-        yahooLookBack,
+        sourceBusyPause, sourceTimeout, finnhubURL, finnhubInterval, finnhubRate, yahooSymbols, yahooURL,
+        yahooCookieURL, yahooInterval, yahooRate, yahooTimeframe, yahooLookBack,
     ]
 }
 
@@ -54,15 +62,18 @@ extension Setting {
 struct PollingSettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.sourceBusyPause.name), help: Setting.sourceBusyPause.help)
     var sourceBusyPause: String?
+    @Option(name: .customLong(Setting.sourceTimeout.name), help: Setting.sourceTimeout.help) var sourceTimeout: String?
     @Option(name: .customLong(Setting.finnhubURL.name), help: Setting.finnhubURL.help) var finnhubURL: String?
     @Option(name: .customLong(Setting.finnhubInterval.name), help: Setting.finnhubInterval.help)
     var finnhubInterval: String?
+    @Option(name: .customLong(Setting.finnhubRate.name), help: Setting.finnhubRate.help) var finnhubRate: String?
     @Option(name: .customLong(Setting.yahooSymbols.name), help: Setting.yahooSymbols.help) var yahooSymbols: String?
     @Option(name: .customLong(Setting.yahooURL.name), help: Setting.yahooURL.help) var yahooURL: String?
     @Option(name: .customLong(Setting.yahooCookieURL.name), help: Setting.yahooCookieURL.help)
     var yahooCookieURL: String?
     @Option(name: .customLong(Setting.yahooInterval.name), help: Setting.yahooInterval.help)
     var yahooInterval: String?
+    @Option(name: .customLong(Setting.yahooRate.name), help: Setting.yahooRate.help) var yahooRate: String?
     @Option(name: .customLong(Setting.yahooTimeframe.name), help: Setting.yahooTimeframe.help)
     var yahooTimeframe: String?
     @Option(name: .customLong(Setting.yahooLookBack.name), help: Setting.yahooLookBack.help)
@@ -70,9 +81,10 @@ struct PollingSettingFlags: ParsableArguments {
 
     var given: [(Setting, String?)] {
         [
-            (.sourceBusyPause, sourceBusyPause), (.finnhubURL, finnhubURL),
-            (.finnhubInterval, finnhubInterval), (.yahooSymbols, yahooSymbols),
+            (.sourceBusyPause, sourceBusyPause), (.sourceTimeout, sourceTimeout), (.finnhubURL, finnhubURL),
+            (.finnhubInterval, finnhubInterval), (.finnhubRate, finnhubRate), (.yahooSymbols, yahooSymbols),
             (.yahooURL, yahooURL), (.yahooCookieURL, yahooCookieURL), (.yahooInterval, yahooInterval),
+            (.yahooRate, yahooRate),
             (.yahooTimeframe, yahooTimeframe), (.yahooLookBack, yahooLookBack),
         ]
     }
@@ -87,9 +99,11 @@ extension SourceSettings {
         yahoo.url = try serviceURL(settings, .yahooURL)
         yahoo.cookieURL = try serviceURL(settings, .yahooCookieURL)
         yahoo.interval = settings.duration(.yahooInterval)
+        yahoo.rate = settings.integer(.yahooRate) ?? yahoo.rate
         yahoo.timeframe = settings.string(.yahooTimeframe)
         yahoo.lookBack = settings.string(.yahooLookBack)
         yahoo.busyPause = settings.duration(.sourceBusyPause)
+        yahoo.timeout = settings.duration(.sourceTimeout)
         yahoo.authorities = settings.text(.sourceAuthorities)
         return yahoo
     }
@@ -99,7 +113,9 @@ extension SourceSettings {
         var finnhub = FinnhubRESTSource.Settings(symbols: listened.symbols, token: listened.token)
         finnhub.url = try serviceURL(settings, .finnhubURL)
         finnhub.interval = settings.duration(.finnhubInterval)
+        finnhub.rate = settings.integer(.finnhubRate) ?? finnhub.rate
         finnhub.busyPause = settings.duration(.sourceBusyPause)
+        finnhub.timeout = settings.duration(.sourceTimeout)
         finnhub.authorities = settings.text(.sourceAuthorities)
         return finnhub
     }

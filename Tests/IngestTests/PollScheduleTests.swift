@@ -74,4 +74,18 @@ struct PollScheduleTests {
                     symbols: ["AAPL", "MSFT"], until: Self.time("2026-11-25T14:30:00Z"), isOpen: false)
             ])
     }
+
+    @Test func `while markets are closed nothing is missed`() {
+        let watch = MarketWatch(["AAPL", "EURUSD=X"])
+        // Thanksgiving is in Tuesday's week; currencies trade on it.
+        #expect(watch.firstTrading(from: noon) == noon)
+        let night = Self.time("2026-11-26T23:00:00Z")
+        #expect(watch.firstTrading(from: night) == night)
+        #expect(MarketWatch(["AAPL"]).firstTrading(from: night) == Self.time("2026-11-27T14:30:00Z"))
+        #expect(watch.firstTrading(from: Self.time("2026-11-28T12:00:00Z")) == Self.time("2026-11-29T22:00:00Z"))
+        // Just after the close last prices are still being set.
+        let close = Self.time("2026-11-24T21:00:30Z")
+        #expect(MarketWatch(["AAPL"]).firstTrading(from: close) == close)
+        #expect(MarketWatch(["AAPL", "VOD.L"]).firstTrading(from: night) == night)
+    }
 }

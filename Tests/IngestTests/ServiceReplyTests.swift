@@ -71,10 +71,29 @@ struct YahooRepliesTests {
         #expect(bars[1].volume == 0)
     }
 
-    @Test func `the price of now among the bars is none, unless bars are days`() throws {
+    @Test func `the price of now among narrow bars is none`() throws {
         let body = Self.chart(Self.whole, times: "[1732631400,1732631520,1732631645]")
         #expect(try Self.bars(body).count == 1)
-        #expect(try Self.bars(body, "1d").count == 2)
+        // At the close nothing begins, even where the clock is right for it.
+        let closed = #"{"currentTradingPeriod":{"regular":{"start":1732631400,"end":1732631640}}}"#
+        #expect(try Self.bars(Self.chart(Self.whole, meta: closed)).count == 1)
+    }
+
+    @Test func `bars before the clocks were changed begin at other moments, and are bars`() throws {
+        // 90 minutes from 09:30 in New York, before and after an hour was put in.
+        let body = Self.chart(
+            Self.whole, times: "[1761917400,1761922800,1762180200]",
+            meta: #"{"currency":"USD","currentTradingPeriod":{"regular":{"start":1762180200,"end":1762203600}}}"#)
+        #expect(try Self.bars(body, "90m").count == 2)
+    }
+
+    @Test func `the price of now among days is the bar of today, once`() throws {
+        let meta = #"{"currency":"USD","currentTradingPeriod":{"regular":{"start":1732631400,"end":1732654800}}}"#
+        let times = "[1732545000,1732631400,1732640000]"
+        let quote = #"{"open":[1,2,3],"high":[1,2,3],"low":[1,2,3],"close":[1,2,3],"volume":[1,2,3]}"#
+        let bars = try Self.bars(Self.chart(quote, times: times, meta: meta), "1d")
+        #expect(bars.map { $0.ts?.microseconds } == [1_732_545_000_000_000, 1_732_631_400_000_000])
+        #expect(bars.last?.close == 3)
     }
 
     @Test func `a bar of which something is missing goes on to validation`() throws {
@@ -122,6 +141,13 @@ struct YahooRepliesTests {
     @Test func `a refusal is told in Yahoo's words`() {
         let body = #"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#
         #expect(throws: ReplyProblem.refused("Not Found: No data found")) { try Self.bars(Array(body.utf8)) }
+    }
+
+    @Test func `a refusal of whatever was asked is told in Yahoo's words`() {
+        let body = #"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#
+        #expect(throws: ReplyProblem.refused("Unauthorized: Invalid Crumb")) {
+            try YahooReplies.quotes(Array(body.utf8))
+        }
     }
 
     @Test func `quotes are read one by one: a bad one spoils no other`() throws {

@@ -109,6 +109,7 @@ struct SettingValueTests {
         ("finnhub-silence", "3m"), ("source-retry-pause", "10m"),
         ("yahoo-symbols", "BTC-USD,EURUSD=X,^GSPC"), ("yahoo-interval", "1s"), ("yahoo-timeframe", "1d"),
         ("yahoo-look-back", "max"), ("finnhub-interval", "1m"), ("source-busy-pause", "1h"),
+        ("source-timeout", "5s"), ("finnhub-rate", "300"), ("yahoo-rate", "1"),
     ]
 
     @Test(arguments: good)
@@ -124,6 +125,18 @@ struct SettingValueTests {
         (
             "source-busy-pause", "1ms",
             "TAPEDECK_SOURCE_BUSY_PAUSE (--source-busy-pause): '1ms' is out of range; allowed: 10ms to 3600s"
+        ),
+        (
+            "source-timeout", "1ms",
+            "TAPEDECK_SOURCE_TIMEOUT (--source-timeout): '1ms' is out of range; allowed: 100ms to 600s"
+        ),
+        (
+            "finnhub-rate", "0",
+            "TAPEDECK_FINNHUB_RATE (--finnhub-rate): '0' is out of range; allowed: 1 to 100000"
+        ),
+        (
+            "yahoo-rate", "0",
+            "TAPEDECK_YAHOO_RATE (--yahoo-rate): '0' is out of range; allowed: 1 to 100000"
         ),
         (
             "finnhub-url", "",

@@ -38,18 +38,21 @@ struct SourceSpecTests {
     }
 
     static let bad: [(String, String)] = [
-        ("", "source '' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, reddit"),
+        (
+            "",
+            "source '' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, finnhub-rest, yahoo, reddit"
+        ),
         (
             "a.csv",
-            "source 'a.csv' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, reddit"
+            "source 'a.csv' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, finnhub-rest, yahoo, reddit"
         ),
         (
             "REPLAY:a",
-            "source 'REPLAY:a' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, reddit"
+            "source 'REPLAY:a' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, finnhub-rest, yahoo, reddit"
         ),
         (
             "nasdaq:x",
-            "source 'nasdaq:x' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, reddit"
+            "source 'nasdaq:x' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, finnhub-rest, yahoo, reddit"
         ),
         ("replay:", "source 'replay:' names no file"), ("replay:?speed=1", "source 'replay:?speed=1' names no file"),
         ("replay:a?speed=0", "source 'replay:a?speed=0': speed is '0'; allowed: a number above 0, or max"),
@@ -83,7 +86,7 @@ struct SourceSpecTests {
         ),
         (
             "simulated",
-            "source 'simulated' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, reddit"
+            "source 'simulated' is not known; allowed: replay:FILE[?speed=…&symbol=…], simulate[?rate=…], finnhub, finnhub-rest, yahoo, reddit"
         ),
         ("simulate:x", "source 'simulate:x': 'x' is not known; parameters follow a question mark"),
         ("simulate?rate=0", "source 'simulate?rate=0': rate is '0'; allowed: 1 to 500000"),

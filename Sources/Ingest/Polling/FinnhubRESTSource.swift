@@ -13,8 +13,12 @@ package struct FinnhubRESTSource: LiveSource {
         package var url = "https://finnhub.io/api/v1"
         /// Between two questions for a symbol, where the limit of requests leaves room.
         package var interval: Duration = .seconds(15)
+        /// Most requests a minute; what replies say of it counts, too.
+        package var rate = 60
         /// The first pause after a 429; see ``ServiceDesk``.
         package var busyPause: Duration = .seconds(60)
+        /// How long a reply may take.
+        package var timeout: Duration = .seconds(60)
         /// See ``HTTPClient/Settings/authorities``.
         package var authorities: String?
 
@@ -33,9 +37,11 @@ package struct FinnhubRESTSource: LiveSource {
     package func run(into outlet: Outlet) async throws {
         var client = HTTPClient.Settings(userAgent: "Tapedeck")
         client.authorities = settings.authorities
-        // What every account may; what replies say of the rest counts, too.
-        let limit = RateLimit(requests: 60, in: .seconds(60), burst: 30)
-        let desk = ServiceDesk(HTTPClient(client), outlet, limit: limit, busyPause: settings.busyPause)
+        client.timeout = settings.timeout
+        // No account may ask more often than thirty times in a second.
+        let limit = RateLimit(requests: settings.rate, in: .seconds(60), burst: min(30, max(1, settings.rate / 2)))
+        let desk = ServiceDesk(
+            HTTPClient(client), outlet, limit: limit, busyPause: settings.busyPause, symbols: settings.symbols)
         if let position = try await outlet.position() { desk.resume(from: Timestamp(microseconds: position)) }
         try await FinnhubPoller(settings, desk, outlet).run()
     }
@@ -43,8 +49,8 @@ package struct FinnhubRESTSource: LiveSource {
 
 /// One run of the source. Used by its task alone.
 private final class FinnhubPoller {
-    /// A symbol that Finnhub does not know, or not for this account, is asked for again after a day.
-    private static let unknownPause: Int64 = 86_400_000_000
+    /// A symbol that Finnhub does not know, or not for this account, is asked for again after an hour.
+    private static let unknownPause: Int64 = 3_600_000_000
 
     private let settings: FinnhubRESTSource.Settings
     private let desk: ServiceDesk
@@ -53,7 +59,6 @@ private final class FinnhubPoller {
     private var profiles: FactSchedule
     private var markets: MarketWatch
     private var lastQuote: [String: QuoteFacts] = [:]
-    private var answers: Int64 = 0
 
     init(_ settings: FinnhubRESTSource.Settings, _ desk: ServiceDesk, _ outlet: Outlet) {
         self.settings = settings
@@ -84,10 +89,10 @@ private final class FinnhubPoller {
         guard let reply else { return }
         var isRefused = false
         let found = try await desk.read(
-            name, symbols: [symbol], refused: { isRefused = true },
-            { () throws(ReplyProblem) in try FinnhubReplies.quote(reply.body, symbol: symbol) })
+            reply, name, symbols: [symbol], refused: { isRefused = true },
+            { body throws(ReplyProblem) in try FinnhubReplies.quote(body, symbol: symbol) })
         if let quote = found.flatMap({ $0 }) {
-            try await deliver(lastQuote[symbol] == quote ? [] : [quote], topic: "quotes.staging")
+            try await desk.deliver(lastQuote[symbol] == quote ? [] : [quote], topic: "quotes.staging")
             lastQuote[symbol] = quote
         } else if found != nil || isRefused {
             quotes.postpone(
@@ -102,12 +107,12 @@ private final class FinnhubPoller {
         guard let reply else { return }
         let now = outlet.now()
         let found = try await desk.read(
-            name, symbols: [symbol],
-            { () throws(ReplyProblem) in try FinnhubReplies.profile(reply.body, symbol: symbol, now: now) })
+            reply, name, symbols: [symbol],
+            { body throws(ReplyProblem) in try FinnhubReplies.profile(body, symbol: symbol, now: now) })
         profiles.fetched(symbol, at: now)
         guard let found else { return }
         if let facts = found {
-            try await deliver([facts], topic: "instruments.staging")
+            try await desk.deliver([facts], topic: "instruments.staging")
         } else {
             try await desk.complain("\(name): Finnhub has none", symbols: [symbol])
         }
@@ -123,14 +128,5 @@ private final class FinnhubPoller {
                 hint: "set FINNHUB_API_TOKEN to that of your account")
         }
         return reply
-    }
-
-    private func deliver<Facts: RecordFacts>(_ facts: [Facts], topic: String) async throws {
-        answers += 1
-        let staging = outlet.staging(answer: answers)
-        var delivery = outlet.delivery()
-        for facts in facts { delivery.add(Staged(staging, facts), topic: topic) }
-        delivery.position = staging.ingestedAt.microseconds
-        try await outlet.send(delivery)
     }
 }

@@ -79,8 +79,11 @@ struct MarketWatch {
     }
 
     private var markets: [(market: TradingCalendar, symbols: [String], wasOpen: Bool?)] = []
+    /// Whether a symbol's market has hours that are not known.
+    private let isAnyUnknown: Bool
 
     init(_ symbols: [String]) {
+        isAnyUnknown = symbols.contains { TradingCalendar.of($0) == nil }
         for market in TradingCalendar.allCases {
             let own = symbols.filter { TradingCalendar.of($0) == market }
             if !own.isEmpty { markets.append((market, own, nil)) }
@@ -103,5 +106,18 @@ struct MarketWatch {
             }
         }
         return changes
+    }
+
+    /// The first moment from `time` on at which one of them trades, or last prices are being set.
+    func firstTrading(from time: Timestamp) -> Timestamp {
+        if isAnyUnknown { return time }
+        let settling = Timestamp(microseconds: time.microseconds - PollSchedule.settling)
+        let moments = markets.map { watched -> Timestamp in
+            switch watched.market.state(at: settling) {
+            case .open: time
+            case .closed(let opening): max(time, opening)
+            }
+        }
+        return moments.min() ?? time
     }
 }

@@ -5,9 +5,12 @@ import Market
 import Metrics
 import Records
 
-/// Asks one service over HTTPS, within its limits and with growing pauses after failures, and notes in the source's
-/// journal when it is not heard and when it is heard again. Used by one task of a source.
+/// Asks one service over HTTPS, within its limits and with growing pauses after failures, delivers what it says, and notes
+/// in the source's journal when it is not heard and when it is heard again. Used by one task of a source.
 final class ServiceDesk {
+    /// Facts in one append: all of a back-fill would be more than a small spool can take.
+    private static let appendLimit = 1000
+
     /// A time in which the service was not heard.
     struct Outage: Equatable {
         var from: Timestamp
@@ -20,24 +23,36 @@ final class ServiceDesk {
     /// After a failure, and after the service has said that it is asked too often.
     private var failures: Backoff
     private var refusals: Backoff
+    /// Until when answers do not show that the service bears to be asked more often again.
+    private var strainedUntil: ContinuousClock.Instant?
+    /// From a time at which nothing was missing, the first at which something may be: markets are closed for days.
+    private let firstTrading: (Timestamp) -> Timestamp
     private var lastHeard: Timestamp?
     private var isConnected: Bool?
     private var outage: Outage?
     private var noted: Set<String> = []
+    private var answers: Int64 = 0
 
-    /// - Parameter busyPause: the first pause after a 429 that says no time; it doubles up to an hour.
-    init(_ client: HTTPClient, _ outlet: Outlet, limit: RateLimit, busyPause: Duration) {
+    /// - Parameters:
+    ///   - busyPause: the first pause after a 429; it doubles up to an hour.
+    ///   - symbols: what the service is asked for.
+    init(
+        _ client: HTTPClient, _ outlet: Outlet, limit: RateLimit, busyPause: Duration, symbols: [String]
+    ) {
         self.client = client
         self.outlet = outlet
         self.limit = limit
+        let markets = MarketWatch(symbols)
+        firstTrading = { markets.firstTrading(from: $0) }
         refusals = Backoff(first: busyPause, longest: max(busyPause, .seconds(3600)))
         failures = Backoff(first: min(busyPause, .seconds(2)), longest: .seconds(300))
     }
 
     /// Waits for its turn, and asks once.
     ///
-    /// - Returns: the reply, of any status that is not the service's own trouble, to be judged with ``heard()`` or
-    ///   ``unreadable(_:)``; nil if there was none, which is noted: what is asked next waits the longer.
+    /// - Returns: the reply, of any status that is not the service's own trouble, to be judged with
+    ///   ``read(_:_:symbols:refused:_:)`` or ``unreadable(_:)``; nil if there was none, which is noted: what is asked next
+    ///   waits the longer.
     /// - Throws: `CancellationError`; ``IngestError`` for what only a person can mend.
     func ask(_ request: HTTPClient.Request) async throws -> HTTPClient.Response? {
         let pause = limit.take(at: .now)
@@ -53,7 +68,9 @@ final class ServiceDesk {
         }
         limit.learn(from: reply, at: .now, clock: outlet.now())
         if reply.status == 429 {
-            try await failed("\(request.name): asked too often (429)", pause: refusals.next())
+            let pause = refusals.next()
+            strainedUntil = .now + pause * 3
+            try await failed("\(request.name): asked too often (429)", pause: pause)
             return nil
         }
         if reply.status >= 500 {
@@ -79,13 +96,14 @@ final class ServiceDesk {
     ///
     /// - Parameters:
     ///   - name: what was asked for, and of which symbol.
+    ///   - symbols: what it is about, if that is not everything.
     ///   - refused: called where the service says that it will not.
     func read<Value>(
-        _ name: String, symbols: [String] = [], refused: () -> Void = {},
-        _ parse: () throws(ReplyProblem) -> Value
+        _ reply: HTTPClient.Response, _ name: String, symbols: [String] = [], refused: () -> Void = {},
+        _ parse: ([UInt8]) throws(ReplyProblem) -> Value
     ) async throws -> Value? {
         let outcome: Result<Value, ReplyProblem>
-        do throws(ReplyProblem) { outcome = .success(try parse()) } catch { outcome = .failure(error) }
+        do throws(ReplyProblem) { outcome = .success(try parse(reply.body)) } catch { outcome = .failure(error) }
         let problem: ReplyProblem
         switch outcome {
         case .success(let value):
@@ -94,7 +112,7 @@ final class ServiceDesk {
         case .failure(let error): problem = error
         }
         switch problem {
-        case .notJSON: try await unreadable("\(name): \(problem)")
+        case .notJSON: try await unreadable("\(name): \(problem) (status \(reply.status))")
         case .refused:
             refused()
             try await heard()
@@ -104,6 +122,20 @@ final class ServiceDesk {
             try await complain("\(name): \(problem)", symbols: symbols)
         }
         return nil
+    }
+
+    /// Delivers facts, and with them that the source has been read until now: also where there are none.
+    func deliver<Facts: RecordFacts>(_ facts: [Facts], topic: String) async throws {
+        answers += 1
+        let staging = Staging(run: outlet.run, source: outlet.source, position: answers, ingestedAt: outlet.now())
+        var rest = facts[...]
+        repeat {
+            var delivery = outlet.delivery()
+            for facts in rest.prefix(Self.appendLimit) { delivery.add(Staged(staging, facts), topic: topic) }
+            rest = rest.dropFirst(Self.appendLimit)
+            if rest.isEmpty { delivery.position = staging.ingestedAt.microseconds }
+            try await outlet.send(delivery)
+        } while !rest.isEmpty
     }
 
     /// The last time that the service was not heard, once.
@@ -126,21 +158,21 @@ final class ServiceDesk {
     }
 
     /// The service was heard: its reply could be understood.
-    func heard() async throws {
+    private func heard() async throws {
         let now = outlet.now()
         if isConnected != true {
             try await outlet.journal.note(.connected)
-            if let lastHeard {
-                try await outlet.journal.note(
-                    .gap, from: lastHeard, to: now, message: "the service could not be asked")
-                outage = Outage(from: lastHeard, to: now)
+            if let from = lastHeard.map(firstTrading), from < now {
+                try await outlet.journal.note(.gap, from: from, to: now, message: "the service could not be asked")
+                outage = Outage(from: from, to: now)
             }
             outlet.metrics?.connected.set(1)
         }
         isConnected = true
         lastHeard = now
         failures.reset()
-        refusals.reset()
+        // Of several things that are asked for, one may be refused while others are not.
+        if ContinuousClock.now > strainedUntil ?? .now - .seconds(1) { refusals.reset() }
     }
 
     /// The source was asked until then by an earlier process: what is heard next ends the time since.
@@ -151,15 +183,11 @@ extension Outlet {
     /// Notes which markets have opened and closed: that there is nothing to hear is a fact.
     func note(_ changes: [MarketWatch.Change]) async throws {
         for change in changes {
-            // The next change is in words: a time that far ahead is none that an event may have.
+            // When it changes again is said in words: an event's own times are never in the future.
             let words = change.until.map { " until \($0)" } ?? ""
             try await journal.note(
                 change.isOpen ? .marketOpened : .marketClosed, symbols: change.symbols,
                 message: (change.isOpen ? "open" : "closed") + words)
         }
-    }
-
-    func staging(answer: Int64) -> Staging {
-        Staging(run: run, source: source, position: answer, ingestedAt: now(), problem: nil, original: nil)
     }
 }

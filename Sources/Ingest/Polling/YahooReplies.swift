@@ -7,10 +7,10 @@ import Records
 enum YahooReplies {
     /// Bars of `/v8/finance/chart/SYMBOL`.
     ///
-    /// A moment that is no bar's beginning is the price of now, which Yahoo adds to the bars of a day, and is left out.
-    /// So is a moment of which nothing is known: nobody traded.
+    /// A last moment that is no bar's beginning is the price of now. Among bars of days it is the bar of today, so far;
+    /// among narrower ones it is left out, as is a moment of which nothing is known: nobody traded.
     static func bars(_ body: [UInt8], symbol: String, interval: BarInterval) throws(ReplyProblem) -> [SourceBarFacts] {
-        let chart = try ReplyNode(body)["chart"].object()
+        let chart = try reply(body)["chart"].object()
         try refusal(chart["error"])
         guard let result = try chart["result"].elements().first else { return [] }
         let meta = try result["meta"].object()
@@ -24,12 +24,19 @@ enum YahooReplies {
         let (opens, highs) = (try column("open", of: quote, times.count), try column("high", of: quote, times.count))
         let (lows, closes) = (try column("low", of: quote, times.count), try column("close", of: quote, times.count))
         let volumes = try column("volume", of: quote, times.count)
-        let start = try meta["currentTradingPeriod"]["regular"]["start"].number().map { Int64($0) } ?? 0
+        let session = meta["currentTradingPeriod"]["regular"]
+        let (opening, closing) = (try session["start"].number() ?? 0, try session["end"].number())
         var bars: [SourceBarFacts] = []
         for index in times.indices {
-            let seconds = try times[index].requiredNumber()
+            var seconds = try times[index].requiredNumber()
             guard seconds.magnitude < 1e11 else { throw times[index].drift("seconds since 1970") }
-            if let width = interval.timeframeWidth, width < 86_400, (Int64(seconds) - start) % width != 0 { continue }
+            if index == times.count - 1, let width = interval.timeframeWidth {
+                if width >= 86_400 {
+                    if opening > 0 && seconds > opening { seconds = opening }
+                } else if (Int64(seconds) - Int64(opening)) % width != 0 || seconds == closing {
+                    continue
+                }
+            }
             var bar = SourceBarFacts()
             bar.symbol = symbol
             bar.timeframe = interval.name
@@ -41,9 +48,17 @@ enum YahooReplies {
             bar.volume = try volumes[index].number()
             bar.currency = currency
             if bar.open == nil && bar.high == nil && bar.low == nil && bar.close == nil { continue }
+            if bars.last?.ts == bar.ts { bars.removeLast() }
             bars.append(bar)
         }
         return bars
+    }
+
+    /// The whole of a reply; where it fails as such Yahoo answers every question alike.
+    private static func reply(_ body: [UInt8]) throws(ReplyProblem) -> ReplyNode {
+        let reply = try ReplyNode(body)
+        try refusal(reply["finance"]["error"])
+        return reply
     }
 
     private static func column(_ name: String, of quote: ReplyNode, _ count: Int) throws(ReplyProblem) -> [ReplyNode] {
@@ -57,7 +72,7 @@ enum YahooReplies {
 
     /// Quotes of `/v7/finance/quote`, and what is wrong with those that cannot be read.
     static func quotes(_ body: [UInt8]) throws(ReplyProblem) -> (quotes: [QuoteFacts], problems: [ReplyProblem]) {
-        let response = try ReplyNode(body)["quoteResponse"].object()
+        let response = try reply(body)["quoteResponse"].object()
         try refusal(response["error"])
         var quotes: [QuoteFacts] = []
         var problems: [ReplyProblem] = []
@@ -89,7 +104,7 @@ enum YahooReplies {
 
     /// Facts of `/v10/finance/quoteSummary/SYMBOL`. What is no company lacks parts of it.
     static func facts(_ body: [UInt8], symbol: String, now: Timestamp) throws(ReplyProblem) -> InstrumentFacts {
-        let summary = try ReplyNode(body)["quoteSummary"].object()
+        let summary = try reply(body)["quoteSummary"].object()
         try refusal(summary["error"])
         guard let result = try summary["result"].elements().first else {
             throw summary["result"].drift("an element")

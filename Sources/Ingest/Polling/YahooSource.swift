@@ -13,12 +13,16 @@ package struct YahooSource: LiveSource {
         package var cookieURL = "https://fc.yahoo.com"
         /// Between two questions for a symbol.
         package var interval: Duration = .seconds(60)
+        /// Most requests a minute. Yahoo tells nobody its limits; those who ask more are refused sooner or later.
+        package var rate = 60
         /// Width of the bars, in Yahoo's spelling.
         package var timeframe = "2m"
         /// How far back bars are fetched at the start, in Yahoo's spelling.
         package var lookBack = "1mo"
         /// The first pause after a 429; see ``ServiceDesk``.
         package var busyPause: Duration = .seconds(60)
+        /// How long a reply may take.
+        package var timeout: Duration = .seconds(60)
         /// See ``HTTPClient/Settings/authorities``.
         package var authorities: String?
 
@@ -37,11 +41,12 @@ package struct YahooSource: LiveSource {
         }
         var client = HTTPClient.Settings(userAgent: YahooSession.userAgent)
         client.authorities = settings.authorities
+        client.timeout = settings.timeout
         client.keepsCookies = true
-        // Yahoo tells nobody its limits; those who ask more than this are refused sooner or later.
-        let limit = RateLimit(requests: 60, in: .seconds(60), burst: 20)
+        let limit = RateLimit(requests: settings.rate, in: .seconds(60), burst: max(1, settings.rate / 3))
         let http = HTTPClient(client)
-        let desk = ServiceDesk(http, outlet, limit: limit, busyPause: settings.busyPause)
+        let desk = ServiceDesk(
+            http, outlet, limit: limit, busyPause: settings.busyPause, symbols: settings.symbols)
         if let position = try await outlet.position() { desk.resume(from: Timestamp(microseconds: position)) }
         try await YahooPoller(settings, interval, YahooSession(settings, http, desk), desk, outlet).run()
     }
@@ -100,8 +105,8 @@ private final class YahooSession {
 private final class YahooPoller {
     /// Symbols in one question for quotes.
     private static let batch = 50
-    /// A symbol that Yahoo does not know is asked for again after a day.
-    private static let unknownPause: Int64 = 86_400_000_000
+    /// A symbol that Yahoo does not know, or refuses, is asked for again after an hour.
+    private static let unknownPause: Int64 = 3_600_000_000
 
     private let settings: YahooSource.Settings
     private let interval: BarInterval
@@ -115,9 +120,9 @@ private final class YahooPoller {
     /// What was delivered last of each symbol: what comes again unchanged is left out.
     private var lastQuote: [String: QuoteFacts] = [:]
     private var lastBars: [String: [SourceBarFacts]] = [:]
-    private var answers: Int64 = 0
-    /// Times without Yahoo, and the symbols whose bars of them have not been fetched since.
-    private var outages: [ServiceDesk.Outage] = []
+    /// The time without Yahoo, from the beginning of the first outage to the end of the last, and the symbols whose bars of
+    /// it have not been fetched since.
+    private var outage: ServiceDesk.Outage?
     private var unfilled: Set<String> = []
 
     init(
@@ -141,8 +146,8 @@ private final class YahooPoller {
             try await pollQuotes()
             for symbol in charts.symbols(dueAt: outlet.now()) { try await pollChart(symbol) }
             for symbol in facts.symbols(dueAt: outlet.now()) { try await fetchFacts(symbol) }
-            if let outage = desk.takeOutage() {
-                outages.append(outage)
+            if let new = desk.takeOutage() {
+                outage = ServiceDesk.Outage(from: min(outage?.from ?? new.from, new.from), to: new.to)
                 unfilled = Set(settings.symbols)
                 charts.hurry()
                 continue
@@ -164,10 +169,10 @@ private final class YahooPoller {
             for symbol in symbols { quotes.asked(symbol, at: outlet.now()) }
             guard let reply,
                 let (found, problems) = try await desk.read(
-                    "Yahoo's quotes", { () throws(ReplyProblem) in try YahooReplies.quotes(reply.body) })
+                    reply, "Yahoo's quotes", { body throws(ReplyProblem) in try YahooReplies.quotes(body) })
             else { continue }
             for problem in problems { try await desk.complain("Yahoo's quotes: \(problem)") }
-            try await deliver(found.filter { lastQuote[$0.symbol ?? ""] != $0 }, topic: "quotes.staging")
+            try await desk.deliver(found.filter { lastQuote[$0.symbol ?? ""] != $0 }, topic: "quotes.staging")
             for quote in found { lastQuote[quote.symbol ?? ""] = quote }
             let known = Set(found.compactMap(\.symbol))
             for symbol in symbols where !known.contains(symbol) && problems.isEmpty {
@@ -178,35 +183,37 @@ private final class YahooPoller {
     }
 
     private func pollChart(_ symbol: String) async throws {
-        let range: String
-        if let last = lastBars[symbol]?.last?.ts {
-            // From the bar that was not over yet.
-            range = "period1=\(last.microseconds / 1_000_000)&period2=\(outlet.now().microseconds / 1_000_000 + 60)"
-        } else {
-            range = "range=\(percentEncoded(settings.lookBack))"
-        }
+        // From the bar that was not over yet.
+        let from = lastBars[symbol]?.last?.ts
+        let range =
+            if let from {
+                "period1=\(from.seconds)&period2=\(outlet.now().seconds + 60)"
+            } else {
+                "range=\(percentEncoded(settings.lookBack))"
+            }
         let name = "Yahoo's chart of \(symbol)"
         let reply = try await session.ask(
             "/v8/finance/chart/\(percentEncoded(symbol))?\(range)&interval=\(settings.timeframe)&includePrePost=false",
             name)
         charts.asked(symbol, at: outlet.now())
-        var isUnknown = false
-        guard let reply,
-            let bars = try await desk.read(
-                name, symbols: [symbol], refused: { isUnknown = true },
-                { () throws(ReplyProblem) in
-                    try YahooReplies.bars(reply.body, symbol: symbol, interval: interval)
-                })
-        else {
-            if isUnknown {
-                charts.postpone(symbol, until: later(Self.unknownPause))
-                try await filled(symbol)
-            }
-            return
+        guard let reply else { return }
+        var isRefused = false
+        let bars = try await desk.read(
+            reply, name, symbols: [symbol], refused: { isRefused = true },
+            { body throws(ReplyProblem) in try YahooReplies.bars(body, symbol: symbol, interval: interval) })
+        if let bars {
+            try await desk.deliver(bars.filter { lastBars[symbol]?.contains($0) != true }, topic: "source_bars.staging")
+            if !bars.isEmpty { lastBars[symbol] = Array(bars.suffix(3)) }
+            try await fetched(symbol, since: from ?? bars.first?.ts)
+        } else if isRefused && from != nil {
+            // Yahoo gives narrow bars of some days only: after a longer pause, what the look-back reaches.
+            lastBars[symbol] = nil
+            charts.postpone(symbol, until: outlet.now())
+        } else if isRefused {
+            charts.postpone(symbol, until: later(Self.unknownPause))
+            unfilled.remove(symbol)
+            try await noteFilled()
         }
-        try await deliver(bars.filter { lastBars[symbol]?.contains($0) != true }, topic: "source_bars.staging")
-        if !bars.isEmpty { lastBars[symbol] = Array(bars.suffix(3)) }
-        try await filled(symbol)
     }
 
     private func fetchFacts(_ symbol: String) async throws {
@@ -218,33 +225,39 @@ private final class YahooPoller {
         guard let reply else { return }
         let now = outlet.now()
         let found = try await desk.read(
-            name, symbols: [symbol],
-            { () throws(ReplyProblem) in try YahooReplies.facts(reply.body, symbol: symbol, now: now) })
+            reply, name, symbols: [symbol],
+            { body throws(ReplyProblem) in try YahooReplies.facts(body, symbol: symbol, now: now) })
         facts.fetched(symbol, at: now)
-        if let found { try await deliver([found], topic: "instruments.staging") }
+        if let found { try await desk.deliver([found], topic: "instruments.staging") }
     }
 
-    /// The bars of a symbol are here up to now. When those of all are, so is what the outages had kept from us.
-    private func filled(_ symbol: String) async throws {
-        unfilled.remove(symbol)
-        guard unfilled.isEmpty else { return }
-        for outage in outages {
-            try await outlet.journal.note(
-                .gapFilled, from: outage.from, to: outage.to, message: "its bars were fetched since")
+    /// The bars of a symbol are here from that moment on; nil if there are none.
+    private func fetched(_ symbol: String, since first: Timestamp?) async throws {
+        guard let outage, unfilled.contains(symbol) else { return }
+        guard let first, first <= outage.from else {
+            // The look-back does not reach what is missing: that stays so.
+            self.outage = nil
+            unfilled = []
+            return
         }
-        outages = []
+        unfilled.remove(symbol)
+        try await noteFilled()
     }
 
-    private func deliver<Facts: RecordFacts>(_ facts: [Facts], topic: String) async throws {
-        answers += 1
-        let staging = outlet.staging(answer: answers)
-        var delivery = outlet.delivery()
-        for facts in facts { delivery.add(Staged(staging, facts), topic: topic) }
-        delivery.position = staging.ingestedAt.microseconds
-        try await outlet.send(delivery)
+    /// When the bars of all symbols are here, so is what the outage had kept from us.
+    private func noteFilled() async throws {
+        guard let outage, unfilled.isEmpty else { return }
+        try await outlet.journal.note(
+            .gapFilled, from: outage.from, to: outage.to, message: "its bars were fetched since")
+        self.outage = nil
     }
 
     private func later(_ pause: Int64) -> Timestamp { Timestamp(microseconds: outlet.now().microseconds + pause) }
+}
+
+extension Timestamp {
+    /// Whole seconds.
+    fileprivate var seconds: Int64 { microseconds / 1_000_000 }
 }
 
 extension Duration {
