@@ -25,7 +25,7 @@ WRITE = os.environ.get("DOCS_WRITE") == "1"
 REASONS = {
     "containers cannot run on a build machine", "needs a cluster", "needs machines of your own",
     "needs a key of the source", "it is how this test was started", "needs root", "a fragment of a file",
-    "a statement of another system",
+    "a statement of another system", "asks a service on the internet",
 }
 
 
