@@ -237,7 +237,33 @@ package final class PrivatePostgres: Sendable {
         ] {
             arguments += ["-c", "\(name)=\(value)"]
         }
+        let version = (try? Self.read(directory + "/data/PG_VERSION")) ?? ""
+        if Self.syncsFileSystems(server: version, kernel: Self.kernelRelease) {
+            arguments += ["-c", "recovery_init_sync_method=syncfs"]
+        }
         return arguments
+    }
+
+    /// Whether a server that recovers may have whole file systems synced, rather than open and sync each of its files, of
+    /// which there are several for each day of trades (3000 with the sample tape: 9.5 s, and 0.4 s by `syncfs`, on a disk
+    /// that others wrote to).
+    ///
+    /// PostgreSQL knows `recovery_init_sync_method` since 14. Linux says in `syncfs` that a write has failed since 5.8;
+    /// before that, a recovery might take for written what is not.
+    ///
+    /// - Parameters:
+    ///   - server: the major version of PostgreSQL, as in `PG_VERSION`.
+    ///   - kernel: the release of Linux, as `uname` tells it.
+    static func syncsFileSystems(server: String, kernel: String) -> Bool {
+        let numbers = kernel.split(separator: ".").prefix(2).map { Int($0.prefix { $0.isNumber }) ?? 0 }
+        guard let major = numbers.first, let minor = numbers.dropFirst().first else { return false }
+        return (major, minor) >= (5, 8) && Int(server.prefix { $0.isNumber }) ?? 0 >= 14
+    }
+
+    private static var kernelRelease: String {
+        var name = utsname()
+        guard uname(&name) == 0 else { return "" }
+        return withUnsafeBytes(of: &name.release) { bytes in String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
     private static let environment = ["PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"]
