@@ -26,8 +26,10 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
 
     /// Events that the callback noted, oldest first.
     private var events: [ConsumerEvent] = []
-    /// Partitions that are ours and not yet handed to librdkafka.
-    private var unassigned: [TopicPartition] = []
+    /// Partitions that the group has given us and that have not been handed to librdkafka yet; nil when there is no such
+    /// gift. None at all is one, too: each rebalance that leaves a member what it has gives it nothing more, and until it
+    /// has taken that, librdkafka takes part in no other.
+    private var given: [TopicPartition]?
     /// The next offset to read of each partition that has been started.
     private var next: [TopicPartition: Int64] = [:]
     private var isClosed = false
@@ -63,7 +65,11 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         if !isClosed {
             let handle = self.handle
             let hasBeenAssigned = self.hasBeenAssigned
-            queue.async { Self.end(handle, hasBeenAssigned: hasBeenAssigned) }
+            let given = self.given
+            queue.async {
+                Self.answer(given, handle)
+                Self.end(handle, hasBeenAssigned: hasBeenAssigned)
+            }
         }
     }
 
@@ -96,7 +102,8 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
                 if !isClosed {
                     isClosed = true
                     members.leave(self)
-                    answer()
+                    Self.answer(given, handle)
+                    given = nil
                     Self.end(handle, hasBeenAssigned: hasBeenAssigned)
                 }
                 continuation.resume()
@@ -108,10 +115,10 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
 
     /// Takes what has been given and not been taken up: until it is, librdkafka does not end the membership, but goes on
     /// with it, and closing waits for ever. It is given back while closing.
-    private func answer() {
-        if unassigned.isEmpty { return }
-        _ = assign(KafkaPartitions(unassigned) { _ in Int64(RD_KAFKA_OFFSET_BEGINNING) })
-        unassigned = []
+    private static func answer(_ given: [TopicPartition]?, _ handle: KafkaHandle) {
+        guard let given else { return }
+        let list = KafkaPartitions(given) { _ in Int64(RD_KAFKA_OFFSET_BEGINNING) }
+        if assign(list, handle) != nil { _ = assign(KafkaPartitions([]), handle) }
     }
 
     /// Leaves the group and ends the client.
@@ -167,11 +174,12 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
             return starts
         }
         var moved = wanted
-        if !unassigned.isEmpty {
-            let partitions = unassigned
-            unassigned = []
+        if let partitions = given {
             let list = KafkaPartitions(partitions) { wanted[$0] ?? Int64(RD_KAFKA_OFFSET_BEGINNING) }
-            if let failure = assign(list) { return failure }
+            if let problem = Self.assign(list, handle) {
+                return KafkaFailure.error(problem, "cannot take partitions of group \(group)")
+            }
+            given = nil
             for partition in partitions { moved[partition] = nil }
             for partition in partitions { next[partition] = wanted[partition] }
             let waiting = partitions.filter { wanted[$0] == nil }
@@ -192,15 +200,17 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         return nil
     }
 
-    private func assign(_ list: KafkaPartitions) -> EventLogError? {
-        if Self.isCooperative(handle.pointer) {
-            return KafkaFailure.take(
-                list.withPointer { rd_kafka_incremental_assign(handle.pointer, $0) },
-                "cannot take partitions of group \(group)")
+    /// Takes partitions; returns why that cannot be.
+    private static func assign(_ list: KafkaPartitions, _ handle: KafkaHandle) -> rd_kafka_resp_err_t? {
+        let error: rd_kafka_resp_err_t
+        if isCooperative(handle.pointer) {
+            let problem = list.withPointer { rd_kafka_incremental_assign(handle.pointer, $0) }
+            defer { if let problem { rd_kafka_error_destroy(problem) } }
+            error = problem.map { rd_kafka_error_code($0) } ?? RD_KAFKA_RESP_ERR_NO_ERROR
+        } else {
+            error = list.withPointer { rd_kafka_assign(handle.pointer, $0) }
         }
-        let error = list.withPointer { rd_kafka_assign(handle.pointer, $0) }
-        return error == RD_KAFKA_RESP_ERR_NO_ERROR
-            ? nil : KafkaFailure.error(error, "cannot take partitions of group \(group)")
+        return error == RD_KAFKA_RESP_ERR_NO_ERROR ? nil : error
     }
 
     private static func isCooperative(_ handle: OpaquePointer) -> Bool {
@@ -308,14 +318,14 @@ final class KafkaConsumer: EventLogConsumer, @unchecked Sendable {
         let partitions = KafkaPartitions.read(list).map(\.partition)
         if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS { hasBeenAssigned = true }
         if error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !isClosed {
-            unassigned += partitions
+            given = partitions
             // Sent without partitions, too: a member that stands by has been told so.
             events.append(.assigned(partitions))
             return
         }
         for partition in partitions { next[partition] = nil }
         let gone = Set(partitions)
-        unassigned.removeAll { gone.contains($0) }
+        given?.removeAll { gone.contains($0) }
         Self.giveUp(list, handle.pointer)
         if !isClosed { events.append(.revoked(partitions)) }
     }

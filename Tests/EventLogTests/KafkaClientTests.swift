@@ -45,6 +45,32 @@ struct KafkaClientTests {
         await log.close()
     }
 
+    @Test func `members that a rebalance gives nothing take part in the next one, and can be closed`() async throws {
+        let fixture = try LogFixture(.kafka)
+        let log = try await fixture.open()
+        let topic = try await fixture.createTopic("trades", partitions: 1, log)
+        let group = fixture.name("g")
+        let first = try await log.consumer(group: group, topics: [topic])
+        #expect(try await assignment(first).count == 1)
+        let second = try await log.consumer(group: group, topics: [topic])
+        // The first keeps its partition, the second stands by: neither is given anything.
+        var toldOfNothing: Set<Int> = []
+        let deadline = ContinuousClock.now + .seconds(60)
+        while toldOfNothing.count < 2, ContinuousClock.now < deadline {
+            for (number, member) in [first, second].enumerated() {
+                if case .assigned([]) = try await member.next(byteLimit: 1, wait: .milliseconds(50)) {
+                    toldOfNothing.insert(number)
+                }
+            }
+        }
+        #expect(toldOfNothing.count == 2, "the test shows nothing")
+        for member in [first, second] { _ = try await member.next(byteLimit: 1, wait: .milliseconds(50)) }
+        #expect(try await closes(first))
+        #expect(try await assignment(second).count == 1)
+        #expect(try await closes(second))
+        await log.close()
+    }
+
     @Test func `offsets whose commit falls into a rebalance are committed when it is over`() async throws {
         let cluster = try MockCluster()
         defer { cluster.stop() }

@@ -4,6 +4,7 @@ import EventLog
 import Foundation
 import Kafka
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 
@@ -64,6 +65,23 @@ func assignment(_ consumer: any EventLogConsumer) async throws -> [TopicPartitio
     }
     Issue.record("no assignment in 30 s")
     return []
+}
+
+/// Whether a member can be closed, within half a minute.
+func closes(_ consumer: any EventLogConsumer) async throws -> Bool {
+    // Nothing else uses it any more.
+    nonisolated(unsafe) let consumer = consumer
+    let flag = Flag()
+    // Not a child: it may never end.
+    Task {
+        await consumer.close()
+        flag.isSet.store(true, ordering: .relaxed)
+    }
+    return try await eventually { flag.isSet.load(ordering: .relaxed) }
+}
+
+private final class Flag: Sendable {
+    let isSet = Atomic(false)
 }
 
 /// Records of one partition with their offsets, until there are `count`.
