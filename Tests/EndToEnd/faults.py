@@ -2,8 +2,9 @@
 """Faults on whole processes: whatever dies, hangs or is cut, the tables end as they do without.
 
 `python Tests/EndToEnd/faults.py --seeds 20 [--first 1] [--engine sqlite|kafka]` runs seeds one after the other; a failure
-names its seed, which runs again the same plan of faults (though not at the same instants). The tests of test_faults.py
-run a few.
+names its seed, which runs again the same plan of faults (though not at the same instants), and tells the state of every
+process. With TAPEDECK_FAULTS_DEBUG in the environment, librdkafka tells of its groups, and gdb of every thread. The tests
+of test_faults.py run a few.
 
 On Kafka: brokers lost and back, errors of Produce, Fetch and OffsetCommit, acknowledgements that come too late, leaders moved,
 slow brokers, and rebalances between two or three processors that are killed, ended and started. librdkafka's mock cluster
@@ -30,12 +31,14 @@ import psycopg
 
 from conftest import BINARY, ENVIRONMENT, ROOT, SAMPLE
 
+DEBUG = "TAPEDECK_FAULTS_DEBUG" in os.environ
 MOCK_KAFKA = pathlib.Path(os.environ.get("TAPEDECK_MOCK_KAFKA", ROOT / ".build/debug/mock-kafka"))
 # A session ends after four seconds, an append after two: a stopped member and a lost acknowledgement are noticed soon.
 # Other requests must outlast a rebalance: the mock answers nothing on a connection whose member waits to join, and when
 # a request that waits behind it runs out of time, the client asks to join again, which the mock does not stand (MockDied).
 KAFKA_PROPERTIES = ("session.timeout.ms=4000&heartbeat.interval.ms=300&fetch.wait.max.ms=10&message.timeout.ms=2000"
-                    "&socket.timeout.ms=20000&fetch.error.backoff.ms=50&reconnect.backoff.max.ms=500")
+                    "&socket.timeout.ms=20000&fetch.error.backoff.ms=50&reconnect.backoff.max.ms=500"
+                    + ("&debug=cgrp" if DEBUG else ""))
 BAD_LINES = ["1700000000000001,BAD:A,-1,1,1", "1700000000000002,BAD:A,x,1,2", "1700000000000003,BÄD,1,1,3", "what,is,this",
              "1700000000000004,BAD:A,1,-1,4"]
 
@@ -63,6 +66,7 @@ class Postgres:
 
     def __init__(self, folder):
         self.folder = folder
+        self.process = None
         self.bin = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
         folder.mkdir()
         if os.getuid() == 0:
@@ -71,25 +75,29 @@ class Postgres:
                                        "--locale", "C.UTF-8", "-A", "trust"]), check=True, capture_output=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.start()
-        with self.connect("postgres") as connection:
-            connection.execute("create database tapedeck")
+        try:
+            self.start()
+            with self.connect("postgres") as connection:
+                connection.execute("create database tapedeck")
+        except BaseException:
+            self.stop()
+            raise
 
     def start(self):
-        self.process = subprocess.Popen(
-            as_server_user([self.bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "",
-                            "-c", "listen_addresses=127.0.0.1", "-c", "logging_collector=off"]),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        end = time.monotonic() + 60
         while True:
+            if self.process is None or self.process.poll() is not None:
+                # The first time; or children of the one that was killed still held its shared memory.
+                with open(self.folder.parent / "postgres.log", "ab") as output:
+                    self.process = subprocess.Popen(
+                        as_server_user([self.bin / "postgres", "-D", self.folder / "data", "-p", str(self.port), "-k", "",
+                                        "-c", "listen_addresses=127.0.0.1", "-c", "logging_collector=off"]),
+                        stdout=output, stderr=output)
             try:
                 self.connect("postgres").close()
                 return
-            except psycopg.OperationalError:
-                if self.process.poll() is not None:
-                    # Children of the one that was killed still hold its shared memory.
-                    return self.start()
-                assert time.monotonic() < deadline, "PostgreSQL does not start"
+            except psycopg.OperationalError as failure:
+                assert time.monotonic() < end, f"PostgreSQL does not start in a minute: {failure}"
                 time.sleep(0.05)
 
     def connect(self, database="tapedeck"):
@@ -103,8 +111,9 @@ class Postgres:
         self.start()
 
     def stop(self):
-        self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(30)
+        if self.process:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(30)
 
 
 class Proxy:
@@ -162,6 +171,24 @@ class Proxy:
         self.cut(0)
 
 
+class Deadline(BaseException):
+    """A seed has taken too long, wherever it is. No Exception, so that nobody takes it for one of his own."""
+
+
+@contextlib.contextmanager
+def deadline(seconds, what):
+    """Breaks off what takes longer, a call that waits included."""
+    def ring(_, __):
+        raise Deadline(f"{what}: not over after {seconds} s")
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class MockDied(Exception):
     """The mock cluster itself has ended: it asserts that a member never asks twice to join (`!member->resp` in
     rdkafka_mock_cgrp.c), which one does whose connection was lost while it waited. No fault here makes it, so that a run
@@ -201,10 +228,16 @@ class MockKafka:
 class Run:
     """One run: a tape through ingest and processors of its own."""
 
-    def __init__(self, engine, tape, processors):
+    def __init__(self, tape):
         self.base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-faults-"))
         self.base.chmod(0o755)
         self.tape = tape
+        self.postgres = self.proxy = self.kafka = self.ingest = None
+        self.processors = []
+        # Every process that has been started: its name, itself, and where it writes.
+        self.started = []
+
+    def begin(self, engine, processors):
         self.postgres = Postgres(self.base / "postgres")
         self.proxy = Proxy(self.postgres.port)
         self.kafka = MockKafka() if engine == "kafka" else None
@@ -213,7 +246,8 @@ class Run:
             "TAPEDECK_EVENT_LOG": log,
             "TAPEDECK_DATABASE_URL": f"postgresql://tapedeck_writer@127.0.0.1:{self.proxy.port}/tapedeck",
         }
-        self.output = open(self.base / "output.log", "ab")
+        if DEBUG:
+            self.environment["TAPEDECK_LOG_LEVEL"] = "debug"
         self.command("migrate")
         # So that the leaders of their partitions can be moved from the first moment on.
         self.command("topics")
@@ -221,13 +255,18 @@ class Run:
         self.processors = [self.start_processor() for _ in range(processors)]
 
     def command(self, *arguments):
-        result = subprocess.run([BINARY, *arguments], env=self.environment, capture_output=True, timeout=120)
+        result = subprocess.run([BINARY, *arguments], env=self.environment, capture_output=True, timeout=60)
         assert result.returncode == 0, result.stderr.decode()
         return result.stdout.decode()
 
     def start(self, *arguments):
-        return subprocess.Popen([BINARY, *arguments], env=self.environment, stdin=subprocess.DEVNULL,
-                                stdout=self.output, stderr=self.output, cwd=self.base)
+        name = f"{len(self.started) + 1}-{arguments[0]}"
+        path = self.base / f"{name}.log"
+        with open(path, "ab") as output:
+            process = subprocess.Popen([BINARY, *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                                       stdout=output, stderr=output, cwd=self.base)
+        self.started.append((name, process, path))
+        return process
 
     def start_ingest(self):
         # A millisecond between trades of different times: long enough for faults to come in between.
@@ -236,6 +275,29 @@ class Run:
     def start_processor(self):
         return self.start("process")
 
+    def state(self):
+        """What every process does and said last, and what the store and the log say, for one who asks why."""
+        parts = []
+        for name, process, path in self.started:
+            ended = process.poll()
+            lines = path.read_text(errors="replace").splitlines()
+            how = f"ended with {ended}" if ended is not None else f"runs: {waiting(process.pid)}"
+            parts.append("\n    ".join([f"{name} (pid {process.pid}) {how}", *lines[-(4 if ended is not None else 12):]]))
+        for what, ask in [
+            ("sessions", lambda: self.rows(
+                "select pid, application_name, state, wait_event_type, wait_event, now() - state_change, left(query, 100) "
+                "from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()")),
+            ("trades in the store", lambda: self.rows("select count(*) from market.trades")),
+            ("behind", self.behind),
+        ]:
+            try:
+                answer = ask()
+                rows = answer if isinstance(answer, list) else [answer]
+                parts.append("\n    ".join([f"{what}:", *map(str, rows)]))
+            except Exception as failure:  # The state is told as far as it can be had.
+                parts.append(f"{what}: cannot be had: {failure}")
+        return "\n".join(parts)
+
     def lag(self):
         return json.loads(self.command("status", "--json"))["lag"]
 
@@ -243,12 +305,11 @@ class Run:
         """The partitions that are not done, and who has claimed them in the store."""
         status = json.loads(self.command("status", "--json"))
         owners = {(row["topic"], row["partition"]): (row["owner"], row["updated_at"]) for row in status["offsets"]}
-        alive = [process.pid for process in self.processors if process.poll() is None]
-        return f"of the processors {alive}", [(lag, owners.get((lag["topic"], lag["partition"])))
-                                              for lag in status["partitions"] if lag["lag"] > 0]
+        return [(lag, owners.get((lag["topic"], lag["partition"]))) for lag in status["partitions"] if lag["lag"] > 0]
 
     def rows(self, query):
         with self.postgres.connect() as connection:
+            connection.execute("set statement_timeout = '30s'")
             return connection.execute(query).fetchall()
 
     def tables(self):
@@ -266,7 +327,7 @@ class Run:
                                   "order by 1, 3"),
         }
 
-    def wait(self, trades, seconds=120):
+    def wait(self, trades, seconds=180):
         """Until the tape is in the log, and the log in the store."""
         deadline = time.monotonic() + seconds
         while True:
@@ -274,49 +335,54 @@ class Run:
             if self.ingest.poll() == 0 and self.rows("select count(*) from market.trades")[0][0] >= trades \
                     and self.lag() == 0:
                 return
-            assert time.monotonic() < deadline, (
-                f"not done after {seconds} s: {self.rows('select count(*) from market.trades')} of {trades} trades, "
-                f"ingest {self.ingest.poll()}, behind {self.behind()}\n" + self.tail())
+            assert time.monotonic() < deadline, f"not done {seconds} s after the last fault"
             time.sleep(0.2)
 
     def revive(self):
         """Starts again what has been killed; what ended by itself, but for an ingest that is done, is a failure."""
         if self.ingest.poll() not in (None, 0):
-            assert self.ingest.returncode == -signal.SIGKILL, f"ingest ended: {self.ingest.returncode}\n" + self.tail()
+            assert self.ingest.returncode == -signal.SIGKILL, f"ingest ended: {self.ingest.returncode}"
             self.ingest = self.start_ingest()
         for place, processor in enumerate(self.processors):
             if processor.poll() is not None:
                 # One that is asked to end before it has begun ends by the signal itself.
                 assert processor.returncode in (-signal.SIGKILL, -signal.SIGTERM, 0), (
-                    f"a processor ended: {processor.returncode}\n" + self.tail())
+                    f"a processor (pid {processor.pid}) ended: {processor.returncode}")
                 self.processors[place] = self.start_processor()
 
-    def tail(self):
-        self.output.flush()
-        return (self.base / "output.log").read_text(errors="replace")[-6000:]
-
     def close(self):
-        for process in [self.ingest, *self.processors]:
+        for _, process, _ in self.started:
             if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGCONT)
-                    process.kill()
-                process.wait()
-        self.proxy.close()
-        self.postgres.stop()
-        if self.kafka:
-            self.kafka.stop()
-        self.output.close()
+                process.kill()
+            process.wait()
+        for end in [self.proxy and self.proxy.close, self.kafka and self.kafka.stop, self.postgres and self.postgres.stop]:
+            if end:
+                end()
         shutil.rmtree(self.base, ignore_errors=True)
+
+
+def waiting(pid):
+    """The threads of a process and what each waits for in the kernel; where it is wanted, with gdb's view of each."""
+    try:
+        tasks = sorted(pathlib.Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+        threads = [f"{(task / 'comm').read_text().strip()} in {(task / 'wchan').read_text() or '?'}" for task in tasks]
+    except OSError as failure:
+        return f"threads unknown, {failure}"
+    text = ", ".join(threads)
+    if DEBUG:
+        stacks = subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 16"], capture_output=True,
+                                timeout=60, text=True, errors="replace").stdout
+        text += "\n    " + "\n    ".join(line for line in stacks.splitlines() if line.startswith(("#", "Thread")))
+    return text
 
 
 class Faults:
     """What may happen, chosen by a seeded random."""
 
-    def __init__(self, run, seed):
+    def __init__(self, run, seed, done):
         self.run = run
         self.random = random.Random(seed)
-        self.done = []
+        self.done = done
         names = ["kill_ingest", "kill_processor", "end_processor", "kill_postgres", "cut_connections", "refuse_copy",
                  "lock_offsets", "terminate_backends"]
         if run.kafka:
@@ -345,7 +411,7 @@ class Faults:
         try:
             processor.wait(20)
         except subprocess.TimeoutExpired:
-            raise AssertionError("a processor does not end on SIGTERM\n" + self.run.tail()) from None
+            raise AssertionError(f"a processor (pid {processor.pid}) does not end on SIGTERM") from None
 
     def kill_postgres(self):
         self.run.postgres.kill()
@@ -403,12 +469,10 @@ class Faults:
 
 def expected(tape):
     """The tables without faults."""
-    run = Run("sqlite", tape, 1)
-    try:
+    with running(tape, "without faults", []) as run:
+        run.begin("sqlite", 1)
         run.wait(1)
         return run.tables()
-    finally:
-        run.close()
 
 
 def differences(found, wanted):
@@ -423,7 +487,7 @@ def differences(found, wanted):
 
 def check(engine, seed, tape, wanted):
     """One seed; tried again if the mock cluster could not stand it, three times at most."""
-    for attempt in range(3):
+    for _ in range(3):
         try:
             return attempt_at(engine, seed, tape, wanted)
         except MockDied as death:
@@ -432,38 +496,53 @@ def check(engine, seed, tape, wanted):
 
 
 def attempt_at(engine, seed, tape, wanted):
-    """Returns the faults that were injected, raises where the tables differ."""
+    """Returns the faults that were injected; raises where the tables differ, or nothing goes on, with the state of all."""
     processors = 2 if engine == "sqlite" else random.Random(seed).choice([2, 3])
-    run = Run(engine, tape, processors)
-    faults = Faults(run, seed)
+    done = []
+    with running(tape, f"{engine}-{seed}", done) as run:
+        run.begin(engine, processors)
+        go(run, Faults(run, seed, done), wanted)
+    return done
+
+
+@contextlib.contextmanager
+def running(tape, name, done):
+    """A run that ends in any case, and within seven minutes; a failure of it tells the state of all its processes."""
+    run = Run(tape)
     try:
-        trades = len(wanted["trades"])
-        deadline = time.monotonic() + 60
-        while run.ingest.poll() != 0 and time.monotonic() < deadline:
-            time.sleep(faults.random.uniform(0.1, 0.8))
-            faults.inject()
-            run.revive()
-        # Some more while the processors catch up.
-        for _ in range(3):
-            faults.inject()
-            run.revive()
-            time.sleep(faults.random.uniform(0, 0.5))
-        run.wait(trades)
-        found = differences(run.tables(), wanted)
-        assert not found, "\n".join(found)
-        return faults.done
-    except MockDied:
-        raise
-    except Exception:
+        with deadline(420, name):
+            yield run
+    except (Exception, Deadline) as failure:
         if run.kafka and run.kafka.process.poll() is not None:
             raise MockDied(f"mock-kafka ended with {run.kafka.process.poll()}") from None
-        output = pathlib.Path(tempfile.gettempdir()) / f"tapedeck-faults-{engine}-{seed}.log"
-        shutil.copy(run.base / "output.log", output)
-        print(f"seed {seed} on {engine} failed after: {' '.join(faults.done)}\n{run.tail()}\n"
-              f"everything that the processes wrote: {output}", file=sys.stderr)
-        raise
+        with deadline(240, "asking for the state"):
+            state = run.state()
+        folder = pathlib.Path(tempfile.gettempdir()) / f"tapedeck-faults-{name.replace(' ', '-')}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for path in run.base.glob("*.log"):
+            shutil.copy(path, folder)
+        raise AssertionError(f"{name} failed after: {' '.join(done)}\n{failure}\n{state}\n"
+                             f"everything that the processes wrote: {folder}") from failure
     finally:
-        run.close()
+        with deadline(120, f"{name}: ending"):
+            run.close()
+
+
+def go(run, faults, wanted):
+    end = time.monotonic() + 60
+    while run.ingest.poll() != 0 and time.monotonic() < end:
+        time.sleep(faults.random.uniform(0.1, 0.8))
+        faults.inject()
+        run.revive()
+    # Some more while the processors catch up.
+    for _ in range(3):
+        faults.inject()
+        run.revive()
+        time.sleep(faults.random.uniform(0, 0.5))
+    run.wait(len(wanted["trades"]))
+    found = differences(run.tables(), wanted)
+    assert not found, "\n".join(found)
 
 
 def main():
@@ -473,6 +552,7 @@ def main():
     parser.add_argument("--engine", choices=["sqlite", "kafka"])
     arguments = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-tape-"))
+    failed = []
     silent = []
     try:
         tape = folder / "tape.csv"
@@ -488,12 +568,16 @@ def main():
                 print(f"seed {seed} {engine}: says nothing, {death}", flush=True)
                 silent.append(seed)
                 continue
+            except AssertionError as failure:
+                print(f"seed {seed} {engine}: FAILED after {time.monotonic() - begun:.0f} s\n{failure}", flush=True)
+                failed.append(seed)
+                continue
             print(f"seed {seed} {engine}: equal after {len(done)} faults in {time.monotonic() - begun:.0f} s: "
                   f"{' '.join(done)}", flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if silent:
-        sys.exit(f"these seeds say nothing: {silent}")
+    if failed or silent:
+        sys.exit(f"these seeds failed: {failed}; these say nothing: {silent}")
 
 
 if __name__ == "__main__":
