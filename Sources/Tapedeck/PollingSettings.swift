@@ -18,6 +18,11 @@ extension Setting {
     static let finnhubURL = Setting(
         name: "finnhub-url", environment: "TAPEDECK_FINNHUB_URL", kind: .text, default: "https://finnhub.io/api/v1",
         summary: "Finnhub's REST interface, or what stands in for it.")
+    static let finnhubValidate = Setting(
+        name: "finnhub-validate", environment: "TAPEDECK_FINNHUB_VALIDATE", kind: .choice(["on", "off", "1", "0"]),
+        default: "off",
+        summary: "Whether source finnhub looks up its symbols at the start, and leaves out those that are none.",
+        aliases: ["FINNHUB_VALIDATE_TICKERS"])
     static let finnhubInterval = Setting(
         name: "finnhub-interval", environment: "TAPEDECK_FINNHUB_INTERVAL",
         kind: .duration(.milliseconds(100)...(.seconds(86_400))), default: "15s",
@@ -53,7 +58,8 @@ extension Setting {
 
     /// The settings above.
     static let polling = [
-        sourceBusyPause, sourceTimeout, finnhubURL, finnhubInterval, finnhubRate, yahooSymbols, yahooURL,
+        sourceBusyPause, sourceTimeout, finnhubURL, finnhubValidate, finnhubInterval, finnhubRate, yahooSymbols,
+        yahooURL,
         yahooCookieURL, yahooInterval, yahooRate, yahooTimeframe, yahooLookBack,
     ]
 }
@@ -64,6 +70,8 @@ struct PollingSettingFlags: ParsableArguments {
     var sourceBusyPause: String?
     @Option(name: .customLong(Setting.sourceTimeout.name), help: Setting.sourceTimeout.help) var sourceTimeout: String?
     @Option(name: .customLong(Setting.finnhubURL.name), help: Setting.finnhubURL.help) var finnhubURL: String?
+    @Option(name: .customLong(Setting.finnhubValidate.name), help: Setting.finnhubValidate.help)
+    var finnhubValidate: String?
     @Option(name: .customLong(Setting.finnhubInterval.name), help: Setting.finnhubInterval.help)
     var finnhubInterval: String?
     @Option(name: .customLong(Setting.finnhubRate.name), help: Setting.finnhubRate.help) var finnhubRate: String?
@@ -82,7 +90,8 @@ struct PollingSettingFlags: ParsableArguments {
     var given: [(Setting, String?)] {
         [
             (.sourceBusyPause, sourceBusyPause), (.sourceTimeout, sourceTimeout), (.finnhubURL, finnhubURL),
-            (.finnhubInterval, finnhubInterval), (.finnhubRate, finnhubRate), (.yahooSymbols, yahooSymbols),
+            (.finnhubValidate, finnhubValidate), (.finnhubInterval, finnhubInterval), (.finnhubRate, finnhubRate),
+            (.yahooSymbols, yahooSymbols),
             (.yahooURL, yahooURL), (.yahooCookieURL, yahooCookieURL), (.yahooInterval, yahooInterval),
             (.yahooRate, yahooRate),
             (.yahooTimeframe, yahooTimeframe), (.yahooLookBack, yahooLookBack),
@@ -109,8 +118,8 @@ extension SourceSettings {
     }
 
     static func finnhubREST(_ settings: Settings) throws -> FinnhubRESTSource.Settings {
-        let listened = try finnhub(settings)
-        var finnhub = FinnhubRESTSource.Settings(symbols: listened.symbols, token: listened.token)
+        var finnhub = FinnhubRESTSource.Settings(
+            symbols: try finnhubSymbols(settings), token: try finnhubToken(settings, for: "source finnhub-rest"))
         finnhub.url = try serviceURL(settings, .finnhubURL)
         finnhub.interval = settings.duration(.finnhubInterval)
         finnhub.rate = settings.integer(.finnhubRate) ?? finnhub.rate
@@ -120,14 +129,26 @@ extension SourceSettings {
         return finnhub
     }
 
-    /// The address of a service, without a slash at its end.
-    private static func serviceURL(_ settings: Settings, _ setting: Setting) throws -> String {
+    /// Where symbols are looked up.
+    static func finnhubSearch(_ settings: Settings, token: String) throws -> FinnhubSearch.Settings {
+        var search = FinnhubSearch.Settings(token: token, url: try serviceURL(settings, .finnhubURL))
+        search.rate = settings.integer(.finnhubRate) ?? search.rate
+        search.timeout = min(search.timeout, settings.duration(.sourceTimeout))
+        search.authorities = settings.text(.sourceAuthorities)
+        return search
+    }
+
+    /// The address of a service, without a slash at its end. Nothing of what is asked, keys least of all, goes over a
+    /// network in the clear.
+    static func serviceURL(_ settings: Settings, _ setting: Setting) throws -> String {
         var url = settings.string(setting)
-        guard url.hasPrefix("https://") || url.hasPrefix("http://") else {
+        while url.last == "/" { url.removeLast() }
+        let plain = ["http://localhost", "http://127.0.0.1", "http://[::1]"]
+        let isHere = plain.contains { url == $0 || url.hasPrefix($0 + ":") || url.hasPrefix($0 + "/") }
+        guard url.hasPrefix("https://") || isHere else {
             throw ValidationError(
-                "\(setting.environment) (--\(setting.name)) is '\(url)'; allowed: https://HOST[:PORT][/PATH]")
+                "\(setting.environment) is '\(url)'; allowed: https://HOST[:PORT][/PATH], and http:// to this machine")
         }
-        while url.hasSuffix("/") { url.removeLast() }
         return url
     }
 }

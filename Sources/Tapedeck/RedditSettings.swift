@@ -94,7 +94,8 @@ enum RedditSettings {
                 clientSecret: try settings.secret("REDDIT_CLIENT_SECRET", entry: (section, "client_secret")) ?? "",
                 account: account),
             userAgent: agent ?? "linux:tapedeck:\(Tapedeck.version)",
-            apiURL: try url(.redditURL, settings), tokenURL: try url(.redditTokenURL, settings),
+            apiURL: try SourceSettings.serviceURL(settings, .redditURL),
+            tokenURL: try SourceSettings.serviceURL(settings, .redditTokenURL),
             authorities: settings.text(.sourceAuthorities), interval: settings.duration(.redditInterval),
             lookBack: settings.duration(.redditLookBack),
             recheckAges: settings.list(.redditRecheck).compactMap { Setting.duration($0) }.sorted(),
@@ -114,19 +115,5 @@ enum RedditSettings {
                 let character = Character(Unicode.Scalar(byte))
                 return byte < 0x80 && (character.isLetter || character.isNumber || character == "_")
             }
-    }
-
-    /// The address of a service, without a slash at its end: passwords and tokens go there.
-    private static func url(_ setting: Setting, _ settings: Settings) throws -> String {
-        var url = settings.string(setting)
-        while url.last == "/" { url.removeLast() }
-        let plain = ["http://localhost", "http://127.0.0.1", "http://[::1]"]
-        let isHere = plain.contains { url == $0 || url.hasPrefix($0 + ":") || url.hasPrefix($0 + "/") }
-        guard url.hasPrefix("https://") || isHere else {
-            throw ValidationError(
-                "\(setting.environment) is '\(url)'; allowed: an address that begins with https://, since passwords and tokens go there"
-            )
-        }
-        return url
     }
 }

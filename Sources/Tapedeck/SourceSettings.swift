@@ -84,12 +84,30 @@ enum SourceSettings {
     }
 
     static func finnhub(_ settings: Settings) throws -> FinnhubSource.Settings {
+        let token = try finnhubToken(settings, for: "source finnhub")
+        var finnhub = FinnhubSource.Settings(
+            token: token, symbols: try finnhubSymbols(settings), url: settings.string(.finnhubWSURL),
+            authorities: settings.text(.sourceAuthorities), silence: settings.duration(.finnhubSilence),
+            firstPause: settings.duration(.sourceRetryPause))
+        if ["on", "1"].contains(settings.string(.finnhubValidate)) {
+            finnhub.search = try finnhubSearch(settings, token: token)
+        }
+        return finnhub
+    }
+
+    /// - Parameter user: what cannot do without it.
+    static func finnhubToken(_ settings: Settings, for user: String) throws -> String {
         let token = try settings.secret("FINNHUB_API_TOKEN", entry: ("FINNHUB", "FINNHUB_TOKEN"))
         guard let token else {
             throw ValidationError(
-                "source finnhub needs FINNHUB_API_TOKEN in the environment or in .env, or FINNHUB_TOKEN under [FINNHUB] in credentials.ini"
+                "\(user) needs FINNHUB_API_TOKEN in the environment or in .env, or FINNHUB_TOKEN under [FINNHUB] in credentials.ini"
             )
         }
+        return token
+    }
+
+    /// What Finnhub is asked for, each once.
+    static func finnhubSymbols(_ settings: Settings) throws -> [String] {
         var symbols = settings.list(.finnhubSymbols).compactMap { symbol(Substring($0)) }
         if let path = settings.text(.finnhubSymbolsFile) {
             symbols += try TickerFile.symbols(TextFile.read(path), name: path)
@@ -100,10 +118,7 @@ enum SourceSettings {
             )
         }
         var seen: Set<String> = []
-        return FinnhubSource.Settings(
-            token: token, symbols: symbols.filter { seen.insert($0).inserted },
-            url: settings.string(.finnhubWSURL), authorities: settings.text(.sourceAuthorities),
-            silence: settings.duration(.finnhubSilence), firstPause: settings.duration(.sourceRetryPause))
+        return symbols.filter { seen.insert($0).inserted }
     }
 
     /// A symbol in a list that may have brackets around it and quotes around its elements; nil if it is none.

@@ -19,5 +19,6 @@ struct Tapedeck: AsyncParsableCommand {
             UpCommand.self, LoadCommand.self, IngestCommand.self, ProcessCommand.self, ServeCommand.self,
             MigrateCommand.self, TopicsCommand.self, QueryCommand.self, StatusCommand.self, DoctorCommand.self,
             SettingsCommand.self, ForecastCommand.self, SentimentCommand.self, JobsCommand.self, KeysCommand.self,
+            SymbolsCommand.self,
         ])
 }

@@ -352,3 +352,59 @@ def test_what_only_a_person_can_mend_ends_it(tmp_path, service, certificates):
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+def test_symbols_are_looked_up_before_they_are_asked_for(tmp_path, service, certificates):
+    symbols = ["AAPL", "AAP", "BINANCE:BTCUSDT", "NOSUCH"]
+    environment = settings(service, certificates) | {
+        "FINNHUB_STOCKS_TICKERS": json.dumps(symbols), "FINNHUB_VALIDATE_TICKERS": "1",
+        "TAPEDECK_FINNHUB_URL": service.rest_url}
+    service.rest_refusals = [(503, {}, "down"), (200, {}, "<html>")]
+    process = ingest(tmp_path, environment)
+    try:
+        wait_until(lambda: service.subscribed == ["AAPL", "BINANCE:BTCUSDT"], 60, "the subscriptions of what is known")
+        assert service.searches == symbols
+        log = (tmp_path / "ingest.log").read_text()
+        assert "knows no symbol 'AAP', which is left out; it knows AAPL" in log and "no symbol 'NOSUCH'" in log
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    log = sqlite3.connect(f"file:{tmp_path}/data/log/log.sqlite?mode=ro", uri=True)
+    try:
+        assert b"knows no symbol 'NOSUCH'" in b"".join(row[0] for row in log.execute("select bytes from batches"))
+    finally:
+        log.close()
+
+    # A search that does not work costs no trades.
+    service.rest_refusals = [(403, {}, '{"error":"You don\'t have access to this resource."}')] * 3
+    process = ingest(tmp_path, environment)
+    try:
+        wait_until(lambda: service.subscribed == symbols, 60, "all subscriptions")
+        assert "subscribed to as they are: Finnhub's search: refused: You don't have access" in (
+            tmp_path / "ingest.log").read_text()
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+    # Nothing left is no source.
+    nothing = run("ingest", "finnhub", "--data-dir", tmp_path / "data", check=False, cwd=tmp_path,
+                  env=environment | {"FINNHUB_STOCKS_TICKERS": "NOSUCH"})
+    assert nothing.returncode == 1 and b"knows none of the symbols" in nothing.stderr
+    assert TOKEN not in (tmp_path / "ingest.log").read_text() + nothing.stderr.decode()
+
+
+def test_symbols_are_found_by_a_phrase(tmp_path, service, certificates):
+    environment = settings(service, certificates) | {"TAPEDECK_FINNHUB_URL": service.rest_url}
+    found = run("symbols", "search", "apple", env=environment, cwd=tmp_path).stdout.decode()
+    assert found == "AAPL  Common Stock  APPLE INC\nAPLE  REIT          APPLE HOSPITALITY REIT INC\n"
+    found = run("symbols", "search", "--json", "apple", "hospitality", env=environment, cwd=tmp_path)
+    assert json.loads(found.stdout) == [
+        {"symbol": "APLE", "type": "REIT", "description": "APPLE HOSPITALITY REIT INC"}]
+    assert service.searches == ["apple", "apple hospitality"]
+    nothing = run("symbols", "search", "nosuch", env=environment, check=False, cwd=tmp_path)
+    assert nothing.returncode == 1 and nothing.stdout == b""
+    wrong = run("symbols", "search", "apple", env=environment | {"FINNHUB_API_TOKEN": "wrong-c0ffee"}, check=False,
+                cwd=tmp_path)
+    assert wrong.returncode == 1 and b"does not take the token" in wrong.stderr and b"c0ffee" not in wrong.stderr
+    none = run("symbols", "search", "apple", env=ENVIRONMENT, check=False, cwd=tmp_path)
+    assert none.returncode != 0 and b"the search needs FINNHUB_API_TOKEN" in none.stderr

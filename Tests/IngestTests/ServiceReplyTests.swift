@@ -246,6 +246,21 @@ struct FinnhubRepliesTests {
         #expect(facts.updatedAt?.microseconds == 7)
     }
 
+    @Test func `a search's matches come in its order`() throws {
+        let body = """
+            {"count":2,"result":[{"description":"APPLE INC","displaySymbol":"AAPL","symbol":"AAPL","type":"Common Stock"},
+            {"description":"EUR/USD","displaySymbol":"EUR/USD","symbol":"IC MARKETS:1","type":""}]}
+            """
+        #expect(
+            try FinnhubReplies.search(Array(body.utf8)) == [
+                FinnhubSearch.Match(symbol: "AAPL", type: "Common Stock", description: "APPLE INC"),
+                FinnhubSearch.Match(symbol: "IC MARKETS:1", type: "", description: "EUR/USD"),
+            ])
+        #expect(throws: ReplyProblem.drift(path: "result[0].symbol", expected: "text", found: "nothing")) {
+            try FinnhubReplies.search(Array(#"{"result":[{"ticker":"AAPL"}]}"#.utf8))
+        }
+    }
+
     @Test func `a refusal and a changed schema are told apart`() {
         #expect(throws: ReplyProblem.refused("You don't have access to this resource.")) {
             try FinnhubReplies.quote(

@@ -109,7 +109,7 @@ struct SettingValueTests {
         ("finnhub-silence", "3m"), ("source-retry-pause", "10m"),
         ("yahoo-symbols", "BTC-USD,EURUSD=X,^GSPC"), ("yahoo-interval", "1s"), ("yahoo-timeframe", "1d"),
         ("yahoo-look-back", "max"), ("finnhub-interval", "1m"), ("source-busy-pause", "1h"),
-        ("source-timeout", "5s"), ("finnhub-rate", "300"), ("yahoo-rate", "1"),
+        ("source-timeout", "5s"), ("finnhub-rate", "300"), ("yahoo-rate", "1"), ("finnhub-validate", "1"),
     ]
 
     @Test(arguments: good)
@@ -129,6 +129,10 @@ struct SettingValueTests {
         (
             "source-timeout", "1ms",
             "TAPEDECK_SOURCE_TIMEOUT (--source-timeout): '1ms' is out of range; allowed: 100ms to 600s"
+        ),
+        (
+            "finnhub-validate", "yes",
+            "TAPEDECK_FINNHUB_VALIDATE (--finnhub-validate): 'yes' is not known; allowed: on, off, 1, 0"
         ),
         (
             "finnhub-rate", "0",

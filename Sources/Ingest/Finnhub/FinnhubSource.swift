@@ -21,6 +21,8 @@ package struct FinnhubSource: LiveSource {
         package var silence: Duration
         /// The pause before a lost connection is opened again; it doubles with each failure, up to 60 times.
         package var firstPause: Duration
+        /// Where symbols are looked up at the start; nil: they are not.
+        package var search: FinnhubSearch.Settings?
 
         package init(
             token: String, symbols: [String], url: String = "wss://ws.finnhub.io", authorities: String? = nil,
@@ -48,10 +50,18 @@ package struct FinnhubSource: LiveSource {
     }
 
     package func run(into outlet: Outlet) async throws {
+        var settings = settings
+        if let search = settings.search {
+            var search = FinnhubSearch(search, now: outlet.now)
+            settings.symbols = try await search.known(of: settings.symbols, outlet, logger: logger)
+        }
+        try await listen(settings, into: outlet)
+    }
+
+    private func listen(_ settings: Settings, into outlet: Outlet) async throws {
         let loop = try EventLoop(name: "finnhub")
         loop.start()
         defer { loop.stop() }
-        let settings = settings
         let logger = logger
         let listening = Task(executorPreference: loop) {
             try await FinnhubListener(settings, outlet, logger: logger, loop: loop).listen()

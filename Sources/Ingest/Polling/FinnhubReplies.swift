@@ -41,6 +41,19 @@ enum FinnhubReplies {
         return facts
     }
 
+    /// `/search`: what Finnhub knows by names and symbols like a phrase, best first.
+    static func search(_ body: [UInt8]) throws(ReplyProblem) -> [FinnhubSearch.Match] {
+        var matches: [FinnhubSearch.Match] = []
+        for element in try object(body)["result"].elements() {
+            guard let symbol = try element["symbol"].text() else { throw element["symbol"].drift("text") }
+            matches.append(
+                FinnhubSearch.Match(
+                    symbol: symbol, type: try element["type"].text() ?? "",
+                    description: try element["description"].text() ?? ""))
+        }
+        return matches
+    }
+
     private static func object(_ body: [UInt8]) throws(ReplyProblem) -> ReplyNode {
         let reply = try ReplyNode(body).object()
         if let words = try reply["error"].text() { throw .refused(words) }
