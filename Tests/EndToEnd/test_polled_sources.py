@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 import pytest
+import requests
 from conftest import BINARY, ENVIRONMENT, ROOT, wait_until
 from doubles.finnhub_rest import FinnhubREST
 from doubles.http_service import certificates
@@ -84,6 +85,12 @@ def test_yahoo(start, yahoo, keys):
         60, "the quote", up)
     # Bars of trades are no others': there are none.
     assert up.one("select count(*) from market.bars") == 0
+    assert requests.get(up.url + "/api/v1/bars?symbol=BTC-USD&timeframe=1m", timeout=30).json()["bars"] == []
+    first = min(yahoo.bars("BTC-USD"))
+    rows = requests.get(up.url + "/api/v1/tables/source_bars?symbol=eq.BTC-USD&timeframe=eq.2m&order=ts&limit=1"
+                        "&select=open,high,low,close,volume,source,currency", timeout=30).json()
+    names = ("open", "high", "low", "close", "volume")
+    assert rows == [dict(zip(names, yahoo.bars("BTC-USD")[first])) | {"source": "yahoo", "currency": "USD"}]
     # What Yahoo does not know is said, of its symbol.
     wait_until(lambda: any("NOPE" in message for message in events(up, "yahoo", "error")), 60, "the unknown symbol", up)
     # A market that is closed or open is a fact.
