@@ -43,7 +43,7 @@ struct PollScheduleTests {
     }
 
     @Test func `facts are due at the start, and once after each close`() {
-        var facts = FactSchedule(["AAPL", "BTC-USD"])
+        var facts = FactSchedule(["AAPL", "BTC-USD"], pause: 60_000_000)
         #expect(facts.symbols(dueAt: noon) == ["AAPL", "BTC-USD"])
         for symbol in ["AAPL", "BTC-USD"] { facts.fetched(symbol, at: noon) }
         #expect(facts.symbols(dueAt: Self.time("2026-11-24T21:29:59Z")).isEmpty)
@@ -55,6 +55,13 @@ struct PollScheduleTests {
         facts.fetched("AAPL", at: Self.time("2026-11-25T21:30:00Z"))
         #expect(!facts.symbols(dueAt: Self.time("2026-11-27T18:29:00Z")).contains("AAPL"))
         #expect(facts.symbols(dueAt: Self.time("2026-11-27T18:30:00Z")).contains("AAPL"))
+    }
+
+    @Test func `facts of which there were none wait for what else is asked for`() {
+        var facts = FactSchedule(["AAPL", "BTC-USD"], pause: 60_000_000)
+        facts.failed(at: noon)
+        #expect(facts.symbols(dueAt: Self.time("2026-11-24T17:00:59Z")).isEmpty)
+        #expect(facts.symbols(dueAt: Self.time("2026-11-24T17:01:00Z")) == ["AAPL", "BTC-USD"])
     }
 
     @Test func `a market's opening and closing is told once`() {

@@ -66,7 +66,8 @@ private final class FinnhubPoller {
         self.outlet = outlet
         quotes = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
         // Pairs of currencies are no companies.
-        profiles = FactSchedule(settings.symbols.filter { !$0.contains(":") })
+        profiles = FactSchedule(
+            settings.symbols.filter { !$0.contains(":") }, pause: settings.interval.microseconds)
         markets = MarketWatch(settings.symbols)
     }
 
@@ -74,7 +75,10 @@ private final class FinnhubPoller {
         while !Task.isCancelled {
             try await outlet.note(markets.changes(at: outlet.now()))
             for symbol in quotes.symbols(dueAt: outlet.now()) { try await pollQuote(symbol) }
-            for symbol in profiles.symbols(dueAt: outlet.now()) { try await fetchProfile(symbol) }
+            for symbol in profiles.symbols(dueAt: outlet.now()) where try await !fetchProfile(symbol) {
+                profiles.failed(at: outlet.now())
+                break
+            }
             _ = desk.takeOutage()
             let pause = (quotes.next ?? .epoch).microseconds - outlet.now().microseconds
             // Clocks are set, profiles fall due in between: no sleep is long.
@@ -101,21 +105,22 @@ private final class FinnhubPoller {
         }
     }
 
-    private func fetchProfile(_ symbol: String) async throws {
+    /// - Returns: whether anybody answered.
+    private func fetchProfile(_ symbol: String) async throws -> Bool {
         let name = "Finnhub's profile of \(symbol)"
         let reply = try await ask("/stock/profile2?symbol=\(percentEncoded(symbol))", name, symbol)
-        guard let reply else { return }
+        guard let reply else { return false }
         let now = outlet.now()
         let found = try await desk.read(
             reply, name, symbols: [symbol],
             { body throws(ReplyProblem) in try FinnhubReplies.profile(body, symbol: symbol, now: now) })
         profiles.fetched(symbol, at: now)
-        guard let found else { return }
-        if let facts = found {
+        if let facts = found.flatMap({ $0 }) {
             try await desk.deliver([facts], topic: "instruments.staging")
-        } else {
+        } else if found != nil {
             try await desk.complain("\(name): Finnhub has none", symbols: [symbol])
         }
+        return true
     }
 
     private func ask(_ path: String, _ name: String, _ symbol: String) async throws -> HTTPClient.Response? {

@@ -52,12 +52,19 @@ struct FactSchedule {
     static let settling: Int64 = 30 * 60_000_000
 
     private let symbols: [String]
+    private let pause: Int64
     private var fetched: [String: Timestamp] = [:]
+    private var failed: Timestamp?
 
-    init(_ symbols: [String]) { self.symbols = symbols }
+    /// - Parameter pause: how long what else is asked for goes first after a failure, in microseconds.
+    init(_ symbols: [String], pause: Int64) {
+        self.symbols = symbols
+        self.pause = pause
+    }
 
     func symbols(dueAt now: Timestamp) -> [String] {
-        symbols.filter { symbol in
+        if let failed, now.microseconds < failed.microseconds + pause { return [] }
+        return symbols.filter { symbol in
             guard let last = fetched[symbol] else { return true }
             // What has no hours of its own has days of UTC.
             guard let market = TradingCalendar.of(symbol), market != .aroundTheClock else { return last.day < now.day }
@@ -67,6 +74,9 @@ struct FactSchedule {
     }
 
     mutating func fetched(_ symbol: String, at now: Timestamp) { fetched[symbol] = now }
+
+    /// Nobody answered: none is asked for until a pause later.
+    mutating func failed(at now: Timestamp) { failed = now }
 }
 
 /// The markets of symbols, and which of them has changed its state since it was last looked at.

@@ -136,7 +136,7 @@ private final class YahooPoller {
         self.outlet = outlet
         quotes = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
         charts = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
-        facts = FactSchedule(settings.symbols)
+        facts = FactSchedule(settings.symbols, pause: settings.interval.microseconds)
         markets = MarketWatch(settings.symbols)
     }
 
@@ -145,7 +145,10 @@ private final class YahooPoller {
             try await outlet.note(markets.changes(at: outlet.now()))
             try await pollQuotes()
             for symbol in charts.symbols(dueAt: outlet.now()) { try await pollChart(symbol) }
-            for symbol in facts.symbols(dueAt: outlet.now()) { try await fetchFacts(symbol) }
+            for symbol in facts.symbols(dueAt: outlet.now()) where try await !fetchFacts(symbol) {
+                facts.failed(at: outlet.now())
+                break
+            }
             if let new = desk.takeOutage() {
                 outage = ServiceDesk.Outage(from: min(outage?.from ?? new.from, new.from), to: new.to)
                 unfilled = Set(settings.symbols)
@@ -216,19 +219,20 @@ private final class YahooPoller {
         }
     }
 
-    private func fetchFacts(_ symbol: String) async throws {
+    /// - Returns: whether anybody answered.
+    private func fetchFacts(_ symbol: String) async throws -> Bool {
         let name = "Yahoo's facts of \(symbol)"
         let reply = try await session.askWithCrumb(
             "/v10/finance/quoteSummary/\(percentEncoded(symbol))?formatted=false&modules="
                 + percentEncoded(YahooReplies.modules), name)
-        // Without a reply they are still due; the next question waits.
-        guard let reply else { return }
+        guard let reply else { return false }
         let now = outlet.now()
         let found = try await desk.read(
             reply, name, symbols: [symbol],
             { body throws(ReplyProblem) in try YahooReplies.facts(body, symbol: symbol, now: now) })
         facts.fetched(symbol, at: now)
         if let found { try await desk.deliver([found], topic: "instruments.staging") }
+        return true
     }
 
     /// The bars of a symbol are here from that moment on; nil if there are none.
