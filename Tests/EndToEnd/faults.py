@@ -255,7 +255,10 @@ class Run:
         self.processors = [self.start_processor() for _ in range(processors)]
 
     def command(self, *arguments):
-        result = subprocess.run([BINARY, *arguments], env=self.environment, capture_output=True, timeout=60)
+        """Runs a command that is none of those under test: to PostgreSQL without the proxy, which may be refusing."""
+        environment = self.environment | {
+            "TAPEDECK_DATABASE_URL": f"postgresql://tapedeck_writer@127.0.0.1:{self.postgres.port}/tapedeck"}
+        result = subprocess.run([BINARY, *arguments], env=environment, capture_output=True, timeout=60)
         assert result.returncode == 0, result.stderr.decode()
         return result.stdout.decode()
 
