@@ -214,8 +214,7 @@ let package = Package(
             name: "IntegrationTests",
             dependencies: [
                 "Sentiment", "Analytics", "Forecast", "TestSupport", "Schema", "Store", "TrinoSQL", "Processor",
-                "Ingest",
-                "EventLog", "EventLoop", "Postgres",
+                "Ingest", "EventLog", "EventLoop", "Kafka", "Postgres", "mock-kafka",
                 "Records", "Market",
                 .product(name: "Logging", package: "swift-log"),
             ], exclude: ["dialect.sql", "dialect-statements.txt"], swiftSettings: strict),

@@ -117,12 +117,12 @@ enum TestCleanup {
     }
 }
 
-/// The pipeline of one test: a log in a temporary folder, a database of its own.
+/// The pipeline of one test: a log in a temporary folder, or another one, and a database of its own.
 struct TestPipeline: Sendable {
     let server: TestServer
     let url: String
     let folder: String
-    let log: SQLiteEventLog
+    let log: any EventLog
 
     static let topics = TopicRoles(
         staging: TradeTopics.staging, valid: TradeTopics.valid, rejected: TradeTopics.rejected)
@@ -134,12 +134,12 @@ struct TestPipeline: Sendable {
         return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000)
     }
 
-    init(_ name: String, partitions: Int = 3) async throws {
+    init(_ name: String, partitions: Int = 3, log: (any EventLog)? = nil) async throws {
         server = try await TestServer.shared.value
         url = try await server.database(name)
         folder = try TestServer.temporaryFolder()
-        log = try SQLiteEventLog(directory: folder)
-        try await log.createTopics(
+        self.log = try log ?? SQLiteEventLog(directory: folder)
+        try await self.log.createTopics(
             [Self.topics.staging, Self.topics.valid, Self.topics.rejected].map {
                 TopicSettings(name: $0, partitions: partitions, retention: .seconds(86_400))
             })
