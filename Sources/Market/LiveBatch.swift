@@ -92,14 +92,18 @@ package struct LiveBatch: Equatable, Sendable {
             for index in set { bytes.append(littleEndian: index) }
         }
         bytes.append(count: trades.count)
-        for trade in trades {
-            bytes.append(littleEndian: trade.symbol)
-            bytes.append(littleEndian: trade.source)
-            bytes.append(littleEndian: trade.conditions)
-            bytes.append(littleEndian: trade.ts.microseconds)
-            bytes.append(littleEndian: trade.tradeID)
-            bytes.append(littleEndian: trade.price.bitPattern)
-            bytes.append(littleEndian: trade.size.bitPattern)
+        bytes += [UInt8](unsafeUninitializedCapacity: 44 * trades.count) { buffer, count in
+            let out = UnsafeMutableRawBufferPointer(buffer)
+            for trade in trades {
+                out.storeBytes(of: trade.symbol.littleEndian, toByteOffset: count, as: UInt32.self)
+                out.storeBytes(of: trade.source.littleEndian, toByteOffset: count + 4, as: UInt32.self)
+                out.storeBytes(of: trade.conditions.littleEndian, toByteOffset: count + 8, as: UInt32.self)
+                out.storeBytes(of: trade.ts.microseconds.littleEndian, toByteOffset: count + 12, as: Int64.self)
+                out.storeBytes(of: trade.tradeID.littleEndian, toByteOffset: count + 20, as: Int64.self)
+                out.storeBytes(of: trade.price.bitPattern.littleEndian, toByteOffset: count + 28, as: UInt64.self)
+                out.storeBytes(of: trade.size.bitPattern.littleEndian, toByteOffset: count + 36, as: UInt64.self)
+                count += 44
+            }
         }
         bytes.append(count: totals.count)
         for total in totals {

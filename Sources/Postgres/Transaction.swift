@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CLibPQ
 package import EventLoop
 
 /// How a transaction sees others and what it may do (PostgreSQL 15 docs, SET TRANSACTION).
@@ -46,6 +47,29 @@ extension PostgresConnection {
             throw PostgresError(
                 .server, "the transaction was rolled back, since a statement in it had failed", sqlState: "25P02")
         }
+    }
+
+    /// Runs the last statement of a transaction and commits, in one exchange with the server (libpq's pipeline mode,
+    /// PostgreSQL 15 docs, 34.5): between the locks that the statement takes and their end lies nothing of ours. If either
+    /// fails, nothing is committed, and the transaction is to be rolled back.
+    ///
+    /// - Parameters:
+    ///   - sql: one statement, whose rows are nobody's business.
+    ///   - parameters: the values of `$1`, `$2`, ….
+    ///   - deadline: when to give up, or nil for ``ConnectionSettings/operationTimeout`` from now.
+    package func commit(
+        after sql: String, _ parameters: [Parameter], deadline: MonotonicTime? = nil
+    ) async throws(PostgresError) {
+        let operation = try await start(.statement, deadline: deadline)
+        try refuseZeroByte(sql)
+        try encode(parameters)
+        try enterPipeline()
+        try await send(operation) { handle in
+            guard sendExecute(handle, sql, nil), PQsendQueryParams(handle, "COMMIT", 0, nil, nil, nil, nil, 0) == 1
+            else { return 0 }
+            return PQpipelineSync(handle)
+        }
+        try finish(try await readToSync(operation))
     }
 
     /// Rolls back; not stopped by a cancelled task, since it is how one cleans up.

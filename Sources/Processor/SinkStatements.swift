@@ -219,28 +219,29 @@ enum SinkStatements {
                 last_failure_at = excluded.last_failure_at
             """)
 
-    /// Tells live subscribers of trades when the transaction commits. A text without parameters, so that COMMIT can
-    /// stand behind it in one message; what it holds is numbers and hexadecimal digits.
-    static func publish(_ trades: [TradeBatch.Trade], _ names: Names) -> String {
-        let batch = LiveBatch(trades, names)
+    /// Tells live subscribers of trades when the transaction commits.
+    static let publish = "SELECT ops.publish_trades($1::integer, $2, $3, $4)"
+
+    /// The parameters of ``publish``.
+    static func publication(of trades: [TradeBatch.Trade], _ names: Names) -> [Parameter] {
         var first = trades[0].ts
         var last = trades[0].ts
         for trade in trades {
             first = min(first, trade.ts)
             last = max(last, trade.ts)
         }
-        return """
-            SELECT ops.publish_trades(\(trades.count), '\(first)', '\(last)', E'\\\\x\(SinkLedger.hex(batch.encoded()))')
-            """
+        return [
+            .int64(Int64(trades.count)), .timestamp(first.microseconds), .timestamp(last.microseconds),
+            .bytes(LiveBatch(trades, names).encoded()),
+        ]
     }
-
 }
 
 extension LiveBatch {
     /// Trades one by one, or where they are more than ``tradeLimit``, how many of each symbol.
     init(_ trades: [TradeBatch.Trade], _ names: Names) {
         self.init()
-        var symbols = Renumbering()
+        var symbols = Renumbering(of: names.symbols)
         if trades.count > Self.tradeLimit {
             for trade in trades {
                 let symbol = symbols[trade.symbol]
@@ -252,8 +253,8 @@ extension LiveBatch {
                 totals[Int(symbol)].last = max(totals[Int(symbol)].last, trade.ts)
             }
         } else {
-            var sources = Renumbering()
-            var conditions = Renumbering()
+            var sources = Renumbering(of: names.sources)
+            var conditions = Renumbering(of: names.conditions)
             self.trades = trades.map { trade in
                 Trade(
                     symbol: symbols[trade.symbol], source: sources[trade.source],
@@ -272,13 +273,16 @@ extension LiveBatch {
 /// Numbers from 0 for the few names that a batch has, in the order of first sight.
 private struct Renumbering {
     private(set) var known: [Interner.ID] = []
-    private var numbers: [Interner.ID: UInt32] = [:]
+    /// By id; `max` for one that has not been seen.
+    private var numbers: [UInt32]
+
+    init(of names: Interner) { numbers = Array(repeating: .max, count: names.count) }
 
     subscript(id: Interner.ID) -> UInt32 {
         mutating get {
-            if let number = numbers[id] { return number }
+            if numbers[Int(id)] != .max { return numbers[Int(id)] }
             let number = UInt32(known.count)
-            numbers[id] = number
+            numbers[Int(id)] = number
             known.append(id)
             return number
         }

@@ -209,13 +209,13 @@ final class TradeSink {
         var added: [TradeBatch.Trade] = []
     }
 
-    /// Commits, and has live subscribers told what was added: one message to the server, because no other sink can
+    /// Commits, and has live subscribers told what was added: in one exchange with the server, because no other sink can
     /// commit from the one statement to the other.
     private func commit(telling added: [TradeBatch.Trade]) async throws {
         if added.isEmpty {
             try await connection.query("COMMIT")
         } else {
-            try await connection.script(SinkStatements.publish(added, names) + "; COMMIT")
+            try await connection.commit(after: SinkStatements.publish, SinkStatements.publication(of: added, names))
         }
     }
 

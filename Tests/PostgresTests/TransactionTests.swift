@@ -55,6 +55,45 @@ struct TransactionTests {
         }
     }
 
+    @Test func `a last statement and its commit take effect together or not at all`() async throws {
+        try await withConnection { connection in
+            try await connection.script("CREATE TEMP TABLE t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED, b bytea)")
+            try await connection.begin()
+            try await connection.query("INSERT INTO t VALUES (1)")
+            // Of more bytes than a socket takes at once.
+            let bytes = [UInt8](repeating: 0xAB, count: 5 << 20)
+            try await connection.commit(after: "INSERT INTO t VALUES ($1, $2)", [.int64(2), .bytes(bytes)])
+            #expect(connection.transactionStatus == .idle)
+            try await connection.rollback()
+            #expect(
+                try await connection.string("SELECT string_agg(a || '-' || coalesce(length(b), 0), ' ') FROM t")
+                    == "1-0 2-5242880")
+
+            // The statement fails: there is no commit.
+            try await connection.begin()
+            try await connection.query("INSERT INTO t VALUES (3)")
+            let early = await errorOf { try await connection.commit(after: "SELECT 1/$1", [.int64(0)]) }
+            #expect(early.sqlState == "22012")
+            #expect(connection.transactionStatus == .failed)
+            try await connection.rollback()
+            // The commit does.
+            try await connection.begin()
+            let late = await errorOf { try await connection.commit(after: "INSERT INTO t VALUES ($1)", [.int64(1)]) }
+            #expect(late.sqlState == "23505")
+            #expect(connection.transactionStatus == .idle)
+            // It takes too long.
+            try await connection.begin()
+            let slow = await errorOf {
+                try await connection.commit(
+                    after: "SELECT pg_sleep($1)", [.double(600)], deadline: .now() + .milliseconds(100))
+            }
+            #expect(slow.kind == .timeout)
+            try await connection.rollback()
+            #expect(try await connection.string("SELECT count(*) FROM t") == "2")
+            try await expectUsable(connection)
+        }
+    }
+
     @Test func `a savepoint undoes its part only`() async throws {
         try await withConnection { connection in
             try await connection.script("CREATE TEMP TABLE t (a int)")
