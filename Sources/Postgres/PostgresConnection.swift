@@ -63,7 +63,7 @@ package final class PostgresConnection {
     var parameters = ParameterBuffer()
     var prepared = PreparedStatements()
     var repeated = RepeatedQueries()
-    /// Batches so far; tells a timer whether it still means the same one.
+    /// Begins and ends of batches so far; tells a timer whether the same one still runs.
     var batches = 0
     /// Bytes received since the last whole result (in streams, of a connection with a limit on rows).
     var unfinishedBytes = 0

@@ -146,6 +146,8 @@ extension PostgresConnection {
     private func read(
         _ steps: [BatchStep], _ bytesLimit: Int?, _ operation: Operation
     ) async throws(PostgresError) -> Bool {
+        // What streams next on this connection is somebody else's, and not for the timer of this batch to cancel.
+        defer { batches += 1 }
         var failed = false
         for step in steps {
             if case .execute(let batched) = step {

@@ -84,6 +84,17 @@ struct BatchTests {
         }
     }
 
+    @Test func `the deadline of a batch that is over means nothing to what follows it`() async throws {
+        try await withConnection { connection in
+            let batch = [BatchedStatement(Self.number, [.int64(1)])]
+            try await connection.run(batch: batch, rollsBack: false, deadline: .now() + .milliseconds(50))
+            #expect(try integers(batch[0]) == [2])
+            let rows = try await connection.stream("SELECT pg_sleep(0.02) FROM generate_series(1, 10)", deadline: soon)
+            while try await rows.next() != nil {}
+            #expect(rows.rowCount == 10)
+        }
+    }
+
     @Test func `a batch that is rolled back leaves nothing`() async throws {
         try await withConnection { connection in
             try await connection.script("SET client_min_messages = error")
