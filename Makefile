@@ -58,8 +58,9 @@ test-swift: deps deps-test
 	@set -o pipefail; swift test --skip-build --no-parallel 2>&1 | tee .build/test.log || \
 	    { status=$$?; echo; echo "What failed:"; grep -aE '^(✘|↳|.*error:)' .build/test.log; exit $$status; }
 
+# Two files at a time: they wait for servers and clocks more than they compute. PYTEST_ARGS="-n 0" runs one at a time.
 test-end-to-end: build deps-test mock-kafka
-	.build-venv/bin/python -m pytest Tests/EndToEnd $(PYTEST_ARGS)
+	.build-venv/bin/python -m pytest Tests/EndToEnd -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # The README's pictures of the console.
 .PHONY: screenshots
