@@ -54,7 +54,9 @@ extension Setting {
     static let yahooLookBack = Setting(
         name: "yahoo-look-back", environment: "TAPEDECK_YAHOO_LOOK_BACK",
         kind: .choice(["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "max"]), default: "1mo",
-        summary: "How far back Yahoo's bars are fetched at the start; it has 1m for 7 days, less than 1d for 60.")
+        summary:
+            "How far back Yahoo's bars are fetched at the start; it has 1m for 7 days, 60m for two years, others below 1d for 60 days."
+    )
 
     /// The settings above.
     static let polling = [
@@ -111,10 +113,29 @@ extension SourceSettings {
         yahoo.rate = settings.integer(.yahooRate) ?? yahoo.rate
         yahoo.timeframe = settings.string(.yahooTimeframe)
         yahoo.lookBack = settings.string(.yahooLookBack)
+        let reach = lookBacks(of: yahoo.timeframe)
+        guard reach.contains(yahoo.lookBack) else {
+            throw ValidationError(
+                "TAPEDECK_YAHOO_LOOK_BACK (--yahoo-look-back) is \(yahoo.lookBack), for which Yahoo has no bars of \(yahoo.timeframe); allowed: \(reach.joined(separator: ", "))"
+            )
+        }
         yahoo.busyPause = settings.duration(.sourceBusyPause)
         yahoo.timeout = settings.duration(.sourceTimeout)
         yahoo.authorities = settings.text(.sourceAuthorities)
         return yahoo
+    }
+
+    /// How far back Yahoo has bars: a minute's for 7 days, an hour's for two years, others of less than a day for 60 days.
+    private static func lookBacks(of timeframe: String) -> [String] {
+        guard case .choice(let all) = Setting.yahooLookBack.kind else { return [] }
+        let last =
+            switch timeframe {
+            case "1m": "5d"
+            case "60m": "2y"
+            case "1d": "max"
+            default: "1mo"
+            }
+        return Array(all.prefix { $0 != last }) + [last]
     }
 
     static func finnhubREST(_ settings: Settings) throws -> FinnhubRESTSource.Settings {

@@ -77,6 +77,8 @@ struct YahooRepliesTests {
         // At the close nothing begins, even where the clock is right for it.
         let closed = #"{"currentTradingPeriod":{"regular":{"start":1732631400,"end":1732631640}}}"#
         #expect(try Self.bars(Self.chart(Self.whole, meta: closed)).count == 1)
+        let yesterday = #"{"currentTradingPeriod":{"regular":{"start":1732717800,"end":1732718040}}}"#
+        #expect(try Self.bars(Self.chart(Self.whole, meta: yesterday)).count == 1)
     }
 
     @Test func `bars before the clocks were changed begin at other moments, and are bars`() throws {

@@ -47,4 +47,17 @@ struct PollingSettingsTests {
         #expect(yahoo.interval == .seconds(60) && yahoo.rate == 60 && yahoo.busyPause == .seconds(60))
         #expect(try SourceSettings.yahoo(Self.settings([], ["STOCKS": "TSLA,TSLA"])).symbols == ["TSLA"])
     }
+
+    @Test(arguments: [
+        ("1m", "5d", "1mo"), ("2m", "1mo", "3mo"), ("90m", "1mo", "1y"), ("60m", "2y", "5y"), ("1d", "max", nil),
+    ])
+    func `bars are asked for as far back as Yahoo has them`(timeframe: String, good: String, bad: String?) throws {
+        func lookBack(_ text: String) throws -> String {
+            try SourceSettings.yahoo(
+                Self.settings([(.yahooTimeframe, timeframe), (.yahooLookBack, text)])
+            ).lookBack
+        }
+        #expect(try lookBack("1d") == "1d" && lookBack(good) == good)
+        if let bad { #expect(throws: (any Error).self) { try lookBack(bad) } }
+    }
 }

@@ -86,6 +86,7 @@ final class ServiceDesk {
         guard noted.insert("\(symbols) \(message)").inserted else { return }
         // Words of a service could be new each time.
         if noted.count > 1000 { noted = [] }
+        outlet.logger.warning("\(message)")
         try await outlet.journal.note(.error, symbols: symbols, message: message)
     }
 

@@ -24,6 +24,7 @@ enum YahooReplies {
         let (opens, highs) = (try column("open", of: quote, times.count), try column("high", of: quote, times.count))
         let (lows, closes) = (try column("low", of: quote, times.count), try column("close", of: quote, times.count))
         let volumes = try column("volume", of: quote, times.count)
+        // Of today, or of the next day on which there is trading.
         let session = meta["currentTradingPeriod"]["regular"]
         let (opening, closing) = (try session["start"].number() ?? 0, try session["end"].number())
         var bars: [SourceBarFacts] = []
@@ -33,7 +34,9 @@ enum YahooReplies {
             if index == times.count - 1, let width = interval.timeframeWidth {
                 if width >= 86_400 {
                     if opening > 0 && seconds > opening { seconds = opening }
-                } else if (Int64(seconds) - Int64(opening)) % width != 0 || seconds == closing {
+                } else if (Int64(seconds) - Int64(opening)) % width != 0
+                    || closing.map({ (Int64(seconds) - Int64($0)) % 86_400 == 0 }) == true
+                {
                     continue
                 }
             }
