@@ -11,7 +11,7 @@ final class ServiceDesk {
     /// Facts in one append: all of a back-fill would be more than a small spool can take.
     private static let appendLimit = 1000
 
-    /// A time in which the service was not heard.
+    /// A time in which the service was not heard; empty where no market traded.
     struct Outage: Equatable {
         var from: Timestamp
         var to: Timestamp
@@ -163,8 +163,11 @@ final class ServiceDesk {
         let now = outlet.now()
         if isConnected != true {
             try await outlet.journal.note(.connected)
-            if let from = lastHeard.map(firstTrading), from < now {
-                try await outlet.journal.note(.gap, from: from, to: now, message: "the service could not be asked")
+            if let lastHeard {
+                let from = min(firstTrading(lastHeard), now)
+                if from < now {
+                    try await outlet.journal.note(.gap, from: from, to: now, message: "the service could not be asked")
+                }
                 outage = Outage(from: from, to: now)
             }
             outlet.metrics?.connected.set(1)

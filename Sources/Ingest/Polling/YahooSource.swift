@@ -120,6 +120,8 @@ private final class YahooPoller {
     /// What was delivered last of each symbol: what comes again unchanged is left out.
     private var lastQuote: [String: QuoteFacts] = [:]
     private var lastBars: [String: [SourceBarFacts]] = [:]
+    /// From when on all bars of a symbol are here; nothing for one that has none.
+    private var reach: [String: Timestamp] = [:]
     /// The time without Yahoo, from the beginning of the first outage to the end of the last, and the symbols whose bars of
     /// it have not been fetched since.
     private var outage: ServiceDesk.Outage?
@@ -206,14 +208,17 @@ private final class YahooPoller {
             { body throws(ReplyProblem) in try YahooReplies.bars(body, symbol: symbol, interval: interval) })
         if let bars {
             try await desk.deliver(bars.filter { lastBars[symbol]?.contains($0) != true }, topic: "source_bars.staging")
+            if from == nil { reach[symbol] = bars.first?.ts }
             if !bars.isEmpty { lastBars[symbol] = Array(bars.suffix(3)) }
-            try await fetched(symbol, since: from ?? bars.first?.ts)
+            unfilled.remove(symbol)
+            try await noteFilled()
         } else if isRefused && from != nil {
             // Yahoo gives narrow bars of some days only: after a longer pause, what the look-back reaches.
             lastBars[symbol] = nil
             charts.postpone(symbol, until: outlet.now())
         } else if isRefused {
             charts.postpone(symbol, until: later(Self.unknownPause))
+            reach[symbol] = nil
             unfilled.remove(symbol)
             try await noteFilled()
         }
@@ -235,25 +240,14 @@ private final class YahooPoller {
         return true
     }
 
-    /// The bars of a symbol are here from that moment on; nil if there are none.
-    private func fetched(_ symbol: String, since first: Timestamp?) async throws {
-        guard let outage, unfilled.contains(symbol) else { return }
-        guard let first, first <= outage.from else {
-            // The look-back does not reach what is missing: that stays so.
-            self.outage = nil
-            unfilled = []
-            return
-        }
-        unfilled.remove(symbol)
-        try await noteFilled()
-    }
-
-    /// When the bars of all symbols are here, so is what the outage had kept from us.
+    /// When the bars of all symbols are here, so is what the outage had kept from us, and what an earlier process had not
+    /// come to fetch; but for what the look-back does not reach.
     private func noteFilled() async throws {
         guard let outage, unfilled.isEmpty else { return }
-        try await outlet.journal.note(
-            .gapFilled, from: outage.from, to: outage.to, message: "its bars were fetched since")
         self.outage = nil
+        let from = reach.values.max() ?? outage.from
+        if from > outage.from { return }
+        try await outlet.journal.note(.gapFilled, from: from, to: outage.to, message: "its bars were fetched since")
     }
 
     private func later(_ pause: Int64) -> Timestamp { Timestamp(microseconds: outlet.now().microseconds + pause) }
