@@ -345,7 +345,9 @@ final class Connection {
         bytes.beginHead(
             error.status, version: .http11, keepAlive: false, serverName: configuration.serverName,
             date: listener.dateLine(), headers)
-        bytes.appendFields(configuration.standardHeaders, missingIn: headers)
+        bytes.appendFields(
+            socket.tls == nil ? configuration.standardHeaders.overPlainHTTP : configuration.standardHeaders,
+            missingIn: headers)
         bytes.endHead(.length(body.count))
         bytes.append(contentsOf: body)
         try? await socket.send(bytes, deadline: .now() + configuration.lingerDeadline)

@@ -53,6 +53,14 @@ package struct StandardHeaders: Sendable {
         bytes.appendFields(fields)
         self.bytes = bytes
     }
+
+    /// What may be sent without TLS: no host is pinned to it there (RFC 6797 §7.2).
+    var overPlainHTTP: StandardHeaders {
+        if !fields.contains("Strict-Transport-Security") { return self }
+        var left = Headers.none
+        for (name, value) in fields.fields where name != "Strict-Transport-Security" { left.add(name, value) }
+        return StandardHeaders(left)
+    }
 }
 
 extension [UInt8] {

@@ -113,7 +113,9 @@ struct QueryService: Sendable {
         configuration.console = Console(
             files: try files(of: .console, or: "console", with: "index.html", settings),
             libraries: try files(of: .consoleLibraries, or: "viewers/console", with: "lightweight-charts.js", settings))
-        configuration.http.standardHeaders = StandardHeaders(WebPolicy.standardHeaders)
+        configuration.http.standardHeaders = StandardHeaders(
+            WebPolicy.standardHeaders(
+                strictTransport: settings.text(.hstsMaxAge) == nil ? nil : settings.duration(.hstsMaxAge)))
         let forecasting = try EventLoop(name: "forecast")
         forecasting.start()
         configuration.forecasts = ForecastDesk(

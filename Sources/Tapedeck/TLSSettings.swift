@@ -28,9 +28,15 @@ extension Setting {
         summary:
             "Authorities (PEM) that may sign the certificates of servers that this program calls; without it the system's."
     )
+    static let hstsMaxAge = Setting(
+        name: "hsts-max-age", environment: "TAPEDECK_HSTS_MAX_AGE", kind: .duration(.zero...(.seconds(86_400 * 3650))),
+        default: nil,
+        summary:
+            "How long browsers that have been here ask this host over https only (HSTS); 0s has them forget it. Not said unless given; needs certificates."
+    )
 
     /// The settings above.
-    static let tls = [tlsCert, tlsKey, tlsMinVersion, tlsClientCA, tlsClientAuth, tlsCA]
+    static let tls = [tlsCert, tlsKey, tlsMinVersion, tlsClientCA, tlsClientAuth, tlsCA, hstsMaxAge]
 }
 
 /// The flags of ``Setting/tls``.
@@ -41,11 +47,12 @@ struct TLSSettingFlags: ParsableArguments {
     @Option(name: .customLong(Setting.tlsClientCA.name), help: Setting.tlsClientCA.help) var tlsClientCA: String?
     @Option(name: .customLong(Setting.tlsClientAuth.name), help: Setting.tlsClientAuth.help) var tlsClientAuth: String?
     @Option(name: .customLong(Setting.tlsCA.name), help: Setting.tlsCA.help) var tlsCA: String?
+    @Option(name: .customLong(Setting.hstsMaxAge.name), help: Setting.hstsMaxAge.help) var hstsMaxAge: String?
 
     var given: [(Setting, String?)] {
         [
             (.tlsCert, tlsCert), (.tlsKey, tlsKey), (.tlsMinVersion, tlsMinVersion), (.tlsClientCA, tlsClientCA),
-            (.tlsClientAuth, tlsClientAuth), (.tlsCA, tlsCA),
+            (.tlsClientAuth, tlsClientAuth), (.tlsCA, tlsCA), (.hstsMaxAge, hstsMaxAge),
         ]
     }
 }
@@ -69,7 +76,8 @@ enum TLSSettings {
         let authorities = settings.text(.tlsClientCA)
         let clients = settings.text(.tlsClientAuth).flatMap { TLSServer.ClientCertificates(rawValue: $0) }
         if certificates.isEmpty {
-            for setting in [Setting.tlsKey, .tlsClientCA, .tlsClientAuth] where settings.text(setting) != nil {
+            for setting in [Setting.tlsKey, .tlsClientCA, .tlsClientAuth, .hstsMaxAge]
+            where settings.text(setting) != nil {
                 throw SettingsError(
                     message: "\(setting.environment) (--\(setting.name)) is set, and no certificate: set "
                         + "\(Setting.tlsCert.environment) (--\(Setting.tlsCert.name)) too")

@@ -97,7 +97,8 @@ class SecureUp(Up):
 @pytest.fixture(scope="module")
 def secure(certificates):
     base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-e2e-"))
-    up = SecureUp(base / "data", certificates, "--source", "replay:samples/trades.csv.gz?speed=max")
+    up = SecureUp(base / "data", certificates, "--source", "replay:samples/trades.csv.gz?speed=max",
+        "--hsts-max-age", "30d")
     yield up
     up.close()
     shutil.rmtree(base, ignore_errors=True)
@@ -209,6 +210,14 @@ def test_a_plain_request_is_told_to_use_https(secure):
         response = requests.request(method, secure.url.replace("https", "http") + "/live", timeout=30)
         assert response.status_code == 400
         assert response.json()["code"] == "tls_plain_http" and "https://" in response.json()["hint"]
+        assert "Strict-Transport-Security" not in response.headers and "X-Frame-Options" in response.headers
+
+
+def test_browsers_are_told_to_come_by_https_only(secure):
+    for path in ("/", "/live", "/api/v1/latest", "/nothing"):
+        for accept in ("text/html", "*/*"):
+            response = secure.get(path, headers={"Accept": accept})
+            assert response.headers["Strict-Transport-Security"] == "max-age=2592000", path
 
 
 def test_what_is_no_handshake_costs_only_its_own_connection(secure):
@@ -450,6 +459,7 @@ def test_stopping_ends_idle_connections_with_a_close_notify(base, certificates):
     (["--tls-cert", "a.pem,b.pem", "--tls-key", "a.key"], ["TAPEDECK_TLS_KEY", "1 files for 2"]),
     (["--tls-cert", "a.pem", "--tls-client-auth", "optional"], ["TAPEDECK_TLS_CLIENT_AUTH", "TAPEDECK_TLS_CLIENT_CA"]),
     (["--tls-cert", "a.pem", "--tls-min-version", "1.1"], ["TAPEDECK_TLS_MIN_VERSION", "1.2, 1.3"]),
+    (["--hsts-max-age", "1d"], ["TAPEDECK_HSTS_MAX_AGE", "TAPEDECK_TLS_CERT"]),
     (["--tls-cert", "a.pem,"], ["TAPEDECK_TLS_CERT"]),
 ])
 def test_settings_that_cannot_work_are_refused_before_anything_starts(folder, arguments, words):

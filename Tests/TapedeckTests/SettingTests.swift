@@ -523,6 +523,10 @@ struct SettingValueTests {
             "TAPEDECK_TLS_CLIENT_AUTH (--tls-client-auth): 'maybe' is not known; allowed: none, optional, required"
         ),
         ("tls-ca", "", "TAPEDECK_TLS_CA (--tls-ca): '' is empty; allowed: file"),
+        (
+            "hsts-max-age", "-1s",
+            "TAPEDECK_HSTS_MAX_AGE (--hsts-max-age): '-1s' is not a time such as 500ms, 60s, 3d; allowed: 0s to 3650d"
+        ),
         ("kafka-config", "", "TAPEDECK_KAFKA_CONFIG (--kafka-config): '' is empty; allowed: text"),
         ("replication", "0", "TAPEDECK_REPLICATION (--replication): '0' is out of range; allowed: 1 to 100"),
         (

@@ -22,6 +22,15 @@ package enum WebPolicy {
         "Referrer-Policy": "no-referrer",
     ]
 
+    /// The same for a server that speaks TLS, with HTTP Strict Transport Security (RFC 6797): for so long, browsers ask this
+    /// host over https only. Of its subdomains nothing is said: they may be others' servers.
+    package static func standardHeaders(strictTransport age: Duration?) -> Headers {
+        guard let age else { return standardHeaders }
+        var headers = standardHeaders
+        headers.add("Strict-Transport-Security", "max-age=\(age.components.seconds)")
+        return headers
+    }
+
     /// For our pages: scripts from this server's files only, none in the page itself, nothing from elsewhere, and no
     /// device of the reader's.
     static func page(styles: Styles) -> Headers {
