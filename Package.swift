@@ -89,6 +89,7 @@ let package = Package(
                 .embedInCode("0015_source_bars.sql"),
                 .embedInCode("0016_processors.sql"),
                 .embedInCode("0020_trino_more.sql"),
+                .embedInCode("0023_processor_lag.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

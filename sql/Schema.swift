@@ -31,5 +31,6 @@ package struct Migration: Sendable {
         Migration(15, "source_bars", PackageResources._015_source_bars_sql),
         Migration(16, "processors", PackageResources._016_processors_sql),
         Migration(20, "trino_more", PackageResources._020_trino_more_sql),
+        Migration(23, "processor_lag", PackageResources._023_processor_lag_sql),
     ]
 }

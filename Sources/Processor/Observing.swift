@@ -27,7 +27,9 @@ extension Processor {
                     let rate = Double(summary.records - last.records) / max((time - last.time).inSeconds, 0.001)
                     last = (summary.records, time)
                     try await say(summary, rate: rate, since: startedAt, connection)
-                    try await observe(connection)
+                    let lag = try await observe(connection)
+                    try await connection.query(
+                        SinkStatements.sayLag, [.text(configuration.owner, as: .text), .int64(lag)])
                 } catch {
                     logger.debug("lag and freshness could not be read", metadata: ["error": "\(error)"])
                 }
@@ -61,11 +63,13 @@ extension Processor {
             ])
     }
 
-    private func observe(_ connection: PostgresConnection) async throws {
+    /// Returns how many records of the log the store does not have yet.
+    private func observe(_ connection: PostgresConnection) async throws -> Int64 {
         let topics = [configuration.topics] + configuration.kinds.map(\.topics)
-        var lag: Int64 = 0
+        var (lag, lagOfAll): (Int64, Int64) = (0, 0)
         for partition in try await Self.lags(of: topics, log: log, store: connection) {
             let topic = partition.partition.topic
+            lagOfAll += partition.records
             metrics.partitionLag[topic, "\(partition.partition.partition)"].set(partition.records)
             if [configuration.topics.staging, configuration.topics.valid, configuration.topics.rejected].contains(topic)
             {
@@ -84,5 +88,6 @@ extension Processor {
             if !row.isNull(2) { metrics.sourceLastEvent[source].set(try row.double(2)) }
             if !row.isNull(3) { metrics.sourceLastIngested[source].set(try row.double(3)) }
         }
+        return lagOfAll
     }
 }

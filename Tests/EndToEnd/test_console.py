@@ -7,6 +7,7 @@ import requests
 from playwright.sync_api import expect, sync_playwright
 
 from conftest import run
+from test_http import Serve
 
 expect.set_options(timeout=30_000)
 
@@ -460,6 +461,15 @@ def test_pipeline_shows_what_flows_and_what_was_refused(played, page, tmp_path):
     expect(table("Alerts")).to_have_count(len(alerts))
     expect(table("Alerts").first).to_contain_text(alerts[0]["symbol"])
     expect(page.get_by_role("region", name="Cut-offs and gaps").locator(".nothing")).to_be_visible()
+
+
+def test_pipeline_tells_the_lag_of_a_processor_elsewhere(played, page):
+    """A `serve` of its own knows no more than the store, in which the processor of `played` says how far it is."""
+    with Serve(played) as server:
+        assert "tapedeck_lag_records" not in requests.get(server.url + "/metrics", timeout=30).text
+        page.goto(server.url + "/#/pipeline")
+        expect(page.locator(".flow [data-figure=lag]")).to_have_text("0")
+        page.goto("about:blank")
 
 
 def test_it_fits_a_phone_and_both_colours(played, browser):

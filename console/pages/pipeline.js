@@ -20,13 +20,15 @@ export function samples(text) {
   return found;
 }
 
+const number = (value) => (value == null ? null : Number(value));
+
 /** What the whole pipeline has done so far, of the metrics and of the store. */
 async function measure(signal) {
   const [text, sources, offsets, processors] = await Promise.all([
     request("/metrics", { signal }).then((response) => response.text()),
     query("select source, last_event_ts, silent_for, is_silent, rate, events, last_error, last_error_at, state from ops.source_freshness order by source", [], signal),
     query("select topic, sum(next_offset)::bigint as records from ops.log_offsets group by topic", [], signal),
-    query("select commit_ms_median, commit_ms_p99 from ops.processors where updated_at > now() - interval '30 s'", [], signal),
+    query("select commit_ms_median, commit_ms_p99, lag_records from ops.processors where updated_at > now() - interval '30 s' order by updated_at desc", [], signal),
   ]);
   const metrics = samples(text);
   const sum = (name, labels = {}) => {
@@ -44,8 +46,8 @@ async function measure(signal) {
     stored: valid.reduce((total, [, records]) => total + records, 0),
     rejected: [...stored].filter(([topic]) => topic.endsWith(".rejected")).reduce((total, [, records]) => total + records, 0),
     bars: sum("tapedeck_bars_written_total"),
-    // The processor's own numbers are here where it runs in this process.
-    lag: sum("tapedeck_lag_records"),
+    // As the processor of this process counts it, or else as one elsewhere, each of which looks at all partitions, said last.
+    lag: sum("tapedeck_lag_records") ?? number(processors.find((each) => each.lag_records != null)?.lag_records),
     requests: sum("tapedeck_http_requests_total"),
     connections: sum("tapedeck_http_connections"),
     told: sum("tapedeck_live_trades_total"),
@@ -93,7 +95,7 @@ function flow() {
       log.figure.textContent = now.lag == null ? "–" : amount(now.lag);
       log.figure.className = now.lag > 10_000 ? "down" : "";
       log.lines.replaceChildren(...(now.lag == null
-        ? [line("the processor is", "elsewhere")]
+        ? [line(now.processors.length ? "the log does not" : "no processor", now.processors.length ? "answer" : "is running")]
         : [line("catches up in", rates?.stored > 0 && now.lag > 0 ? span((now.lag / rates.stored) * 1000) : now.lag > 0 ? "…" : "now")]));
       validation.figure.textContent = perSecond(rates?.stored);
       validation.lines.replaceChildren(line("valid", amount(now.stored)), line("rejected", amount(now.rejected), now.rejected ? "down" : ""),
