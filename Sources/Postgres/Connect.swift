@@ -7,6 +7,9 @@ extension PostgresConnection {
     /// Connects (PostgreSQL 15 docs, 34.1: PQconnectStartParams and PQconnectPoll) on `loop`, on whose thread the
     /// caller runs, by `deadline` or within ``ConnectionSettings/connectTimeout``.
     ///
+    /// Several hosts, or addresses of one, are tried in their order, each with its share of the time: libpq would wait for
+    /// the first one, which may have gone without a word, until all of it is over.
+    ///
     /// Throws kind `.connection` with the server's SQLSTATE where it gave one, or `.timeout`.
     package static func connect(
         _ settings: ConnectionSettings, on loop: EventLoop, deadline: MonotonicTime? = nil
@@ -15,6 +18,32 @@ extension PostgresConnection {
         let limit = MonotonicTime.now() + settings.connectTimeout
         let deadline = min(deadline ?? limit, limit)
         let parameters = try await resolved(settings.parameters(), on: loop, deadline: deadline)
+        var failures: [PostgresError] = []
+        var candidates = HostList(parameters)
+        while let attempt = candidates.next() {
+            let now = MonotonicTime.now()
+            let share = now + (deadline - now) / attempt.remaining
+            do {
+                let handle = try await connect(attempt.parameters, on: loop, deadline: share)
+                return PostgresConnection(established: handle, settings: settings, loop: loop)
+            } catch {
+                // As libpq has it, a server that knows us and refuses us is the answer.
+                if error.kind == .cancelled || error.sqlState == "28P01" { throw error }
+                failures.append(error)
+                candidates.note(error)
+            }
+        }
+        guard var failure = failures.last else { throw PostgresError(.connection, "no host to connect to") }
+        if failures.count > 1 {
+            failure.message = failures.map(\.message).joined(separator: "; ")
+            if failures.contains(where: { $0.kind == .connection }) { failure.kind = .connection }
+        }
+        throw failure
+    }
+
+    private static func connect(
+        _ parameters: [(keyword: String, value: String)], on loop: EventLoop, deadline: MonotonicTime
+    ) async throws(PostgresError) -> OpaquePointer {
         guard let handle = startConnect(parameters) else { throw PostgresError(.connection, "out of memory") }
         do {
             try await poll(handle, on: loop, deadline: deadline)
@@ -22,7 +51,7 @@ extension PostgresConnection {
             PQfinish(handle)
             throw error
         }
-        return PostgresConnection(established: handle, settings: settings, loop: loop)
+        return handle
     }
 
     private static func startConnect(_ parameters: [(keyword: String, value: String)]) -> OpaquePointer? {

@@ -10,8 +10,13 @@ extension PostgresConnection {
     /// Whether the socket still has somebody at the other end: reads what an idle server may have sent (notifications,
     /// or the reason why it hung up). Sends nothing, so it cannot see a server that vanished without a word.
     package func isAlive() -> Bool {
+        if isQuiet && activity == .idle { return isOpen }
+        return stillHasPeer()
+    }
+
+    /// The same by looking at the socket, whatever the loop has heard of it.
+    private func stillHasPeer() -> Bool {
         guard activity == .idle, let handle = try? liveHandle() else { return isOpen }
-        if isQuiet { return true }
         // Each round takes in what is there; the end of the stream shows in the round after the last bytes.
         while isReadable(handle) {
             if PQconsumeInput(handle) == 0 {
@@ -40,6 +45,8 @@ extension PostgresConnection {
             } catch {
                 return false
             }
+            // The loop has not been round since: that the server has gone after its answer, it does not know yet.
+            return stillHasPeer()
         }
         return isAlive()
     }

@@ -88,6 +88,36 @@ struct ConnectTests {
         }
     }
 
+    @Test func `a host that says nothing leaves the others their share of the time`() async throws {
+        let server = try TestServer.shared.get()
+        let (descriptor, silent) = try listener()
+        defer { close(descriptor) }
+        // It is no standby: taken where there is none.
+        for attributes in ["any", "read-write", "prefer-standby"] {
+            try await onLoop { loop in
+                var settings = try ConnectionSettings(
+                    "postgresql://postgres@/postgres?host=127.0.0.1,127.0.0.1,\(server.directory)"
+                        + "&port=\(silent),1,\(server.port)&sslmode=disable&target_session_attrs=\(attributes)")
+                settings.connectTimeout = .seconds(6)
+                let connection = try await PostgresConnection.connect(settings, on: loop)
+                try await expectUsable(connection)
+                connection.close()
+            }
+        }
+    }
+
+    @Test func `a server that is not what was asked for is not taken, and each host's reason is told`() async throws {
+        let server = try TestServer.shared.get()
+        try await onLoop { loop in
+            let settings = try ConnectionSettings(
+                "postgresql://postgres@/postgres?host=127.0.0.1,\(server.directory)&port=1,\(server.port)"
+                    + "&target_session_attrs=standby")
+            let error = await errorOf { try await PostgresConnection.connect(settings, on: loop) }
+            #expect(error.kind == .connection)
+            #expect(error.message.contains("refused") && error.message.contains("hot standby"))
+        }
+    }
+
     @Test func `a cancelled task stops connecting at once`() async throws {
         let (descriptor, port) = try listener()
         defer { close(descriptor) }

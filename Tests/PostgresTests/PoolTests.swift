@@ -99,6 +99,23 @@ struct PoolTests {
         }
     }
 
+    @Test func `a connection that died after its reset is replaced without the user noticing`() async throws {
+        try await onLoop { loop in
+            let pool = try Self.pool(loop) { $0.reset = ConnectionPool.Settings.resetAll }
+            let first = try await pool.withConnection { connection in
+                _ = try await connection.query("SELECT 1")
+                return connection.backendPID
+            }
+            try await elsewhere("SELECT pg_terminate_backend(\(first), 5000)")
+            let second = try await pool.withConnection { connection in
+                try await connection.int("SELECT pg_backend_pid()")
+            }
+            #expect(second != Int(first))
+            #expect(pool.statistics.foundDead == 1)
+            await pool.close()
+        }
+    }
+
     @Test func `a dead idle connection is replaced without the user noticing`() async throws {
         try await onLoop { loop in
             let pool = try Self.pool(loop)

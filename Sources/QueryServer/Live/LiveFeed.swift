@@ -27,6 +27,10 @@ final class LiveFeed: @unchecked Sendable {
     /// Bars read at once.
     static let barLimit = 2000
     private static let statementTimeout = Duration.seconds(10)
+    /// How often a standby that is behind what has been told is asked whether it has caught up.
+    private static let behindInterval = Duration.milliseconds(100)
+    /// Transactions remembered, to find where another server's history leaves ours.
+    private static let historyLimit = 1024
 
     let loop: EventLoop
     private let tape: LiveTape
@@ -37,6 +41,11 @@ final class LiveFeed: @unchecked Sendable {
     private var connection: PostgresConnection?
     private var isStopping = false
     private var knowsTape = false
+    /// The transactions told last: their positions, and when they were committed, which tells them from others that got the
+    /// same positions on a server that had been promoted without them.
+    private var history: [(position: Int64, committedAt: Int64)] = []
+    /// The server is a standby that has not yet received all that has been told.
+    private var isBehind = false
     /// Bars told as not closed, the newest of each symbol and timeframe.
     private var open: [Series: Timestamp] = [:]
 
@@ -111,6 +120,11 @@ final class LiveFeed: @unchecked Sendable {
         while !isStopping {
             let now = MonotonicTime.now()
             if tape.subscriberCount > 0 { lastDemand = now } else if now - lastDemand > Self.linger { return }
+            if isBehind {
+                try await loop.sleep(for: Self.behindInterval)
+                try await findPlace(connection)
+                continue
+            }
             var deadline = isListening ? nextLook : now + Self.pollInterval
             if !open.isEmpty { deadline = min(deadline, now + Self.closingInterval) }
             if let notification = try await connection.waitForNotification(until: deadline) {
@@ -137,22 +151,43 @@ final class LiveFeed: @unchecked Sendable {
         }
     }
 
-    /// Finds where to go on: where we were, if that is still there and what lies between fits in memory.
+    /// Finds where to go on: where we were, if this server has it and what lies between fits in memory.
+    ///
+    /// Of several servers that the reader's URL names, this one may be behind the one before. A standby will catch up, and
+    /// nothing is told twice. One that was promoted never will: what it lacks of what has been told is made anew, in other
+    /// transactions, so everything is told again from where its history leaves ours.
     private func findPlace(_ connection: PostgresConnection) async throws {
         let found = try await connection.query(
-            LiveStatements.place, [.int64(Int64(tape.memoryLimit))], resultFormat: .binary,
-            deadline: .now() + Self.statementTimeout)[0]
+            LiveStatements.place,
+            [
+                .int64(Int64(tape.memoryLimit)), .int64Array(history.map(\.position)),
+                .timestampArray(history.map(\.committedAt)),
+            ], resultFormat: .binary, deadline: .now() + Self.statementTimeout)[0]
         let (tapeID, start, end) = (try found.string(0), try found.int64(1), try found.int64(2))
-        if knowsTape && tapeID == tape.tapeID && tape.position <= end {
-            if tape.position >= start { return }
-            let gap = LiveGap(reason: .expired, trades: start - tape.position)
-            return tape.append([LiveEntry(after: tape.position, position: start, .gap(gap))])
-        }
+        let (common, isStandby) = (try found.int64(3), try found.bool(4))
+        isBehind = false
         let isOther = knowsTape
+        var place = start
+        if knowsTape && tapeID == tape.tapeID {
+            if isStandby && tape.position > end {
+                isBehind = true
+                return
+            }
+            if tape.position < start {
+                let gap = LiveGap(reason: .expired, trades: start - tape.position)
+                history = []
+                return tape.append([LiveEntry(after: tape.position, position: start, .gap(gap))])
+            }
+            // Where the store keeps nothing from before our place, there is nothing to compare, nor to tell again.
+            let isOurs = common == tape.position || history.isEmpty && tape.position <= end
+            if isOurs || tape.position == start { return }
+            place = max(start, common)
+        }
         knowsTape = true
         open = [:]
-        tape.restart(tapeID, at: start)
-        if isOther { tape.append([LiveEntry(after: start, position: start, .gap(LiveGap(reason: .otherTape)))]) }
+        history.removeAll { $0.position > place }
+        tape.restart(tapeID, at: place)
+        if isOther { tape.append([LiveEntry(after: place, position: place, .gap(LiveGap(reason: .otherTape)))]) }
     }
 
     /// Reads what was committed since, tells it, and then the bars that it changed. Returns the position reached.
@@ -173,8 +208,10 @@ final class LiveFeed: @unchecked Sendable {
                 }
                 entries += try self.entries(row, after: last - count, position: last, interest, &changed)
                 position = last
+                history.append((last, try row.timestamp(4)))
                 metrics.read(trades: Int(count), committedAt: try row.timestamp(4))
             }
+            if history.count > 2 * Self.historyLimit { history.removeFirst(history.count - Self.historyLimit) }
             tape.append(entries)
             if !changed.isEmpty { try await tellBars(changed, connection, position) }
             if rows.count < Self.pageSize { break }
@@ -298,14 +335,18 @@ enum LiveBars {
 
 /// The statements of the live tape.
 enum LiveStatements {
-    /// Which tape it is, from where on it fits into so many bytes of memory, and where it ends.
+    /// Which tape it is, from where on it fits into so many bytes of memory, where it ends; the last of some transactions
+    /// (their positions, when they were committed) that it has, 0 for none; and whether the server is a standby.
     static let place = Statement(
         name: "live_place",
         sql: """
             select h.tape_id, coalesce((select min(kept.position - kept.trade_count) from (
                 select position, trade_count, sum(512 + 64 * least(trade_count, \(LiveBatch.tradeLimit)))
                     over (order by position desc) as memory from ops.live_batches) kept
-                where kept.memory <= $1), h.position), h.position
+                where kept.memory <= $1), h.position), h.position,
+                coalesce((select max(b.position) from unnest($2::bigint[], $3::timestamptz[]) as told (position, at),
+                    ops.live_batches b where b.position = told.position and b.committed_at = told.at), 0),
+                pg_is_in_recovery()
             from ops.live_head h
             """)
 
