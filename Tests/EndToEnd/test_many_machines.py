@@ -130,7 +130,7 @@ def thirds(tmp_path):
         truth[row["symbol"]][0] += 1
         truth[row["symbol"]][1] += float(row["size"])
     parts = []
-    for number, rows in enumerate([lines[:9000], lines[9000:13000], lines[13000:]]):
+    for number, rows in enumerate([lines[:13000], lines[13000:14500], lines[14500:]]):
         parts.append((tmp_path / f"part-{number}.csv", len(rows)))
         parts[-1][0].write_text("\n".join([header, *rows]) + "\n")
     return parts, truth
