@@ -180,7 +180,7 @@ struct YahooRepliesTests {
             "error":null}}
             """
         let now = Timestamp(microseconds: 7)
-        let facts = try YahooReplies.facts(Array(body.utf8), symbol: "AAPL", now: now)
+        let (facts, problems) = try YahooReplies.facts(Array(body.utf8), symbol: "AAPL", now: now)
         var expected = InstrumentFacts()
         expected.symbol = "AAPL"
         expected.name = "Apple Inc."
@@ -198,12 +198,33 @@ struct YahooRepliesTests {
         expected.fiftyDayAverage = 240.69
         expected.shortRatio = 2.12
         expected.updatedAt = now
-        #expect(facts == expected)
+        #expect(facts == expected && problems.isEmpty)
+    }
+
+    @Test func `of facts and quotes one part that has changed spoils no other`() throws {
+        let page = """
+            {"quoteSummary":{"result":[{"price":{"longName":"Apple Inc."},"summaryDetail":{"forwardPE":"29.5",
+            "trailingPE":"Infinity","fiftyTwoWeekHigh":260.1}}]}}
+            """
+        let (facts, problems) = try YahooReplies.facts(Array(page.utf8), symbol: "AAPL", now: .epoch)
+        #expect(facts.name == "Apple Inc." && facts.fiftyTwoWeekHigh == 260.1 && facts.forwardPe == nil)
+        #expect(facts.trailingPe == nil)
+        #expect(
+            problems == [
+                .drift(path: "quoteSummary.result[0].summaryDetail.forwardPE", expected: "a number", found: "text")
+            ])
+        let list = """
+            {"quoteResponse":{"result":[{"symbol":"AAPL","regularMarketPrice":244.6,"regularMarketTime":1739566800,
+            "regularMarketVolume":true}]}}
+            """
+        let read = try YahooReplies.quotes(Array(list.utf8))
+        #expect(read.quotes.first?.price == 244.6 && read.quotes.first?.volume == nil)
+        #expect(read.problems.count == 1)
     }
 
     @Test func `what is no company lacks parts, but not the price`() throws {
         let pair = #"{"quoteSummary":{"result":[{"price":{"shortName":"Bitcoin USD","quoteType":"CRYPTOCURRENCY"}}]}}"#
-        let facts = try YahooReplies.facts(Array(pair.utf8), symbol: "BTC-USD", now: .epoch)
+        let facts = try YahooReplies.facts(Array(pair.utf8), symbol: "BTC-USD", now: .epoch).facts
         #expect(facts.name == "Bitcoin USD" && facts.type == "cryptocurrency" && facts.sector == nil)
         #expect(
             throws: ReplyProblem.drift(path: "quoteSummary.result[0].price", expected: "an object", found: "nothing")

@@ -110,9 +110,11 @@ struct ReplyNode {
         return ReplyNode(path: path, value: members[name])
     }
 
-    /// A number; nil where there is none. Yahoo's `{"raw":1.5,"fmt":"1.50"}` is one.
+    /// A number; nil where there is none. Yahoo's `{"raw":1.5,"fmt":"1.50"}` is one; its `"Infinity"`, of a price without
+    /// earnings, is none.
     func number() throws(ReplyProblem) -> Double? {
         if case .number(let number) = value { return number }
+        if case .string(let text) = value, ["Infinity", "-Infinity", "NaN"].contains(text) { return nil }
         if case .object(let members) = value {
             if members.isEmpty { return nil }
             if case .number(let number) = members["raw"] { return number }
@@ -148,6 +150,19 @@ struct ReplyNode {
 
     func drift(_ expected: String) -> ReplyProblem {
         .drift(path: path.isEmpty ? "the reply" : path, expected: expected, found: value?.name ?? "nothing")
+    }
+}
+
+/// What is read of a reply piece by piece: a piece that cannot be read spoils no other, and is told.
+struct ReplyReader {
+    private(set) var problems: [ReplyProblem] = []
+
+    /// The value, or nil where there is none or `read` fails.
+    mutating func take<Value>(_ read: @autoclosure () throws(ReplyProblem) -> Value?) -> Value? {
+        do throws(ReplyProblem) { return try read() } catch {
+            problems.append(error)
+            return nil
+        }
     }
 }
 

@@ -73,19 +73,27 @@ enum YahooReplies {
         return column
     }
 
-    /// Quotes of `/v7/finance/quote`, and what is wrong with those that cannot be read.
+    /// Quotes of `/v7/finance/quote`, and what is wrong with those, or with parts of those, that cannot be read.
     static func quotes(_ body: [UInt8]) throws(ReplyProblem) -> (quotes: [QuoteFacts], problems: [ReplyProblem]) {
         let response = try reply(body)["quoteResponse"].object()
         try refusal(response["error"])
+        var reader = ReplyReader()
         var quotes: [QuoteFacts] = []
-        var problems: [ReplyProblem] = []
         for element in try response["result"].elements() {
-            do throws(ReplyProblem) { quotes.append(try quote(element)) } catch { problems.append(error) }
+            guard var quote = reader.take(try price(element)) else { continue }
+            quote.open = reader.take(try element["regularMarketOpen"].number())
+            quote.high = reader.take(try element["regularMarketDayHigh"].number())
+            quote.low = reader.take(try element["regularMarketDayLow"].number())
+            quote.previousClose = reader.take(try element["regularMarketPreviousClose"].number())
+            quote.volume = reader.take(try element["regularMarketVolume"].number())
+            quote.currency = reader.take(try element["currency"].text())
+            quotes.append(quote)
         }
-        return (quotes, problems)
+        return (quotes, reader.problems)
     }
 
-    private static func quote(_ element: ReplyNode) throws(ReplyProblem) -> QuoteFacts {
+    /// What no quote is without.
+    private static func price(_ element: ReplyNode) throws(ReplyProblem) -> QuoteFacts {
         var quote = QuoteFacts()
         guard let symbol = try element["symbol"].text() else { throw element["symbol"].drift("text") }
         let seconds = try element["regularMarketTime"].requiredNumber()
@@ -93,20 +101,17 @@ enum YahooReplies {
         quote.symbol = symbol
         quote.ts = Timestamp(microseconds: Int64(seconds) * 1_000_000)
         quote.price = try element["regularMarketPrice"].requiredNumber()
-        quote.open = try element["regularMarketOpen"].number()
-        quote.high = try element["regularMarketDayHigh"].number()
-        quote.low = try element["regularMarketDayLow"].number()
-        quote.previousClose = try element["regularMarketPreviousClose"].number()
-        quote.volume = try element["regularMarketVolume"].number()
-        quote.currency = try element["currency"].text()
         return quote
     }
 
     /// The parts of a company's page that its facts are in.
     static let modules = "price,summaryDetail,defaultKeyStatistics,assetProfile,quoteType"
 
-    /// Facts of `/v10/finance/quoteSummary/SYMBOL`. What is no company lacks parts of it.
-    static func facts(_ body: [UInt8], symbol: String, now: Timestamp) throws(ReplyProblem) -> InstrumentFacts {
+    /// Facts of `/v10/finance/quoteSummary/SYMBOL`, and what is wrong with those that cannot be read. What is no company
+    /// lacks parts of it.
+    static func facts(
+        _ body: [UInt8], symbol: String, now: Timestamp
+    ) throws(ReplyProblem) -> (facts: InstrumentFacts, problems: [ReplyProblem]) {
         let summary = try reply(body)["quoteSummary"].object()
         try refusal(summary["error"])
         guard let result = try summary["result"].elements().first else {
@@ -115,24 +120,25 @@ enum YahooReplies {
         let price = try result["price"].object()
         let (detail, statistics) = (result["summaryDetail"], result["defaultKeyStatistics"])
         let profile = result["assetProfile"]
+        var reader = ReplyReader()
         var facts = InstrumentFacts()
         facts.symbol = symbol
-        facts.name = try text(price["longName"], price["shortName"])
-        facts.exchange = try text(price["exchange"], result["quoteType"]["exchange"])
-        facts.type = try price["quoteType"].text()?.lowercased()
-        facts.currency = try text(price["currency"], detail["currency"])
-        facts.country = try profile["country"].text()
-        facts.sector = try profile["sector"].text()
-        facts.industry = try profile["industry"].text()
-        facts.marketCap = try number(price["marketCap"], detail["marketCap"])
-        facts.forwardPe = try number(detail["forwardPE"], statistics["forwardPE"])
-        facts.trailingPe = try detail["trailingPE"].number()
-        facts.fiftyTwoWeekHigh = try detail["fiftyTwoWeekHigh"].number()
-        facts.fiftyTwoWeekLow = try detail["fiftyTwoWeekLow"].number()
-        facts.fiftyDayAverage = try detail["fiftyDayAverage"].number()
-        facts.shortRatio = try statistics["shortRatio"].number()
+        facts.name = reader.take(try text(price["longName"], price["shortName"]))
+        facts.exchange = reader.take(try text(price["exchange"], result["quoteType"]["exchange"]))
+        facts.type = reader.take(try price["quoteType"].text())?.lowercased()
+        facts.currency = reader.take(try text(price["currency"], detail["currency"]))
+        facts.country = reader.take(try profile["country"].text())
+        facts.sector = reader.take(try profile["sector"].text())
+        facts.industry = reader.take(try profile["industry"].text())
+        facts.marketCap = reader.take(try number(price["marketCap"], detail["marketCap"]))
+        facts.forwardPe = reader.take(try number(detail["forwardPE"], statistics["forwardPE"]))
+        facts.trailingPe = reader.take(try detail["trailingPE"].number())
+        facts.fiftyTwoWeekHigh = reader.take(try detail["fiftyTwoWeekHigh"].number())
+        facts.fiftyTwoWeekLow = reader.take(try detail["fiftyTwoWeekLow"].number())
+        facts.fiftyDayAverage = reader.take(try detail["fiftyDayAverage"].number())
+        facts.shortRatio = reader.take(try statistics["shortRatio"].number())
         facts.updatedAt = now
-        return facts
+        return (facts, reader.problems)
     }
 
     /// The first that is there.

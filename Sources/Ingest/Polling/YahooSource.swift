@@ -236,7 +236,9 @@ private final class YahooPoller {
             reply, name, symbols: [symbol],
             { body throws(ReplyProblem) in try YahooReplies.facts(body, symbol: symbol, now: now) })
         facts.fetched(symbol, at: now)
-        if let found { try await desk.deliver([found], topic: "instruments.staging") }
+        guard let found else { return true }
+        for problem in found.problems { try await desk.complain("\(name): \(problem)", symbols: [symbol]) }
+        try await desk.deliver([found.facts], topic: "instruments.staging")
         return true
     }
 
