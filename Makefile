@@ -1,6 +1,6 @@
 # make run     installs what is missing, builds, and starts everything on the embedded default
 # make test    installs, builds and runs every test
-# make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about five minutes
+# make test-superset   runs a real Superset on Tapedeck, in an environment of its own; about eight minutes
 # make test-airflow    has a real Airflow run the DAG of deploy/airflow, in an environment of its own; about three minutes
 # make faults  runs SEEDS=20 random plans of faults on the real processes
 # make bench   runs the benchmarks
@@ -68,7 +68,7 @@ screenshots: build deps-test
 	.build-venv/bin/python docs/screenshots.py
 
 # Superset needs libraries that the other tests must not have, and 860 MB for them.
-.build-superset/installed: Tests/Superset/requirements.txt
+.build-superset/installed: Tests/Superset/requirements.txt deploy/superset/requirements.txt
 	@deploy/install-packages $(PACKAGES_TEST)
 	python3 -m venv .build-superset
 	.build-superset/bin/pip install --quiet --disable-pip-version-check -r Tests/Superset/requirements.txt

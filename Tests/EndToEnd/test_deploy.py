@@ -92,7 +92,7 @@ def test_compose_s_database_is_one_that_tapedeck_runs_on():
 
 def test_the_image_has_what_the_binary_needs():
     dockerfile = DEPLOY / "Dockerfile"
-    check(TOOLS / "hadolint", dockerfile)
+    check(TOOLS / "hadolint", dockerfile, DEPLOY / "superset/Dockerfile")
     runtime = dockerfile.read_text().split("FROM debian:")[1]
     installed = set(re.search(r"no-install-recommends (.*?)\s*&&", runtime, re.DOTALL).group(1).replace("\\", " ").split())
     needed = re.findall(r"NEEDED.*\[(.+)\]", check("readelf", "-d", BINARY))

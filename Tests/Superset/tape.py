@@ -35,13 +35,13 @@ class Tape:
         return self.sql(query)[0][0]
 
 
-def running_tape():
+def running_tape(*arguments):
     base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-superset-"))
     folder = base / "data"
     log = open(base / "up.log", "wb")
     process = subprocess.Popen(
         [str(BINARY), "up", "--data-dir", str(folder), "--listen", "127.0.0.1:0", "--source",
-         f"replay:{ROOT}/samples/trades.csv.gz?speed=max"],
+         f"replay:{ROOT}/samples/trades.csv.gz?speed=max", *arguments],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, cwd=ROOT)
     try:
         deadline = time.monotonic() + 120
