@@ -9,6 +9,8 @@
 # make bench-bloat  measures what updates in place make of the table of bars
 # make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
+# make bench-idle  measures what ten thousand idle connections cost, beside nginx
+# make soak CONNECTIONS=1000000   looks for what that many short connections leave behind
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
 # make screenshots  makes the pictures of the console in the README
 # make schemathesis EXAMPLES=200   tries the REST contract for longer
@@ -125,6 +127,17 @@ bench-http: deps
 	swift build -c release --package-path Benchmarks/http/peers
 	python3 Benchmarks/http/run.py $(ARGS)
 
+.PHONY: bench-idle soak
+bench-idle: deps
+	@deploy/install-packages nginx-light wrk util-linux python3
+	swift build -c release --product bench
+	python3 Benchmarks/http/idle.py $(ARGS)
+
+soak: deps
+	@deploy/install-packages openssl util-linux python3
+	swift build -c release --product bench
+	python3 Benchmarks/http/soak.py --connections $(or $(CONNECTIONS),1000000)
+
 # TLS beside nginx, WebSocket beside Python's websockets.
 bench-secure: deps-test
 	@deploy/install-packages nginx-light wrk util-linux openssl
@@ -174,11 +187,13 @@ fuzz: deps
 # The unit tests that need no PostgreSQL, with every read and write checked; and with every pair of threads watched.
 # Leaks are not looked for: XCTest leaves some, and where Swift keeps a count of weak references, it hides the pointer
 # to it from the leak sanitizer.
-SANITIZED := HTTPTests|EventLoopTests|MarketTests|RecordsTests|IngestTests|ProcessorTests|EventLogTests|TapedeckTests
+SANITIZED := HTTPTests|EventLoopTests|TLSTests|WebSocketTests|MarketTests|RecordsTests|IngestTests|ProcessorTests|EventLogTests|TapedeckTests
 
-sanitize: deps
+sanitize: deps deps-test
 	swift build --build-tests --sanitize address --scratch-path .build-asan
 	ASAN_OPTIONS=detect_leaks=0 swift test --skip-build --no-parallel --sanitize address --scratch-path .build-asan \
 	    --filter '$(SANITIZED)'
 	swift build --build-tests --sanitize thread --scratch-path .build-tsan
-	swift test --skip-build --no-parallel --sanitize thread --scratch-path .build-tsan --filter '$(SANITIZED)'
+	clang -shared -fPIC -O1 -o .build-tsan/mutex.so Tests/Sanitizers/mutex.c
+	LD_PRELOAD=$(abspath .build-tsan/mutex.so) swift test --skip-build --no-parallel --sanitize thread \
+	    --scratch-path .build-tsan --filter '$(SANITIZED)'

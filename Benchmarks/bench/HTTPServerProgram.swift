@@ -36,6 +36,7 @@ private final class SameBytes: Handler, @unchecked Sendable {
     // Rule for `@unchecked Sendable`: used on its loop's thread only.
 
     private let body: [UInt8]
+    private let headers: Headers = ["Content-Type": "text/plain"]
     private let sockets: WebSocketServer
 
     init(body: [UInt8], sockets: WebSocketServer) {
@@ -49,6 +50,6 @@ private final class SameBytes: Handler, @unchecked Sendable {
                 while let kind = try await connection.receive() { try await connection.send(kind, connection.payload) }
             }
         }
-        try await response.respond(.ok, ["Content-Type": "text/plain"], body)
+        try await response.respond(.ok, headers, body)
     }
 }

@@ -8,13 +8,14 @@ import Synchronization
 ///
 /// The loop is a `TaskExecutor`: a task that prefers it (`Task(executorPreference: loop)`) runs all its plain
 /// async functions and its child tasks on the loop's thread, so a connection's accept, parse, query, serialise and
-/// write happen on one thread with no hop. It is also a `SerialExecutor`, so an actor can be pinned to it.
+/// write happen on one thread with no hop. It is no `SerialExecutor`: a job that runs as isolated to one is enqueued
+/// again by each call of a function that is isolated to nothing, which is all of them.
 ///
-/// One turn of the loop runs at most ``jobBatch`` jobs, then polls the sockets, then fires timers: a task that keeps
-/// re-enqueueing itself cannot starve I/O.
+/// One turn of the loop runs at most ``jobBatch`` jobs, then does what waits for the turn's end, then polls the sockets,
+/// then fires timers: a task that keeps re-enqueueing itself cannot starve I/O.
 ///
 /// Executor references are unowned: the loop must outlive every task that prefers it. Stop it last.
-package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable {
+package final class EventLoop: TaskExecutor, @unchecked Sendable {
     // Rule for `@unchecked Sendable`: `inbox` is the only state touched by other threads and has its own lock;
     // everything else is touched by the loop's thread alone, which `preconditionOnLoop()` checks at the doors.
 
@@ -38,6 +39,8 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
     // Loop thread only from here on.
     private var local: [UnownedJob] = []
     private var running: [UnownedJob] = []
+    private var turnEndings: [any TurnEnding] = []
+    private var ending: [any TurnEnding] = []
     private var timers = TimerQueue()
     private var due: [TimerQueue.Entry] = []
     private var firing: [TimerQueue.Entry] = []
@@ -99,6 +102,7 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
         var events = [epoll_event](repeating: epoll_event(), count: 256)
         while true {
             runJobs()
+            endTurn()
             if inbox.withLock({ $0.stopping && $0.jobs.isEmpty }) && local.isEmpty { break }
             poll(&events)
             fireTimers()
@@ -141,10 +145,6 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
 
     package func asUnownedTaskExecutor() -> UnownedTaskExecutor { UnownedTaskExecutor(ordinary: self) }
 
-    package func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
-
-    package func checkIsolated() { preconditionOnLoop() }
-
     // MARK: Timers
 
     /// Calls `action` on the loop's thread at `deadline` or soon after. It cannot be cancelled: `action` decides on
@@ -167,6 +167,12 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
             waiter.resume()
         }
         if Task.isCancelled { throw CancellationError() }
+    }
+
+    /// Calls `one` when the turn ends, before the loop waits for its sockets.
+    package func atEndOfTurn(_ one: any TurnEnding) {
+        preconditionOnLoop()
+        turnEndings.append(one)
     }
 
     // MARK: Sockets
@@ -235,8 +241,7 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
             swap(&local, &running)
             let count = min(running.count, budget)
             for index in 0..<count {
-                running[index].runSynchronously(
-                    isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+                running[index].runSynchronously(on: asUnownedTaskExecutor())
             }
             budget -= count
             if count < running.count {
@@ -245,6 +250,13 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
             }
             running.removeAll(keepingCapacity: true)
         }
+    }
+
+    private func endTurn() {
+        if turnEndings.isEmpty { return }
+        swap(&turnEndings, &ending)
+        for one in ending { one.turnEnds() }
+        ending.removeAll(keepingCapacity: true)
     }
 
     private func poll(_ events: inout [epoll_event]) {
@@ -292,6 +304,13 @@ package final class EventLoop: TaskExecutor, SerialExecutor, @unchecked Sendable
         for timer in firing { timer.fire() }
         firing.removeAll(keepingCapacity: true)
     }
+}
+
+/// What has something to do when a turn of its loop ends: work that is cheaper for many requests at once, and that must
+/// not wait for the next event.
+package protocol TurnEnding: AnyObject {
+    /// Called on the loop's thread, once for each ``EventLoop/atEndOfTurn(_:)``.
+    func turnEnds()
 }
 
 /// A continuation that several parties may try to resume: the first wins, the others do nothing.

@@ -71,6 +71,9 @@ package final class Registration {
     /// cancel the work that nobody waits for any more.
     package var onPeerClosed: (() -> Void)?
 
+    /// Called on the loop's thread when the descriptor takes more bytes and nobody waits for that (edge mode only).
+    package var onWritable: (() -> Void)?
+
     init(loop: EventLoop, descriptor: CInt, mode: Mode, slot: Int, generation: UInt32) {
         self.loop = loop
         self.descriptor = descriptor
@@ -101,6 +104,7 @@ package final class Registration {
     package func deregister() {
         cancelWaits()
         onPeerClosed = nil
+        onWritable = nil
         loop.forget(self)
     }
 
@@ -195,6 +199,7 @@ package final class Registration {
             resume(side, .ready)
         } else if mode == .edge {
             self[side].ready = true
+            if side == .write { onWritable?() }
         }
     }
 

@@ -87,7 +87,9 @@ final class Connection {
             // Requests sent ahead are served without waiting: leave room for the other connections.
             if exchangeNumber % configuration.pipelineBatch == 0 { await listener.letOthersRun() }
         }
-        if needsLinger && !isCut { await linger() }
+        if isCut { return }
+        try? await socket.flush()
+        if needsLinger { await linger() }
     }
 
     private func tellRefusal(_ why: String) async {
@@ -205,11 +207,12 @@ final class Connection {
                 if hasInput {
                     if deadline == .distantFuture { deadline = .now() + configuration.headDeadline }
                 } else {
+                    if socket.gatheredCount > 0, (try? await socket.flush()) == nil { return nil }
                     if listener.isDraining { return nil }
                     isIdle = true
                 }
                 let received = await socket.receive(
-                    into: listener.scratch, until: isIdle ? listener.loop.now + configuration.idleDeadline : deadline)
+                    into: listener.scratch, until: isIdle ? listener.idleDeadline : deadline)
                 isIdle = false
                 switch received {
                 case .bytes(let count):
@@ -259,27 +262,30 @@ final class Connection {
     /// Has the handler answer the request in ``parser``. Returns whether the connection can be used again.
     private func serve(_ framing: BodyFraming) async -> Bool {
         let start = MonotonicTime.now()
-        body.begin(framing, expectsContinue: parser.head.expectsContinue)
+        let head = parser.head
+        body.begin(framing, expectsContinue: head.expectsContinue)
         socket.pace.restart()
         response.begin()
-        if let hosts = configuration.hosts, let authority = parser.head.authority, !hosts.accepts(authority) {
+        if let hosts = configuration.hosts, let authority = head.authority, !hosts.accepts(authority) {
             await answerRefusal(HostNames.misdirected)
             return false
         }
         let id = listener.nextRequestID()
-        trace = TraceContext(parser.head, number: id)
-        let request = Request(self, id: id, received: start)
+        trace = TraceContext(head, number: id)
+        let request = Request(self, head, id: id, received: start)
         var failure: (any Error)?
         handlerStart = start
         do {
-            if let preflight = configuration.crossOrigin.preflight(parser.head) {
+            if head.method == .options, let preflight = configuration.crossOrigin.preflight(head) {
                 try await response.respond(.noContent, preflight)
             } else {
                 try await listener.handler.handle(request, response)
-                try await response.end()
+                if !response.isComplete { try await response.end() }
             }
         } catch {
             failure = error
+            // The server has been cancelled, which cuts everything off; the handler may hear of it first.
+            if Task.isCancelled { cut() }
             await answerFailure(error)
         }
         handlerStart = .distantFuture
@@ -292,7 +298,10 @@ final class Connection {
             return false
         }
         if isCut { return false }
-        if response.keepAlive, await body.drain(upTo: configuration.unreadBodyLimit) { return true }
+        if response.keepAlive {
+            if body.isAtEnd && body.failure == nil { return true }
+            if await body.drain(upTo: configuration.unreadBodyLimit) { return true }
+        }
         needsLinger = !body.isAtEnd || body.failure != nil || hasInput
         return false
     }
@@ -342,9 +351,8 @@ final class Connection {
         headers.add("Content-Type", "application/json")
         let body = error.jsonBody
         var bytes: [UInt8] = []
-        bytes.beginHead(
-            error.status, version: .http11, keepAlive: false, serverName: configuration.serverName,
-            date: listener.dateLine(), headers)
+        listener.beginHead(error.status, &bytes)
+        bytes.continueHead(.http11, keepAlive: false, headers)
         bytes.appendFields(
             socket.tls == nil ? configuration.standardHeaders.overPlainHTTP : configuration.standardHeaders,
             missingIn: headers)
@@ -407,6 +415,13 @@ final class Connection {
     // MARK: Input
 
     var hasInput: Bool { !input.isEmpty }
+
+    /// Whether an answer's last `count` bytes are better sent together with those of the next request, which is here.
+    func gathers(_ count: Int) -> Bool {
+        (hasInput || socket.gatheredCount > 0) && socket.gatheredCount + count <= Self.gatheredLimit
+    }
+
+    private static let gatheredLimit = 16 * 1024
 
     /// Receives more bytes behind those that are there.
     func receiveInput(until deadline: MonotonicTime) async -> StreamSocket.Received {

@@ -6,7 +6,7 @@ import Glibc
 
 /// The line `Date: Sun, 06 Nov 1994 08:49:37 GMT` with its end, for the current second.
 struct DateLine {
-    private var second = -1
+    private(set) var second = -1
     private var bytes: [UInt8] = []
 
     /// The line for now. One vDSO call; the coarse clock is a few milliseconds late at most, and the Date field
@@ -22,6 +22,27 @@ struct DateLine {
             bytes.append("\r\n")
         }
         return bytes
+    }
+}
+
+/// The first lines of the responses of one second. Nearly all have the same status, so these lines are made once a second
+/// and not for each of them.
+struct HeadBeginning {
+    private var date = DateLine()
+    private var second = -1
+    private var code: UInt16 = 0
+    private var bytes: [UInt8] = []
+
+    /// Adds the lines for `status` and now to `head`.
+    mutating func append(_ status: Status, serverName: String?, to head: inout [UInt8]) {
+        let date = date.current()
+        if status.reason != nil { return head.beginHead(status, serverName: serverName, date: date) }
+        if self.date.second != second || status.code != code {
+            (second, code) = (self.date.second, status.code)
+            bytes.removeAll(keepingCapacity: true)
+            bytes.beginHead(status, serverName: serverName, date: date)
+        }
+        head.append(contentsOf: bytes)
     }
 }
 

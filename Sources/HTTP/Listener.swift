@@ -23,9 +23,10 @@ final class Listener: @unchecked Sendable {
     private var connections: [ObjectIdentifier: Connection] = [:]
     /// Connection tasks that have not ended, those that only refuse included.
     private var live = 0
-    private var date = DateLine()
+    private var headBeginning = HeadBeginning()
     /// For compressed bodies.
     var encoders = EncoderPool()
+    private let idleNanoseconds: UInt64
     private var requestID: UInt64
     private let requestIDStep: UInt64
 
@@ -47,6 +48,7 @@ final class Listener: @unchecked Sendable {
         self.handler = handler
         self.observer = observer
         self.openConnections = openConnections
+        idleNanoseconds = UInt64(clamping: configuration.idleDeadline.inNanoseconds)
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         // Milliseconds above 20 bits: more than a million requests a millisecond would be needed to meet a later run.
@@ -211,8 +213,16 @@ final class Listener: @unchecked Sendable {
 
     // MARK: For connections
 
-    /// The Date field's line for now.
-    func dateLine() -> [UInt8] { date.current() }
+    /// When a connection that is idle from now on is closed; of each request, so in whole numbers.
+    var idleDeadline: MonotonicTime {
+        let (sum, overflow) = loop.now.nanoseconds.addingReportingOverflow(idleNanoseconds)
+        return overflow ? .distantFuture : MonotonicTime(nanoseconds: sum)
+    }
+
+    /// Adds the first lines of a response to `head`.
+    func beginHead(_ status: Status, _ head: inout [UInt8]) {
+        headBeginning.append(status, serverName: configuration.serverName, to: &head)
+    }
 
     func nextRequestID() -> UInt64 {
         requestID &+= requestIDStep

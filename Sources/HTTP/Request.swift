@@ -33,10 +33,10 @@ package struct Request {
     package var identity: (any AnyObject & Sendable)?
     private let connection: Connection
 
-    init(_ connection: Connection, id: UInt64, received: MonotonicTime) {
-        head = connection.parser.head
+    init(_ connection: Connection, _ head: RequestHead, id: UInt64, received: MonotonicTime) {
+        self.head = head
         body = connection.body
-        peer = connection.configuration.proxies.client(of: connection.parser.head, from: connection.peer)
+        peer = connection.configuration.proxies.client(of: head, from: connection.peer)
         loop = connection.listener.loop
         self.id = id
         trace = connection.trace

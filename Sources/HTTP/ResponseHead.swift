@@ -34,11 +34,8 @@ extension [UInt8] {
         }
     }
 
-    /// Status line and fields of a response, without the field that frames the body and without the empty line:
-    /// those follow with ``endHead(_:)``.
-    mutating func beginHead(
-        _ status: Status, version: Version, keepAlive: Bool, serverName: String?, date: [UInt8], _ headers: Headers
-    ) {
+    /// The first lines of a response, `date` among them; the others follow with ``continueHead(_:keepAlive:_:)``.
+    mutating func beginHead(_ status: Status, serverName: String?, date: [UInt8]) {
         // RFC 9112 §2.6 (9110 §2.5): we answer with our own version; a 1.0 client takes it.
         append("HTTP/1.1 ")
         append(Int(status.code))
@@ -55,6 +52,11 @@ extension [UInt8] {
             append("\r\n")
         }
         append(contentsOf: date)
+    }
+
+    /// The fields of a response behind its first lines, without the field that frames the body and without the empty
+    /// line: those follow with ``endHead(_:)``.
+    mutating func continueHead(_ version: Version, keepAlive: Bool, _ headers: Headers) {
         if !keepAlive {
             append("Connection: close\r\n")
         } else if version == .http10 {
@@ -66,8 +68,9 @@ extension [UInt8] {
     /// The lines of those fields that are not the server's own business.
     mutating func appendFields(_ headers: Headers) {
         for (name, value) in headers.fields where !Self.belongsToServer(name) {
-            precondition(Self.isToken(name), "not a header name: \(name)")
+            let start = count
             append(contentsOf: name.utf8)
+            precondition(isToken(start..<count), "not a header name: \(name)")
             append(": ")
             appendFieldValue(value)
             append("\r\n")
@@ -91,11 +94,16 @@ extension [UInt8] {
     private mutating func appendFieldValue(_ value: String) {
         let start = count
         append(contentsOf: value.utf8)
-        for index in start..<count where !Byte.isFieldContent(self[index]) { self[index] = Byte.space }
+        withUnsafeMutableBufferPointer { bytes in
+            for index in start..<bytes.count where !Byte.isFieldContent(bytes[index]) { bytes[index] = Byte.space }
+        }
     }
 
-    private static func isToken(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.allSatisfy { ByteSet.token.contains($0) }
+    private func isToken(_ range: Range<Int>) -> Bool {
+        withUnsafeBufferPointer { bytes in
+            for index in range where !ByteSet.token.contains(bytes[index]) { return false }
+            return !range.isEmpty
+        }
     }
 
     private static func belongsToServer(_ name: String) -> Bool {

@@ -81,9 +81,9 @@ package final class ResponseWriter {
         // Below a few KiB, copying is cheaper than a second element for the kernel.
         if sendsBody && body.count <= 4096 {
             head.append(contentsOf: body)
-            try await emit([])
+            try await emit([], last: true)
         } else {
-            try await emit(sendsBody ? body : [])
+            try await emit(sendsBody ? body : [], last: true)
         }
         if sendsBody { bodyBytesSent = body.count }
         finished()
@@ -188,7 +188,7 @@ package final class ResponseWriter {
         head.append("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n")
         head.appendFields(headers)
         head.append("\r\n")
-        try await emit([])
+        try await emit([], last: false)
         state = .finished
         return connection.upgraded()
     }
@@ -233,6 +233,7 @@ package final class ResponseWriter {
 
     private func open(_ status: Status, _ headers: Headers, compressing: Bool) throws(HTTPError) {
         precondition(state == .idle, "a second response to one request")
+        let connection = connection
         self.status = status
         keepAlive = connection.mayPersist && !closesConnection
         var headers = headers
@@ -240,9 +241,8 @@ package final class ResponseWriter {
         if let trace = connection.trace, trace.isContinued { headers.add("traceresponse", trace.responseField) }
         let crossOrigin = connection.configuration.crossOrigin
         if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
-        head.beginHead(
-            status, version: connection.parser.head.version, keepAlive: keepAlive,
-            serverName: connection.configuration.serverName, date: connection.listener.dateLine(), headers)
+        connection.listener.beginHead(status, &head)
+        head.continueHead(connection.parser.head.version, keepAlive: keepAlive, headers)
         head.appendFields(connection.configuration.standardHeaders, missingIn: headers)
     }
 
@@ -306,7 +306,7 @@ package final class ResponseWriter {
                 throw HTTPError(.internalServerError, code: "internal", message: "not as much body as declared")
             }
         }
-        try await emit(body, tail)
+        try await emit(body, tail, last: last)
         bodyBytesSent += body.count
         if !last && yields { await connection.listener.letOthersRun() }
     }
@@ -319,17 +319,23 @@ package final class ResponseWriter {
     }
 
     @inline(__always)
-    private func emit(_ body: [UInt8], _ tail: StaticString = "") async throws(HTTPError) {
+    private func emit(_ body: [UInt8], _ tail: StaticString = "", last: Bool) async throws(HTTPError) {
         if state == .broken { throw .clientGone }
-        if head.isEmpty && body.isEmpty && tail.utf8CodeUnitCount == 0 { return }
+        let count = head.count + body.count + tail.utf8CodeUnitCount
+        if count == 0 { return }
         hasSent = true
-        do {
-            try await connection.socket.send(head, body, tail, deadline: deadline)
-        } catch {
-            state = .broken
-            throw error
+        let connection = connection
+        if last && keepAlive && connection.gathers(count) {
+            connection.socket.sendLater(head, body, tail)
+        } else {
+            do {
+                try await connection.socket.send(head, body, tail, deadline: deadline)
+            } catch {
+                state = .broken
+                throw error
+            }
         }
-        bytesSent += head.count + body.count + tail.utf8CodeUnitCount
+        bytesSent += count
         head.removeAll(keepingCapacity: true)
     }
 

@@ -7,7 +7,7 @@ import Glibc
 import TLS
 
 /// A connected, non-blocking socket that suspends its user while the kernel is not ready. Loop thread only.
-package final class StreamSocket {
+package final class StreamSocket: TurnEnding {
     /// What a receive came to.
     package enum Received: Equatable {
         case bytes(Int)
@@ -28,6 +28,12 @@ package final class StreamSocket {
     private var drained = false
     private(set) var cancelled = false
     private var resets = false
+    /// What ``sendLater(_:_:_:)`` was given and the kernel has not taken.
+    private var gathered: [UInt8] = []
+    /// The loop will say when its turn ends.
+    private var awaitsTurnEnd = false
+    /// Gathered bytes could not be sent: nothing that follows them may be.
+    private var isTorn = false
     /// How slowly the peer may take what is sent.
     var pace: Pace
 
@@ -64,6 +70,7 @@ package final class StreamSocket {
 
     /// Closes the socket; the last thing done with it.
     package func close() {
+        gathered = []
         // A reset must not look like an orderly end.
         if !resets { tls?.endSending() }
         registration.deregister()
@@ -78,6 +85,7 @@ package final class StreamSocket {
 
     /// Sends a few bytes while the connection's buffer is empty: it takes all of them or, broken, none.
     func sendAtOnce(_ bytes: StaticString) {
+        if !gathered.isEmpty { return }
         let buffer = UnsafeRawBufferPointer(start: bytes.utf8Start, count: bytes.utf8CodeUnitCount)
         guard let tls else {
             _ = Glibc.send(descriptor, buffer.baseAddress, buffer.count, CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT))
@@ -102,6 +110,9 @@ package final class StreamSocket {
     /// Receives at least one byte into `buffer`, or says why not. The bytes are there when this returns and the task
     /// has not been suspended since, so `buffer` may be shared by all connections of the loop.
     package func receive(into buffer: UnsafeMutableRawBufferPointer, until deadline: MonotonicTime) async -> Received {
+        if !gathered.isEmpty {
+            do { try await flush() } catch { return cancelled ? .cancelled : .end }
+        }
         if let tls { return await receive(tls, into: buffer, until: deadline) }
         // After a hang-up no further report will come: read on until the end shows.
         var mustWait = drained && !registration.peerClosed
@@ -156,9 +167,53 @@ package final class StreamSocket {
         _ first: [UInt8], _ second: [UInt8] = [], _ third: StaticString = "",
         deadline: MonotonicTime = .distantFuture
     ) async throws(HTTPError) {
+        if !gathered.isEmpty { try await flush() }
         let total = first.count + second.count + third.utf8CodeUnitCount
         let sent = try attempt(first, second, third, skipping: 0)
         if sent < total { try await sendRest(first, second, third, from: sent, of: total, deadline) }
+    }
+
+    // MARK: Several answers in one piece
+
+    /// The bytes that are gathered.
+    var gatheredCount: Int { gathered.count }
+
+    /// Sends the three parts together with what follows them: before anything else is sent or waited for, and when the
+    /// loop's turn ends at the latest. For answers to requests that came together.
+    func sendLater(_ first: [UInt8], _ second: [UInt8], _ third: StaticString) {
+        gathered.append(contentsOf: first)
+        gathered.append(contentsOf: second)
+        gathered.append(third)
+        if awaitsTurnEnd { return }
+        awaitsTurnEnd = true
+        loop.atEndOfTurn(self)
+    }
+
+    /// Sends what is gathered, as ``send(_:_:_:deadline:)`` does.
+    func flush() async throws(HTTPError) {
+        let bytes = gathered
+        gathered = []
+        let sent = try attempt(bytes, [], "", skipping: 0)
+        if sent < bytes.count { try await sendRest(bytes, [], "", from: sent, of: bytes.count, .distantFuture) }
+    }
+
+    package func turnEnds() {
+        awaitsTurnEnd = false
+        sendGathered()
+    }
+
+    /// Sends what the kernel takes now of what is gathered; the rest goes when it takes more.
+    private func sendGathered() {
+        if gathered.isEmpty { return }
+        do throws(HTTPError) {
+            gathered.removeFirst(try attempt(gathered, [], "", skipping: 0))
+        } catch {
+            // Whoever sends or receives next hears of it.
+            isTorn = true
+            gathered = []
+        }
+        if gathered.isEmpty { return gathered = [] }
+        registration.onWritable = { [unowned self] in sendGathered() }
     }
 
     private func sendRest(
@@ -186,6 +241,7 @@ package final class StreamSocket {
         _ first: [UInt8], _ second: [UInt8], _ third: StaticString, skipping sent: Int
     ) throws(HTTPError) -> Int {
         if cancelled { throw .shutDown }
+        if isTorn { throw .clientGone }
         if let tls { return try attempt(tls, first, second, third, skipping: sent) }
         let count = retryingInterrupted { transmit(first, second, third, skipping: sent) }
         if count >= 0 { return count }

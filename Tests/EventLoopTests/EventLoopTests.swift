@@ -2,6 +2,7 @@
 
 import CLinux
 import Glibc
+import Synchronization
 import Testing
 
 @testable import EventLoop
@@ -33,6 +34,65 @@ struct EventLoopTests {
             }
             try await loop.sleep(for: .milliseconds(1))
             #expect(loop.isCurrent)
+        }
+    }
+
+    /// Isolated to nothing, so that a call of it may switch executors.
+    @concurrent private static func elsewhere() async {}
+
+    @Test func `calls of async functions do not go through the queue of jobs`() async throws {
+        try await Self.onLoop { loop in
+            let other = Mutex(false)
+            let task = Task(executorPreference: loop) { other.withLock { $0 = true } }
+            for _ in 0..<10 { await Self.elsewhere() }
+            #expect(!other.withLock { $0 }, "a job that was enqueued before the calls ran during them")
+            await task.value
+            #expect(other.withLock { $0 })
+        }
+    }
+
+    private final class Ending: TurnEnding {
+        var count = 0
+        func turnEnds() { count += 1 }
+    }
+
+    @Test func `what waits for the turn's end is called once, before the loop waits`() async throws {
+        try await Self.onLoop { loop in
+            let ending = Ending()
+            loop.atEndOfTurn(ending)
+            #expect(ending.count == 0)
+            // A timer that is due fires after the next poll.
+            for _ in 0..<3 {
+                await withUnsafeContinuation { continuation in loop.schedule(at: loop.now) { continuation.resume() } }
+                #expect(ending.count == 1)
+            }
+        }
+    }
+
+    @Test func `room for more bytes is told where nobody waits for it`() async throws {
+        try await Self.onLoop { loop in
+            let (a, b) = try Self.socketPair()
+            defer { close(a); close(b) }
+            let registration = try loop.register(a, mode: .edge)
+            defer { registration.deregister() }
+            let chunk = [UInt8](repeating: 0, count: 65_536)
+            while write(a, chunk, chunk.count) > 0 {}
+            // The report of the beginning must not be taken for it.
+            try await loop.sleep(for: .milliseconds(1))
+            let told = await withUnsafeContinuation { (continuation: UnsafeContinuation<Bool, Never>) in
+                let waiter = Mutex(Optional(continuation))
+                func answer(_ told: Bool) {
+                    waiter.withLock { waiter in
+                        waiter?.resume(returning: told)
+                        waiter = nil
+                    }
+                }
+                registration.onWritable = { answer(true) }
+                loop.schedule(at: .now() + .seconds(20)) { answer(false) }
+                var received = [UInt8](repeating: 0, count: 65_536)
+                while read(b, &received, received.count) > 0 {}
+            }
+            #expect(told)
         }
     }
 

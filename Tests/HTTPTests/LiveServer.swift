@@ -186,6 +186,9 @@ final class Client {
         response.isComplete = false
     }
 
+    /// What has come and is not read yet.
+    var received: String { String(decoding: buffered, as: UTF8.self) }
+
     func get(_ target: String) throws -> Response? {
         try send("GET \(target) HTTP/1.1\r\nHost: a\r\n\r\n")
         return try response()

@@ -10,8 +10,8 @@ struct ResponseHeadTests {
         framing: ResponseFraming = .length(0)
     ) -> String {
         var bytes: [UInt8] = []
-        bytes.beginHead(
-            status, version: version, keepAlive: keepAlive, serverName: "s", date: Array("Date: d\r\n".utf8), headers)
+        bytes.beginHead(status, serverName: "s", date: Array("Date: d\r\n".utf8))
+        bytes.continueHead(version, keepAlive: keepAlive, headers)
         bytes.endHead(framing)
         return String(decoding: bytes, as: UTF8.self)
     }

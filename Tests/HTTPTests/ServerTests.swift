@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CLinux
 import EventLoop
+import Glibc
 import Synchronization
 import TestSupport
 import Testing
@@ -76,6 +78,87 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
             }
             #expect(try client.isAtEnd)
         }
+    }
+
+    @Test func `answers to requests that came together leave together`() async throws {
+        try await LiveServer.serving(routes) { live in
+            let client = try live.connect()
+            try client.send((0..<20).map { "GET /\($0) HTTP/1.1\r\nHost: a\r\n\r\n" }.joined())
+            _ = try client.fill()
+            #expect(client.received.hasSuffix("hello /19"))
+            for index in 0..<20 { #expect(try client.response()?.text == "hello /\(index)") }
+        }
+    }
+
+    @Test func `an answer does not wait for the request behind it`() async throws {
+        let mayGoOn = Atomic<Bool>(false)
+        try await LiveServer.serving { request, response in
+            if request.head.pathIs("/hangs") {
+                while !mayGoOn.load(ordering: .relaxed) { try await request.loop.sleep(for: .milliseconds(1)) }
+            }
+            try await response.respond(.ok, text: request.head.target)
+        } test: { live in
+            let client = try live.connect()
+            try client.send(["/a", "/b", "/hangs"].map { "GET \($0) HTTP/1.1\r\nHost: a\r\n\r\n" }.joined())
+            #expect(try client.response()?.text == "/a")
+            #expect(try client.response()?.text == "/b")
+            mayGoOn.store(true, ordering: .relaxed)
+            #expect(try client.response()?.text == "/hangs")
+        }
+    }
+
+    @Test func `an answer that waits for others is sent before a refusal and before a close`() async throws {
+        try await LiveServer.serving(routes) { live in
+            let refused = try live.connect()
+            try refused.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/3.0\r\n\r\n")
+            #expect(try refused.response()?.text == "hello /a")
+            #expect(try refused.response()?.status == 505)
+            #expect(try refused.isAtEnd)
+            let closed = try live.connect()
+            try closed.send(
+                "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            #expect(try closed.response()?.text == "hello /a")
+            #expect(try closed.response()?.text == "hello /b")
+            #expect(try closed.isAtEnd)
+            let stopped = try live.connect()
+            try stopped.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HT")
+            stopped.endSending()
+            #expect(try stopped.response()?.text == "hello /a")
+            #expect(try stopped.isAtEnd)
+        }
+    }
+
+    @Test(arguments: [false, true])
+    func `what the kernel does not take at the turn's end goes when it takes more`(_ isClosed: Bool) async throws {
+        let loop = try EventLoop(name: "test")
+        loop.start()
+        defer { loop.stop() }
+        var pair: [CInt] = [0, 0]
+        #expect(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0, &pair) == 0)
+        let (ours, peer) = (pair[0], pair[1])
+        let bytes = (0..<2_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
+        let torn = try await Task(executorPreference: loop) {
+            let socket = try StreamSocket(
+                descriptor: ours, loop: loop, pace: Pace(limit: .seconds(20), bytesPerSecond: 1))
+            defer { socket.close() }
+            socket.sendLater(Array(bytes[..<1_000_000]), Array(bytes[1_000_000...]), "!")
+            if isClosed { _ = Glibc.close(peer) }
+            var received: [UInt8] = []
+            var chunk = [UInt8](repeating: 0, count: 65_536)
+            while !isClosed && received.count <= bytes.count {
+                let count = read(peer, &chunk, chunk.count)
+                if count > 0 { received += chunk[..<count] } else { try await loop.sleep(for: .milliseconds(1)) }
+            }
+            if !isClosed {
+                #expect(received == bytes + Array("!".utf8))
+                _ = Glibc.close(peer)
+            }
+            try await loop.sleep(for: .milliseconds(1))
+            #expect(socket.gatheredCount == 0)
+            do { try await socket.send([1]) } catch { return true }
+            return false
+        }.value
+        #expect(torn)
     }
 
     @Test func `a request may come byte by byte`() async throws {
@@ -414,13 +497,21 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
     }
 
     @Test func `cancelling the task that runs the server cuts everything off`() async throws {
+        let isBlocked = Atomic<Bool>(false)
+        let isCancelled = Atomic<Bool>(false)
         try await LiveServer.serving { request, _ in
+            // The handler hears of the cancellation in the same turn as the server, which must not make it answer.
+            request.loop.schedule(at: request.loop.now) {
+                isBlocked.store(true, ordering: .releasing)
+                while !isCancelled.load(ordering: .acquiring) { usleep(1000) }
+            }
             try await request.loop.sleep(for: .seconds(600))
         } test: { live in
             let busy = try live.connect()
             try busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            try await Task.sleep(for: .milliseconds(50))
+            #expect(try await eventually { isBlocked.load(ordering: .acquiring) })
             live.running.cancel()
+            isCancelled.store(true, ordering: .releasing)
             await live.running.value
             #expect(try busy.isAtEnd)
         }
