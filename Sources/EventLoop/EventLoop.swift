@@ -21,6 +21,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
 
     /// Most jobs run between two polls of the sockets.
     static let jobBatch = 512
+    /// Timers of registrations that are gone are left in the queue up to this many, and beyond it up to a half of all.
+    static let deadTimersLimit = 1024
 
     private struct Inbox {
         var jobs: [UnownedJob] = []
@@ -44,6 +46,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
     private var timers = TimerQueue()
     private var due: [TimerQueue.Entry] = []
     private var firing: [TimerQueue.Entry] = []
+    /// About as many timers in the queue are those of registrations that are gone.
+    private var deadTimers = 0
     private var registrations: [Registration?] = []
     private var freeSlots: [Int] = []
     private var generation: UInt32 = 0
@@ -151,8 +155,16 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
     /// firing whether it still means anything.
     package func schedule(at deadline: MonotonicTime, _ action: @escaping () -> Void) {
         preconditionOnLoop()
-        timers.push(.init(deadline: deadline, fire: action))
+        timers.push(.init(deadline: deadline, purpose: .call(action)))
     }
+
+    /// Calls ``Registration/timerFired(at:)`` at `deadline` or soon after, unless the registration is gone by then.
+    func schedule(at deadline: MonotonicTime, for registration: Registration) {
+        timers.push(.init(deadline: deadline, purpose: .registration(registration.key)))
+    }
+
+    /// Timers in the queue.
+    var timerCount: Int { timers.count }
 
     /// Suspends the caller, which must run on the loop, for `duration`. Cancellation ends the wait early.
     package func sleep(for duration: Duration) async throws(CancellationError) {
@@ -217,6 +229,24 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         _ = epoll_ctl(epoll, EPOLL_CTL_DEL, registration.descriptor, nil)
         registrations[registration.slot] = nil
         freeSlots.append(registration.slot)
+        deadTimers += registration.timersQueued
+        if deadTimers > Self.deadTimersLimit && deadTimers > timers.count / 2 { removeDeadTimers() }
+    }
+
+    private func removeDeadTimers() {
+        timers.removeAll { purpose in
+            guard case .registration(let key) = purpose else { return false }
+            return self.registration(key) == nil
+        }
+        deadTimers = 0
+    }
+
+    /// The registration with this key, if it has not been forgotten: its slot may be another one's by now.
+    private func registration(_ key: UInt64) -> Registration? {
+        guard let registration = registrations[Int(UInt32(truncatingIfNeeded: key))], registration.key == key else {
+            return nil
+        }
+        return registration
     }
 
     // MARK: One turn
@@ -276,10 +306,8 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
                 _ = read(wake, &value, 8)
                 continue
             }
-            // The slot may have been freed, or used again, by an event earlier in this same batch.
-            let slot = Int(UInt32(truncatingIfNeeded: event.data.u64))
-            guard let registration = registrations[slot], registration.key == event.data.u64 else { continue }
-            registration.deliver(event.events)
+            // An event earlier in this same batch may have ended it.
+            registration(event.data.u64)?.deliver(event.events)
         }
         if count == events.count && events.count < 4096 {
             events.append(contentsOf: repeatElement(epoll_event(), count: events.count))
@@ -301,7 +329,17 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         while let timer = timers.pop(dueAt: now) { due.append(timer) }
         if due.isEmpty { return }
         swap(&due, &firing)
-        for timer in firing { timer.fire() }
+        for timer in firing {
+            switch timer.purpose {
+            case .call(let action): action()
+            case .registration(let key):
+                if let registration = registration(key) {
+                    registration.timerFired(at: timer.deadline)
+                } else {
+                    deadTimers = max(0, deadTimers - 1)
+                }
+            }
+        }
         firing.removeAll(keepingCapacity: true)
     }
 }

@@ -61,6 +61,8 @@ package final class Registration {
     package var isQuiet: Bool { armed & EPOLLIN.rawValue != 0 && !hasUnclaimedInput }
     /// The earliest deadline for which a timer is in the loop's queue.
     private var armedTimer = MonotonicTime.distantFuture
+    /// Timers of this registration in the loop's queue.
+    private(set) var timersQueued = 0
 
     /// Whether the peer has closed its sending side or the connection is broken (edge mode only).
     package private(set) var peerClosed = false
@@ -115,6 +117,7 @@ package final class Registration {
         }
     }
 
+    @inline(__always)
     private func wait(_ side: Direction, until deadline: MonotonicTime) async -> Outcome {
         loop.preconditionOnLoop()
         if cancelled { return .cancelled }
@@ -217,10 +220,12 @@ package final class Registration {
     private func armTimer(_ deadline: MonotonicTime) {
         if deadline == .distantFuture || deadline >= armedTimer { return }
         armedTimer = deadline
-        loop.schedule(at: deadline) { [weak self] in self?.timerFired(at: deadline) }
+        timersQueued += 1
+        loop.schedule(at: deadline, for: self)
     }
 
-    private func timerFired(at scheduled: MonotonicTime) {
+    func timerFired(at scheduled: MonotonicTime) {
+        timersQueued -= 1
         if scheduled == armedTimer { armedTimer = .distantFuture }
         if cancelled { return }
         let now = loop.now

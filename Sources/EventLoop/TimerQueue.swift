@@ -4,11 +4,18 @@
 ///
 /// Cancelled timers are not searched for: whoever scheduled one checks on firing whether it still
 /// means anything (see ``Registration``, which re-arms lazily so that a keep-alive connection costs one
-/// entry, not one for every request).
+/// entry, not one for every request). Those of registrations that are gone are removed when they are many
+/// (``removeAll(where:)``), or a server of short connections would hold a minute's worth of them.
 struct TimerQueue {
+    enum Purpose {
+        case call(() -> Void)
+        /// The deadlines of the registration with this ``Registration/key``.
+        case registration(UInt64)
+    }
+
     struct Entry {
         var deadline: MonotonicTime
-        var fire: () -> Void
+        var purpose: Purpose
     }
 
     private var heap: [Entry] = []
@@ -33,13 +40,19 @@ struct TimerQueue {
         let last = heap.removeLast()
         if !heap.isEmpty {
             heap[0] = last
-            siftDown()
+            siftDown(from: 0)
         }
         return first
     }
 
-    private mutating func siftDown() {
-        var parent = 0
+    /// Removes what nobody waits for any more; takes time in proportion to all entries.
+    mutating func removeAll(where isOver: (Purpose) -> Bool) {
+        heap.removeAll { isOver($0.purpose) }
+        for parent in (0..<heap.count / 2).reversed() { siftDown(from: parent) }
+    }
+
+    private mutating func siftDown(from start: Int) {
+        var parent = start
         while true {
             var smallest = parent
             for child in [2 * parent + 1, 2 * parent + 2]

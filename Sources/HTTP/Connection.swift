@@ -14,8 +14,8 @@ final class Connection {
     private(set) var peer: SocketAddress
     var configuration: Configuration { listener.configuration }
     private(set) var parser: RequestParser
-    private(set) lazy var body = RequestBody(self)
-    private(set) lazy var response = ResponseWriter(self)
+    private(set) var body: RequestBody!
+    private(set) var response: ResponseWriter!
 
     /// Bytes received and not used yet: the rest of a head, a body, a request sent ahead. Empty while the connection
     /// is idle, so that idle connections hold no buffers; the loop's shared one receives.
@@ -44,6 +44,8 @@ final class Connection {
             pace: Pace(
                 limit: listener.configuration.writeDeadline,
                 bytesPerSecond: listener.configuration.writeBytesPerSecond))
+        body = RequestBody(self)
+        response = ResponseWriter(self)
         socket.onPeerClosed = { [unowned self] in peerHasClosed() }
     }
 

@@ -33,6 +33,9 @@ final class Listener: @unchecked Sendable {
     private(set) var isDraining = false
     private var cutAt = MonotonicTime.distantFuture
     private var hasEnded = false
+    /// Whom the timer of the next sweep finds; nobody when the listener does not serve.
+    private final class Sweeping { var listener: Listener? }
+    private let sweeping = Sweeping()
     private var isServing = false
     /// Whoever waits for a change of `live` or `cutAt`, and whoever waits for the end.
     private var drainWaiter: Waiter?
@@ -68,6 +71,7 @@ final class Listener: @unchecked Sendable {
     func serve() async {
         loop.preconditionOnLoop()
         isServing = true
+        sweeping.listener = self
         await withDiscardingTaskGroup { group in
             let cancellation = Waiter()
             group.addTask { await self.cutWhenCancelled(cancellation) }
@@ -80,6 +84,7 @@ final class Listener: @unchecked Sendable {
             cancellation.resume()
         }
         hasEnded = true
+        sweeping.listener = nil
         for waiter in endWaiters { waiter.resume() }
         endWaiters = []
     }
@@ -169,11 +174,12 @@ final class Listener: @unchecked Sendable {
     private func scheduleSweep() {
         // Deadlines below a second are for tests.
         let interval = min(Self.sweepInterval, configuration.handlerDeadline)
-        loop.schedule(at: .now() + interval) { [weak self] in self?.sweep() }
+        // Not `[weak self]`: an object to which weak references exist is retained and released more slowly, and every
+        // request does both.
+        loop.schedule(at: .now() + interval) { [sweeping] in sweeping.listener?.sweep() }
     }
 
     private func sweep() {
-        if hasEnded { return }
         let now = loop.now
         for connection in connections.values { connection.expireHandler(at: now) }
         scheduleSweep()

@@ -84,7 +84,7 @@ extension [UInt8] {
         case .length(let length):
             append("Content-Length: ")
             append(length)
-            append("\r\n")
+            return append("\r\n\r\n")
         case .chunked: append("Transfer-Encoding: chunked\r\n")
         }
         append("\r\n")

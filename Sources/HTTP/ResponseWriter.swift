@@ -224,7 +224,7 @@ package final class ResponseWriter {
         headIsOpen = false
         coding = .identity
         releaseEncoder()
-        head.removeAll(keepingCapacity: true)
+        if !head.isEmpty { head.removeAll(keepingCapacity: true) }
         // A stream's buffer is not kept for the idle connection.
         if buffer.capacity > 0 { buffer = [] }
     }

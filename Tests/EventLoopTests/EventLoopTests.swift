@@ -187,11 +187,26 @@ struct EventLoopTests {
         }
     }
 
+    @Test func `deadlines of connections that are gone do not pile up`() async throws {
+        try await Self.onLoop { loop in
+            for _ in 0..<(10 * EventLoop.deadTimersLimit) {
+                let (a, b) = try Self.socketPair()
+                let registration = try loop.register(a, mode: .edge)
+                _ = write(b, "x", 1)
+                #expect(await registration.readable(until: .now() + .seconds(600)) == .ready)
+                registration.deregister()
+                close(a)
+                close(b)
+                #expect(loop.timerCount <= EventLoop.deadTimersLimit + 1)
+            }
+        }
+    }
+
     @Test func `timers fire in the order of their deadlines`() {
         var queue = TimerQueue()
         var fired: [Int] = []
         for value in [5, 1, 4, 1, 3, 2, 9, 0] {
-            queue.push(.init(deadline: .init(nanoseconds: UInt64(value))) { fired.append(value) })
+            queue.push(.init(deadline: .init(nanoseconds: UInt64(value)), purpose: .call { fired.append(value) }))
         }
         while let entry = queue.pop(dueAt: .init(nanoseconds: 5)) { entry.fire() }
         #expect(fired == [0, 1, 1, 2, 3, 4, 5])

@@ -245,7 +245,7 @@ struct TimerQueueTests {
             var fired: [UInt64] = []
             let deadlines = (0..<200).map { _ in UInt64.random(in: 0..<100, using: &random) }
             for deadline in deadlines {
-                queue.push(.init(deadline: .init(nanoseconds: deadline)) { fired.append(deadline) })
+                queue.push(.init(deadline: .init(nanoseconds: deadline), purpose: .call { fired.append(deadline) }))
             }
             for now in stride(from: UInt64(0), through: 100, by: 7) {
                 while let entry = queue.pop(dueAt: .init(nanoseconds: now)) { entry.fire() }
@@ -255,4 +255,30 @@ struct TimerQueueTests {
             #expect(fired == deadlines.sorted() && queue.count == 0)
         }
     }
+
+    @Test func `what is removed does not fire, and the rest keeps its order`() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 0..<50 {
+            var queue = TimerQueue()
+            var fired: [UInt64] = []
+            let deadlines = (0..<200).map { _ in UInt64.random(in: 0..<100, using: &random) }
+            for deadline in deadlines {
+                queue.push(
+                    .init(
+                        deadline: .init(nanoseconds: deadline),
+                        purpose: deadline % 3 == 0 ? .registration(deadline) : .call { fired.append(deadline) }))
+            }
+            queue.removeAll { purpose in
+                if case .registration(let key) = purpose { return key < 50 }
+                return false
+            }
+            let kept = deadlines.filter { $0 % 3 != 0 || $0 >= 50 }.sorted()
+            #expect(queue.count == kept.count)
+            for deadline in kept { #expect(queue.pop(dueAt: .distantFuture)?.deadline.nanoseconds == deadline) }
+        }
+    }
+}
+
+extension TimerQueue.Entry {
+    func fire() { if case .call(let action) = purpose { action() } }
 }

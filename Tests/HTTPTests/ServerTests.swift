@@ -107,6 +107,32 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
         }
     }
 
+    @Test func `requests sent ahead leave the other connections their turn`() async throws {
+        let order = Mutex<[String]>([])
+        let begun = Atomic<Bool>(false)
+        let mayGoOn = Atomic<Bool>(false)
+        try await LiveServer.serving(configure: { $0.pipelineBatch = 4 }) { request, response in
+            // Nobody else has a turn before both clients have sent everything.
+            if !begun.exchange(true, ordering: .relaxed) {
+                while !mayGoOn.load(ordering: .acquiring) { usleep(1000) }
+            }
+            order.withLock { $0.append(request.head.target) }
+            try await response.respond(.ok, text: "done")
+        } test: { live in
+            let greedy = try live.connect()
+            try greedy.send(String(repeating: "GET /greedy HTTP/1.1\r\nHost: a\r\n\r\n", count: 1000))
+            #expect(try await eventually { begun.load(ordering: .relaxed) })
+            let modest = try live.connect()
+            try modest.send("GET /modest HTTP/1.1\r\nHost: a\r\n\r\n")
+            mayGoOn.store(true, ordering: .releasing)
+            #expect(try modest.response()?.status == 200)
+            for _ in 0..<1000 { #expect(try greedy.response()?.status == 200) }
+            // A turn to accept it, one to read: a batch each.
+            let place = try #require(order.withLock { $0.firstIndex(of: "/modest") })
+            #expect(place < 40, "it came after \(place) others")
+        }
+    }
+
     @Test func `an answer that waits for others is sent before a refusal and before a close`() async throws {
         try await LiveServer.serving(routes) { live in
             let refused = try live.connect()
