@@ -28,7 +28,7 @@ build: deps
 	swift build -c release --product tapedeck
 
 # What the program is built from and runs on; asked of dpkg, so that nothing is fetched when nothing is missing.
-PACKAGES := libcurl4-openssl-dev libedit-dev libpq-dev librdkafka-dev libsqlite3-dev libssl-dev pkg-config postgresql-15 util-linux zlib1g-dev
+PACKAGES := libcurl4-openssl-dev libedit-dev libpq-dev librdkafka-dev libsqlite3-dev libssl-dev libzstd-dev pkg-config postgresql-15 util-linux zlib1g-dev
 PACKAGES_TEST := $(PACKAGES) binutils chromium openssl python3 python3-pip python3-venv systemd
 
 deps:

@@ -30,6 +30,7 @@ let package = Package(
         .systemLibrary(name: "CLinux"),  // epoll, eventfd, accept4, what Glibc's module leaves out
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .systemLibrary(name: "CKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
@@ -59,7 +60,7 @@ let package = Package(
         .target(name: "TLS", dependencies: ["COpenSSL"], swiftSettings: hot),
         // HTTP/1.1 as values (parser, writer) and the raw-socket server, plain or over TLS.
         .target(
-            name: "HTTP", dependencies: ["TLS", "EventLoop", "CLinux", "CZlib"], exclude: ["README.md"],
+            name: "HTTP", dependencies: ["TLS", "EventLoop", "CLinux", "CZlib", "CZstd"], exclude: ["README.md"],
             swiftSettings: hot),
         // WebSocket (RFC 6455), both roles, over plain text and TLS.
         .target(
@@ -195,7 +196,7 @@ let package = Package(
             name: "ProcessorTests", dependencies: ["Processor", "Market", "Records", "EventLog", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
-            name: "HTTPTests", dependencies: ["HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "TestSupport"],
+            name: "HTTPTests", dependencies: ["HTTP", "TLS", "EventLoop", "CLinux", "CZlib", "CZstd", "TestSupport"],
             swiftSettings: strict),
         .testTarget(
             name: "WebSocketTests",

@@ -3,18 +3,19 @@
 
 /// How a body is encoded on its way.
 enum ContentCoding: Equatable, CaseIterable {
-    case identity, gzip
+    case identity, gzip, zstd
 
     /// Its name in Content-Encoding.
     var name: StaticString {
         switch self {
         case .identity: "identity"
         case .gzip: "gzip"
+        case .zstd: "zstd"
         }
     }
 
-    /// The coding for a response to `head`: of those that the client takes, the one it likes best, gzip before identity
-    /// where it has no preference. Identity also if it takes nothing that we have: a reply that a client may be able to
+    /// The coding for a response to `head`: of those that the client takes, the one it likes best; where it has no
+    /// preference, Zstandard (RFC 8878) before gzip before identity. Identity also if it takes nothing that we have: a reply that a client may be able to
     /// read is better than 406, which it would have to read, too.
     static func chosen(for head: RequestHead) -> ContentCoding {
         var weights: [ContentCoding: Int] = [:]
@@ -27,6 +28,7 @@ enum ContentCoding: Equatable, CaseIterable {
                 let name = parts[0].filter { $0 != " " && $0 != "\t" }.lowercased()
                 let weight = parts.count == 1 ? 1000 : Self.weight(parts[1])
                 switch name {
+                case "zstd": weights[.zstd] = weight
                 case "gzip", "x-gzip": weights[.gzip] = weight
                 case "identity": weights[.identity] = weight
                 case "*": other = weight
@@ -36,10 +38,14 @@ enum ContentCoding: Equatable, CaseIterable {
         }
         // Without the field anything may be sent; most clients that leave it out cannot decode anything.
         if !isGiven { return .identity }
+        // "*" is from clients that know nothing newer.
+        let zstd = weights[.zstd] ?? 0
         let gzip = weights[.gzip] ?? other ?? 0
+        let best = max(zstd, gzip)
         // Identity is acceptable unless it is refused, by itself or by "*;q=0".
         let identity = weights[.identity] ?? (other == 0 ? 0 : nil)
-        return gzip > 0 && gzip >= identity ?? 0 ? .gzip : .identity
+        if best == 0 || best < identity ?? 0 { return .identity }
+        return zstd == best ? .zstd : .gzip
     }
 
     /// `q=0.5` in thousandths (RFC 9110 §12.4.2); 0 for what is none.

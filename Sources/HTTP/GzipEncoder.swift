@@ -4,8 +4,7 @@
 import CZlib
 
 /// A gzip stream (RFC 1952) in the making. Holds about 256 KiB, so a loop uses the same few again and again.
-final class GzipEncoder {
-    /// What has been encoded by the last call; the memory is used again.
+final class GzipEncoder: BodyEncoder {
     private(set) var output: [UInt8] = []
 
     private let stream: UnsafeMutablePointer<z_stream>
@@ -25,15 +24,11 @@ final class GzipEncoder {
         stream.deallocate()
     }
 
-    /// Makes ready for another body.
     func reset() {
         deflateReset(stream)
-        output.removeAll(keepingCapacity: true)
-        // What one large body needed is not kept for ever.
-        if output.capacity > 128 * 1024 { output = [] }
+        output = emptied(output)
     }
 
-    /// Encodes `input` into ``output``, all of it, so that the receiver can decode as far as it goes.
     func encode(_ input: [UInt8], last: Bool) {
         output.removeAll(keepingCapacity: true)
         input.withUnsafeBufferPointer { input in
@@ -54,20 +49,5 @@ final class GzipEncoder {
             } while stream.pointee.avail_out == 0
         }
         stream.pointee.next_in = nil
-    }
-}
-
-/// The encoders of one loop that wait for a body. Loop thread only.
-struct EncoderPool {
-    private var idle: [GzipEncoder] = []
-    /// Most that are kept; each is about 256 KiB.
-    static let capacity = 8
-
-    mutating func take() -> GzipEncoder { idle.popLast() ?? GzipEncoder() }
-
-    mutating func giveBack(_ encoder: GzipEncoder) {
-        guard idle.count < Self.capacity else { return }
-        encoder.reset()
-        idle.append(encoder)
     }
 }

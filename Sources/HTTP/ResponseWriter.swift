@@ -40,7 +40,7 @@ package final class ResponseWriter {
     /// How the body will be encoded, if it turns out to be worth it.
     private var coding = ContentCoding.identity
     /// At work since the first bytes of a compressed body.
-    private var encoder: GzipEncoder?
+    private var encoder: (any BodyEncoder)?
     /// Whether any byte of the response has left.
     private(set) var hasSent = false
 
@@ -222,8 +222,8 @@ package final class ResponseWriter {
 
     private func discard() {
         headIsOpen = false
-        coding = .identity
         releaseEncoder()
+        coding = .identity
         if !head.isEmpty { head.removeAll(keepingCapacity: true) }
         // A stream's buffer is not kept for the idle connection.
         if buffer.capacity > 0 { buffer = [] }
@@ -256,7 +256,7 @@ package final class ResponseWriter {
     }
 
     private func beginEncoding() {
-        encoder = connection.listener.encoders.take()
+        encoder = connection.listener.encoders.take(coding)
         head.append("Content-Encoding: ")
         head.append(coding.name)
         head.append("\r\n")
@@ -270,7 +270,7 @@ package final class ResponseWriter {
 
     private func releaseEncoder() {
         guard let encoder else { return }
-        connection.listener.encoders.giveBack(encoder)
+        connection.listener.encoders.giveBack(encoder, coding)
         self.encoder = nil
     }
 

@@ -79,7 +79,7 @@ extension Setting {
         default: "1s", summary: "How long requests under way may go on when the server stops.")
     static let compression = Setting(
         name: "compression", environment: "TAPEDECK_COMPRESSION", kind: .choice(["on", "off"]), default: "on",
-        summary: "Whether responses are compressed (gzip) for clients that ask for it.")
+        summary: "Whether responses are compressed (Zstandard, gzip) for clients that ask for it.")
     static let allowedHosts = Setting(
         name: "allowed-hosts", environment: "TAPEDECK_ALLOWED_HOSTS", kind: .list(of: "HOST", isHost), default: nil,
         summary:

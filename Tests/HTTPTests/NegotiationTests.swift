@@ -2,6 +2,7 @@
 // What a response depends on: the host asked for, the page that asks, the codings it takes.
 
 import CZlib
+import CZstd
 import EventLoop
 import Testing
 
@@ -39,6 +40,29 @@ func gunzip(_ bytes: [UInt8]) -> (bytes: [UInt8], isWhole: Bool) {
     return (output, status == Z_STREAM_END)
 }
 
+/// Decodes as much of a Zstandard frame as there is; whether it has come to its end.
+func unzstd(_ bytes: [UInt8]) -> (bytes: [UInt8], isWhole: Bool) {
+    let stream = ZSTD_createDStream()
+    defer { ZSTD_freeDStream(stream) }
+    var output: [UInt8] = []
+    var left = 1
+    var room = [UInt8](repeating: 0, count: 65_536)
+    bytes.withUnsafeBytes { bytes in
+        var source = ZSTD_inBuffer(src: bytes.baseAddress, size: bytes.count, pos: 0)
+        var isFull = true
+        while source.pos < source.size || isFull && left > 0 {
+            room.withUnsafeMutableBytes { room in
+                var target = ZSTD_outBuffer(dst: room.baseAddress, size: room.count, pos: 0)
+                left = ZSTD_decompressStream(stream, &target, &source)
+                isFull = target.pos == target.size
+                output += room[..<target.pos]
+            }
+            if ZSTD_isError(left) != 0 { return }
+        }
+    }
+    return (output, left == 0)
+}
+
 struct HostNameTests {
     @Test(arguments: [
         ("localhost", true), ("LocalHost:8080", true), ("localhost.", true), ("127.0.0.1:1", true), ("[::1]:80", true),
@@ -54,7 +78,10 @@ struct ContentCodingTests {
     @Test(
         arguments: [
             (nil, ContentCoding.identity), ("", .identity), ("gzip", .gzip), ("x-gzip", .gzip), ("GZIP", .gzip),
-            ("br, gzip, deflate", .gzip), ("br", .identity), ("deflate, zstd", .identity), ("*", .gzip),
+            ("br, gzip, deflate", .gzip), ("br", .identity), ("deflate, zstd", .zstd),
+            ("gzip, deflate, br, zstd", .zstd), ("zstd;q=0.9, gzip", .gzip), ("zstd;q=0, *", .gzip),
+            ("zstd;q=0", .identity),
+            ("zstd;q=0.5, gzip;q=0.5, identity;q=0.5", .zstd), ("zstd;q=0.4, identity;q=0.5", .identity), ("*", .gzip),
             ("*;q=0.1", .gzip),
             ("gzip;q=0", .identity), ("gzip;q=0.000", .identity), ("gzip;q=0.001", .gzip), ("gzip ; q=1.000", .gzip),
             ("gzip;q=0.5, identity", .identity), ("gzip;q=0.5, identity;q=0.5", .gzip),
@@ -143,6 +170,29 @@ struct ContentCodingTests {
                 #expect(body == Self.rows(count) && isWhole)
             }
             #expect(try client.get("/x")?.text == "hello")
+        }
+    }
+
+    @Test func `who takes Zstandard gets it, in one piece, as a stream, and as far as it came`() async throws {
+        let accept = "Accept-Encoding: gzip, deflate, br, zstd\r\n"
+        try await LiveServer.serving(Self.routes) { live in
+            let client = try live.connect()
+            // More bodies than encoders are kept, with gzip between them.
+            for count in [1, 300, 50_000, 10, 20_000] {
+                let response = try Self.ask(client, "/stream?n=\(count)", accept)
+                #expect(response.isComplete)
+                #expect(response.head.contains("Content-Encoding: zstd\r\n") == (count >= 3))
+                let (body, isWhole) = count >= 3 ? unzstd(response.body) : (response.body, true)
+                #expect(body == Self.rows(count) && isWhole)
+                #expect(try gunzip(Self.ask(client, "/stream?n=2000").body) == (Self.rows(2000), true))
+            }
+            let piece = try Self.ask(client, "/piece?n=300000", accept)
+            #expect(unzstd(piece.body) == ([UInt8](repeating: 0x61, count: 300_000), true))
+            #expect(piece.head.contains("Content-Length: \(piece.body.count)\r\n"))
+            let broken = try Self.ask(client, "/broken?n=20000", accept)
+            #expect(!broken.isComplete)
+            let (body, isWhole) = unzstd(broken.body)
+            #expect(!isWhole && body.starts(with: Self.rows(3)) && Self.rows(20_000).starts(with: body))
         }
     }
 

@@ -67,7 +67,7 @@ struct ImportTests {
         "EventLoop": system.union(["CLinux"]),
         "Metrics": system,
         "TLS": system.union(["COpenSSL"]),
-        "HTTP": system.union(["TLS", "EventLoop", "CLinux", "CZlib"]),
+        "HTTP": system.union(["TLS", "EventLoop", "CLinux", "CZlib", "CZstd"]),
         "WebSocket": system.union(["HTTP", "TLS", "EventLoop", "CLinux", "CZlib"]),
         "Postgres": system.union(["CLibPQ", "EventLoop", "CLinux"]),
         "EventLog": system.union(["GRDB", "CZlib", "Foundation"]),
