@@ -4,45 +4,38 @@
 import CLinux
 import Glibc
 
-/// The line `Date: Sun, 06 Nov 1994 08:49:37 GMT` with its end, for the current second.
-struct DateLine {
-    private(set) var second = -1
-    private var bytes: [UInt8] = []
-
-    /// The line for now. One vDSO call; the coarse clock is a few milliseconds late at most, and the Date field
-    /// counts seconds.
-    mutating func current() -> [UInt8] {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME_COARSE, &time)
-        if time.tv_sec != second {
-            second = time.tv_sec
-            bytes.removeAll(keepingCapacity: true)
-            bytes.append("Date: ")
-            bytes.append(contentsOf: httpDate(time.tv_sec).utf8)
-            bytes.append("\r\n")
-        }
-        return bytes
-    }
-}
-
 /// The first lines of the responses of one second. Nearly all have the same status, so these lines are made once a second
 /// and not for each of them.
 struct HeadBeginning {
-    private var date = DateLine()
     private var second = -1
+    /// `Date: Sun, 06 Nov 1994 08:49:37 GMT`, with its end.
+    private var dateLine: [UInt8] = []
+    /// Of the lines; 0 for none.
     private var code: UInt16 = 0
-    private var bytes: [UInt8] = []
+    private var lines: [UInt8] = []
 
-    /// Adds the lines for `status` and now to `head`.
+    /// Adds the lines for `status` and now to `head`. One vDSO call; the coarse clock is a few milliseconds late at most,
+    /// and the Date field counts seconds.
     mutating func append(_ status: Status, serverName: String?, to head: inout [UInt8]) {
-        let date = date.current()
-        if status.reason != nil { return head.beginHead(status, serverName: serverName, date: date) }
-        if self.date.second != second || status.code != code {
-            (second, code) = (self.date.second, status.code)
-            bytes.removeAll(keepingCapacity: true)
-            bytes.beginHead(status, serverName: serverName, date: date)
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME_COARSE, &time)
+        if time.tv_sec != second { begin(time.tv_sec) }
+        if status.reason != nil { return head.beginHead(status, serverName: serverName, date: dateLine) }
+        if status.code != code {
+            code = status.code
+            lines.removeAll(keepingCapacity: true)
+            lines.beginHead(status, serverName: serverName, date: dateLine)
         }
-        head.append(contentsOf: bytes)
+        head.append(contentsOf: lines)
+    }
+
+    private mutating func begin(_ second: Int) {
+        self.second = second
+        code = 0
+        dateLine.removeAll(keepingCapacity: true)
+        dateLine.append("Date: ")
+        dateLine.append(contentsOf: httpDate(second).utf8)
+        dateLine.append("\r\n")
     }
 }
 

@@ -109,9 +109,10 @@ package final class StreamSocket: TurnEnding {
 
     /// Receives at least one byte into `buffer`, or says why not. The bytes are there when this returns and the task
     /// has not been suspended since, so `buffer` may be shared by all connections of the loop.
+    @inline(__always)
     package func receive(into buffer: UnsafeMutableRawBufferPointer, until deadline: MonotonicTime) async -> Received {
         if !gathered.isEmpty {
-            do { try await flush() } catch { return cancelled ? .cancelled : .end }
+            guard await flushed() else { return cancelled ? .cancelled : .end }
         }
         if let tls { return await receive(tls, into: buffer, until: deadline) }
         // After a hang-up no further report will come: read on until the end shows.
@@ -196,6 +197,8 @@ package final class StreamSocket: TurnEnding {
         let sent = try attempt(bytes, [], "", skipping: 0)
         if sent < bytes.count { try await sendRest(bytes, [], "", from: sent, of: bytes.count, .distantFuture) }
     }
+
+    private func flushed() async -> Bool { (try? await flush()) != nil }
 
     package func turnEnds() {
         awaitsTurnEnd = false
