@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 
+import psycopg
 import pytest
 import requests
 import sseclient
@@ -177,6 +178,20 @@ def test_subscribers_survive_the_death_of_postgresql(start):
     positions = [position(event) for event in stream.named("trade")]
     assert positions == list(range(positions[0], positions[0] + 30))
     assert not stream.named("missed")
+
+    # As after the promotion of a replica that lacks the last transaction: its positions are given to other trades.
+    with psycopg.connect(up.writer_url) as store:
+        store.execute("delete from ops.live_batches where position > %s", [positions[-1] - 10])
+        store.execute("update ops.live_head set position = %s", [positions[-1] - 10])
+        [feed] = store.execute("select pid from pg_stat_activity where application_name = 'tapedeck live'").fetchone()
+    os.kill(feed, signal.SIGTERM)
+    load(up, tape(up.folder, "anew", [("A", 9000 + second, 77, 1) for second in range(12)]))
+    stream.wait("trade", 42, up)
+    [missed] = stream.named("missed")
+    assert json.loads(missed.data)["reason"] == "other_tape"
+    anew = stream.named("trade")[30:]
+    assert [position(event) for event in anew] == [positions[-1] - 9 + number for number in range(12)]
+    assert {json.loads(event.data)["price"] for event in anew} == {77}
 
 
 def test_metrics_tell_of_the_live_tape(start):
