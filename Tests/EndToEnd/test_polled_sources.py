@@ -210,6 +210,13 @@ def test_finnhub_rest(start, finnhub, keys, tmp_path):
         finnhub.advance(7)
         wait_until(lambda: has_quote("BINANCE:BTCUSDT"), 90, f"the quote after {deed}", up)
     assert len(events(up, "finnhub-rest", "gap")) >= 1
+    # What the heads say of the limit is kept to, so that it is never met: two requests a second, where ten are due.
+    finnhub.period, finnhub.limit = 1, 2
+    asked, refused = len(finnhub.asked("/quote")), finnhub.refused
+    wait_until(lambda: len(finnhub.asked("/quote")) >= asked + 10, 60, "requests within the limit", up)
+    # One may be: whoever did not hear a reply in time does not know what it said.
+    assert finnhub.refused - refused <= 1
+    finnhub.period, finnhub.limit = 60, 100000
     # The token goes in the head, never in an address.
     assert all(TOKEN not in str(request.query) for request in finnhub.requests)
     no_secrets(up, TOKEN)

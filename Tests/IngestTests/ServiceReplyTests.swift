@@ -294,3 +294,50 @@ struct FinnhubRepliesTests {
         }
     }
 }
+
+struct HostileReplyTests {
+    private static let replies = [
+        #"{"chart":{"result":[{"meta":{"currency":"USD","currentTradingPeriod":{"regular":{"start":1732631400,"end":1732654800}}},"timestamp":[1732631400,1732631520],"indicators":{"quote":[{"open":[1,2],"high":[2,3],"low":[0.5,1],"close":[1.5,2],"volume":[10,null]}]}}],"error":null}}"#,
+        #"{"quoteResponse":{"result":[{"symbol":"AAPL","regularMarketPrice":244.6,"regularMarketTime":1739566800,"regularMarketVolume":1}],"error":null}}"#,
+        #"{"quoteSummary":{"result":[{"price":{"longName":"Apple","marketCap":{"raw":1}},"summaryDetail":{"forwardPE":29.5},"quoteType":{"exchange":"NMS"}}],"error":null}}"#,
+        #"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#,
+        #"{"c":935.74,"h":942.24,"l":921.75,"o":930,"pc":921.16,"t":1647961161}"#,
+        #"{"country":"US","marketCapitalization":2693850,"name":"Apple Inc"}"#,
+        #"{"count":1,"result":[{"description":"APPLE INC","symbol":"AAPL","type":"Common Stock"}]}"#,
+    ]
+
+    private static let values = [
+        "null", "true", "{}", "[]", "[null]", #"{"raw":1e308}"#, "0", "-1", "1e308", "-1e308", "1e999",
+        "9223372036854775807",
+        "99999999999", #""""#, #""x""#, #""Infinity""#,
+    ]
+
+    /// Each number, text and literal of a reply in the place of others: what is read, or refused, is no matter; that it
+    /// ends is.
+    @Test(arguments: replies)
+    func `whatever stands in a reply, reading it ends`(reply: String) throws {
+        let intervals = try ["1m", "2m", "90m", "1d", "1wk"].map { try #require(BarInterval($0)) }
+        for range in reply.ranges(of: /"[^"]*"|[-0-9.]+|null/) {
+            for value in Self.values {
+                let body = Array(reply.replacingCharacters(in: range, with: value).utf8)
+                for interval in intervals {
+                    for bar in (try? YahooReplies.bars(body, symbol: "A", interval: interval)) ?? [] {
+                        #expect(bar.ts != nil)
+                    }
+                }
+                _ = try? YahooReplies.quotes(body)
+                _ = try? YahooReplies.facts(body, symbol: "A", now: .epoch)
+                _ = try? FinnhubReplies.quote(body, symbol: "A")
+                _ = try? FinnhubReplies.profile(body, symbol: "A", now: .epoch)
+                _ = try? FinnhubReplies.search(body)
+            }
+        }
+    }
+}
+
+extension String {
+    /// The text with another in the place of a part of it.
+    fileprivate func replacingCharacters(in range: Range<Index>, with text: String) -> String {
+        self[..<range.lowerBound] + text + self[range.upperBound...]
+    }
+}

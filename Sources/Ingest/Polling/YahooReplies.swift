@@ -26,24 +26,22 @@ enum YahooReplies {
         let volumes = try column("volume", of: quote, times.count)
         // Of today, or of the next day on which there is trading.
         let session = meta["currentTradingPeriod"]["regular"]
-        let (opening, closing) = (try session["start"].number() ?? 0, try session["end"].number())
+        let opening = try session["start"].isAbsent ? 0 : moment(session["start"])
+        let closing = try session["end"].isAbsent ? nil : moment(session["end"])
         var bars: [SourceBarFacts] = []
         for index in times.indices {
-            var seconds = try times[index].requiredNumber()
-            guard seconds.magnitude < 1e11 else { throw times[index].drift("seconds since 1970") }
+            var seconds = try moment(times[index])
             if index == times.count - 1, let width = interval.timeframeWidth {
                 if width >= 86_400 {
                     if opening > 0 && seconds > opening { seconds = opening }
-                } else if (Int64(seconds) - Int64(opening)) % width != 0
-                    || closing.map({ (Int64(seconds) - Int64($0)) % 86_400 == 0 }) == true
-                {
+                } else if (seconds - opening) % width != 0 || closing.map({ (seconds - $0) % 86_400 == 0 }) == true {
                     continue
                 }
             }
             var bar = SourceBarFacts()
             bar.symbol = symbol
             bar.timeframe = interval.name
-            bar.ts = Timestamp(microseconds: Int64(seconds) * 1_000_000)
+            bar.ts = Timestamp(microseconds: seconds * 1_000_000)
             bar.open = try opens[index].number()
             bar.high = try highs[index].number()
             bar.low = try lows[index].number()
@@ -62,6 +60,13 @@ enum YahooReplies {
         let reply = try ReplyNode(body)
         try refusal(reply["finance"]["error"])
         return reply
+    }
+
+    /// Seconds since 1970.
+    private static func moment(_ node: ReplyNode) throws(ReplyProblem) -> Int64 {
+        let seconds = try node.requiredNumber()
+        guard seconds.magnitude < 1e11 else { throw node.drift("seconds since 1970") }
+        return Int64(seconds)
     }
 
     private static func column(_ name: String, of quote: ReplyNode, _ count: Int) throws(ReplyProblem) -> [ReplyNode] {
@@ -96,10 +101,8 @@ enum YahooReplies {
     private static func price(_ element: ReplyNode) throws(ReplyProblem) -> QuoteFacts {
         var quote = QuoteFacts()
         guard let symbol = try element["symbol"].text() else { throw element["symbol"].drift("text") }
-        let seconds = try element["regularMarketTime"].requiredNumber()
-        guard seconds.magnitude < 1e11 else { throw element["regularMarketTime"].drift("seconds since 1970") }
         quote.symbol = symbol
-        quote.ts = Timestamp(microseconds: Int64(seconds) * 1_000_000)
+        quote.ts = Timestamp(microseconds: try moment(element["regularMarketTime"]) * 1_000_000)
         quote.price = try element["regularMarketPrice"].requiredNumber()
         return quote
     }

@@ -15,7 +15,10 @@ class FinnhubREST(Service):
     def __init__(self, token, *certificate):
         self.token = token
         self.now = int(time.time() - 600)
+        # Requests that it takes in each period of so many seconds, and how many it has refused.
         self.limit = 60
+        self.period = 60
+        self.refused = 0
         self.window = (0, 0)
         super().__init__(*certificate)
 
@@ -34,12 +37,13 @@ class FinnhubREST(Service):
         with self.lock:
             if request.headers.get("X-Finnhub-Token", request.query.get("token")) != self.token:
                 return 401, {}, {"error": "Invalid API key"}
-            minute = int(time.time()) // 60
-            used = self.window[1] + 1 if self.window[0] == minute else 1
-            self.window = (minute, used)
+            now = int(time.time()) // self.period
+            used = self.window[1] + 1 if self.window[0] == now else 1
+            self.window = (now, used)
             heads = {"X-Ratelimit-Limit": str(self.limit), "X-Ratelimit-Remaining": str(max(0, self.limit - used)),
-                     "X-Ratelimit-Reset": str((minute + 1) * 60)}
+                     "X-Ratelimit-Reset": str((now + 1) * self.period)}
             if used > self.limit:
+                self.refused += 1
                 return 429, heads, {"error": "API limit reached. Please try again later. Remaining Limit: 0"}
             symbol = request.query.get("symbol", "")
             if request.path.endswith("/quote"):
