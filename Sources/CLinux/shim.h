@@ -20,16 +20,8 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-// prlimit(2) for RLIMIT_DATA (2 on every architecture but MIPS and Alpha), by its number: <sys/resource.h> defines enumerations
-// otherwise than Swift's own Glibc module does.
-static inline int tapedeck_limit_data(pid_t pid, unsigned long bytes) {
-    const unsigned long long limit[2] = {bytes, bytes};
-    return (int)syscall(SYS_prlimit64, pid, 2, limit, (void *)0);
-}
 
 #endif

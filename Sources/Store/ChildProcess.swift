@@ -59,12 +59,6 @@ struct ChildProcess {
         pid = child
     }
 
-    /// Bounds the private memory (RLIMIT_DATA) of the program and of each that it starts from now on.
-    func limitMemory(_ bytes: Int) {
-        // It fails only for a program that has ended, whose end is met elsewhere.
-        _ = tapedeck_limit_data(pid, UInt(bytes))
-    }
-
     /// Waits for the end; blocks the thread.
     func wait() -> Ending {
         var status: CInt = 0

@@ -185,9 +185,9 @@ package final class PrivatePostgres: Sendable {
         while true {
             do throws(StoreError) {
                 let child = try ChildProcess(
-                    user.command([binaries + "/postgres"] + serverArguments), environment: Self.environment,
-                    output: directory + "/postgres.log")
-                child.limitMemory(Self.memoryLimit)
+                    user.command(
+                        ["prlimit", "--data=\(Self.memoryLimit)", binaries + "/postgres"] + serverArguments),
+                    environment: Self.environment, output: directory + "/postgres.log")
                 let stopped = state.withLock { state in
                     state.child = child
                     return state.stopping

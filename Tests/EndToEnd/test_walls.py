@@ -9,7 +9,7 @@ import time
 import psycopg
 import pytest
 import requests
-from conftest import DISK, SAMPLE, Up, run, wait_until
+from conftest import SAMPLE, Up, run, wait_until
 
 PERMISSION, READ_ONLY, SYNTAX, NONE_SUCH = "42501", "25006", "42601", ("42883", "42P01", "42704", "42703")
 
@@ -160,8 +160,7 @@ def server(up):
 @pytest.fixture(scope="module")
 def walled():
     """A server with one event loop, whose next request has the connection of the last: what stays in it would be seen."""
-    # On disk, as where it is meant for: what bounds a query's memory and temporary files is tried here.
-    base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-e2e-", dir=DISK))
+    base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-e2e-"))
     up = Up(base / "data", "--loops", "1", "--source", f"replay:{SAMPLE}?speed=max")
     wait_until(lambda: up.one("select count(*) from trades") == 15948, 90, "the sample tape", up)
     yield up
