@@ -90,12 +90,13 @@ struct SmallQueryBench: AsyncParsableCommand {
     /// The same asked of a cache: each request has the tag of the reply that is still right.
     private func unchanged(_ port: UInt16) throws -> (String, HTTPLoad) {
         let target = "/api/v1/bars?symbol=S1&timeframe=1m"
-        let descriptor = try connectLoopback(port)
-        defer { close(descriptor) }
         // A tag that comes twice is of the store's present state: the first replies may come before the server hears of it.
         var tags: [String] = []
         repeat {
             usleep(150_000)
+            // One connection for each: only the head of a reply is read.
+            let descriptor = try connectLoopback(port)
+            defer { close(descriptor) }
             let request = Array("GET \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".utf8)
             _ = Glibc.send(descriptor, request, request.count, 0)
             var bytes = [UInt8](repeating: 0, count: 65_536)
