@@ -75,12 +75,7 @@ package struct FinnhubSource: LiveSource {
 
     /// Where to connect, key included: never to be printed.
     static func url(_ settings: Settings) throws(IngestError) -> WebSocketURL {
-        let token = settings.token.utf8.map { byte in
-            let character = Character(Unicode.Scalar(byte))
-            let isPlain = byte < 0x80 && (character.isLetter || character.isNumber || "-._~".contains(character))
-            let hex = String(byte, radix: 16, uppercase: true)
-            return isPlain ? String(character) : "%" + (hex.count < 2 ? "0" : "") + hex
-        }.joined()
+        let token = percentEncoded(settings.token)
         let parts = settings.url.split(separator: "?", maxSplits: 1)
         let query = parts.count == 2 ? "\(parts[1])&token=\(token)" : "token=\(token)"
         do throws(WebSocketError) {

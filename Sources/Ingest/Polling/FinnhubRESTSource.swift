@@ -64,10 +64,10 @@ private final class FinnhubPoller {
         self.settings = settings
         self.desk = desk
         self.outlet = outlet
-        quotes = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
+        quotes = PollSchedule(settings.symbols, interval: settings.interval.inMicroseconds)
         // Pairs of currencies are no companies.
         profiles = FactSchedule(
-            settings.symbols.filter { !$0.contains(":") }, pause: settings.interval.microseconds)
+            settings.symbols.filter { !$0.contains(":") }, pause: settings.interval.inMicroseconds)
         markets = MarketWatch(settings.symbols)
     }
 

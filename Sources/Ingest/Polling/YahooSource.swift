@@ -136,9 +136,9 @@ private final class YahooPoller {
         self.session = session
         self.desk = desk
         self.outlet = outlet
-        quotes = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
-        charts = PollSchedule(settings.symbols, interval: settings.interval.microseconds)
-        facts = FactSchedule(settings.symbols, pause: settings.interval.microseconds)
+        quotes = PollSchedule(settings.symbols, interval: settings.interval.inMicroseconds)
+        charts = PollSchedule(settings.symbols, interval: settings.interval.inMicroseconds)
+        facts = FactSchedule(settings.symbols, pause: settings.interval.inMicroseconds)
         markets = MarketWatch(settings.symbols)
     }
 
@@ -258,9 +258,4 @@ private final class YahooPoller {
 extension Timestamp {
     /// Whole seconds.
     fileprivate var seconds: Int64 { microseconds / 1_000_000 }
-}
-
-extension Duration {
-    /// Whole microseconds.
-    var microseconds: Int64 { components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000 }
 }
