@@ -181,6 +181,15 @@ package final class EventLoop: TaskExecutor, @unchecked Sendable {
         if Task.isCancelled { throw CancellationError() }
     }
 
+    /// Suspends the caller, which must run on the loop, until the loop has looked at its sockets: what has arrived by then
+    /// has its turn first.
+    package func nextTurn() async {
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            // A timer that is due fires after the next poll; a yield would come back before it.
+            schedule(at: now) { continuation.resume() }
+        }
+    }
+
     /// Calls `one` when the turn ends, before the loop waits for its sockets.
     package func atEndOfTurn(_ one: any TurnEnding) {
         preconditionOnLoop()

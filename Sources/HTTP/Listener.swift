@@ -237,9 +237,6 @@ final class Listener: @unchecked Sendable {
 
     /// Suspends the caller until the loop has looked at its sockets: for work that never has to wait.
     func letOthersRun() async {
-        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-            // A timer that is due fires after the next poll; a yield would come back before it.
-            loop.schedule(at: loop.now) { continuation.resume() }
-        }
+        await loop.nextTurn()
     }
 }

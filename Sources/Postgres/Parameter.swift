@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// A value for `$1`, `$2`, … of a statement. Text travels as text, everything else in binary with its type's OID.
-package enum Parameter: Sendable, Equatable {
+package enum Parameter: Sendable, Hashable {
     /// NULL.
     case null
     /// A string; by default the server infers the type from where the parameter stands, as it does for a literal.

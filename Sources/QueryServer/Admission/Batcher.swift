@@ -11,6 +11,9 @@ import Postgres
 /// It answers what goes well and nothing else. Whatever fails, is not as quick or as small as it was taken for, or
 /// finds no room here goes the ordinary way, through the door (``Admission``) and on a connection of its own: with its
 /// own deadline, its own cancelling, and its own error.
+///
+/// Whoever asks for what somebody else is waiting to have asked, in the same words, is answered with the same rows: they
+/// are read later than he came. Dashboards and bots that watch one symbol thus cost PostgreSQL one statement a batch.
 final class Batcher {
     struct Limits {
         /// Statements of one batch.
@@ -25,9 +28,10 @@ final class Batcher {
         var rollsBack: Bool
     }
 
+    /// A statement, and those who wait for its rows.
     private final class Entry {
         let batched: BatchedStatement
-        var continuation: UnsafeContinuation<Void, Never>?
+        var askers: [UnsafeContinuation<Void, Never>] = []
         init(_ batched: BatchedStatement) { self.batched = batched }
     }
 
@@ -35,13 +39,17 @@ final class Batcher {
     private let pool: ConnectionPool
     private let limits: Limits
     private var waiting: [Entry] = []
+    /// Those of ``waiting`` that can be shared.
+    private var shared: [Question: Entry] = [:]
+    /// Who waits, of all entries.
+    private var askers = 0
     /// What is known of the statements of users.
     var quick = QuickStatements()
     /// ``serve()``, while it has nothing to do.
     private var sleeper: UnsafeContinuation<Void, Never>?
-    /// Statements whose rows a batch has brought, since the start.
+    /// Those who were answered from a batch, since the start.
     private(set) var answered = 0
-    private var isServing = false
+    private(set) var isServing = false
     private var isStopped = false
 
     init(_ pool: ConnectionPool, _ limits: Limits, on loop: EventLoop) {
@@ -51,16 +59,29 @@ final class Batcher {
     }
 
     /// The rows of a statement; nil if it has to go the ordinary way.
-    func rows(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
-        guard isServing, waiting.count < limits.waiting else { return nil }
-        let entry = Entry(BatchedStatement(statement, parameters))
+    ///
+    /// - Parameter sharing: whether all who ask it at the same moment may have the same rows.
+    func rows(_ statement: Statement, _ parameters: [Parameter], sharing: Bool) async -> BatchedRows? {
+        guard isServing, askers < limits.waiting else { return nil }
+        var place: Entry?
         await withUnsafeContinuation { continuation in
             if !isServing { return continuation.resume() }
-            entry.continuation = continuation
-            waiting.append(entry)
+            let entry = entry(BatchedStatement(statement, parameters), sharing: sharing)
+            entry.askers.append(continuation)
+            askers += 1
+            place = entry
             wake()
         }
-        return entry.batched.rows
+        return place?.batched.rows
+    }
+
+    /// The statement's place in the next batch, or in one behind it.
+    private func entry(_ batched: BatchedStatement, sharing: Bool) -> Entry {
+        if sharing, let entry = shared[batched.key] { return entry }
+        let entry = Entry(batched)
+        waiting.append(entry)
+        if sharing { shared[batched.key] = entry }
+        return entry
     }
 
     private func wake() {
@@ -78,16 +99,32 @@ final class Batcher {
                     if !waiting.isEmpty || !isServing { return continuation.resume() }
                     sleeper = continuation
                 }
+                // Requests come in swarms, as replies leave in swarms; without this look at the sockets the first one
+                // of them would go alone.
+                await loop.nextTurn()
                 continue
             }
             let count = min(waiting.count, limits.batch)
             let batch = Array(waiting[..<count])
             waiting.removeFirst(count)
+            // Who comes from now on may have to see what is committed while the batch runs.
+            if waiting.isEmpty {
+                shared.removeAll(keepingCapacity: true)
+            } else if !shared.isEmpty {
+                for entry in batch { shared[entry.batched.key] = nil }
+            }
             await run(batch.map(\.batched))
-            for entry in batch { entry.continuation?.resume() }
+            for entry in batch { release(entry) }
         }
-        for entry in waiting { entry.continuation?.resume() }
+        for entry in waiting { release(entry) }
         waiting = []
+        shared = [:]
+    }
+
+    private func release(_ entry: Entry) {
+        askers -= entry.askers.count
+        if entry.batched.rows != nil { answered += entry.askers.count }
+        for asker in entry.askers { asker.resume() }
     }
 
     /// Runs one batch; what fails is left without rows.
@@ -100,7 +137,6 @@ final class Batcher {
             try await connection.run(
                 batch: batch, bytesLimit: limits.bytes, rollsBack: limits.rollsBack, deadline: deadline)
         }
-        answered += batch.count { $0.rows != nil }
         // Those behind it were not reached.
         if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement.sql) }
     }
@@ -111,6 +147,16 @@ final class Batcher {
         isServing = false
         wake()
     }
+}
+
+/// A statement with what is bound to it: those that are equal ask the same.
+private struct Question: Hashable {
+    let statement: Statement
+    let parameters: [Parameter]
+}
+
+extension BatchedStatement {
+    fileprivate var key: Question { Question(statement: statement, parameters: parameters) }
 }
 
 /// Which statements of users have shown themselves quick and small, by their texts: those that many clients repeat.
@@ -155,6 +201,8 @@ struct QuickStatements {
 final class QuickStatement {
     let statement: Statement
     fileprivate(set) var runs: Int
+    /// Whether those who ask it at the same moment can have the same rows; nil until ``Gate/judge(_:)``.
+    var isShareable: Bool?
     /// One for each format that was asked for, good for as long as the result has these columns.
     var forms: [ResultForm] = []
 

@@ -121,19 +121,42 @@ final class Gate {
     /// everything has that is to be written down.
     ///
     /// - Throws: what ended the query meanwhile.
-    func batched(_ query: RunningQuery, _ statement: Statement, _ parameters: [Parameter]) async throws -> BatchedRows?
-    {
+    func batched(
+        _ query: RunningQuery, _ quick: QuickStatement, _ parameters: [Parameter]
+    ) async throws -> BatchedRows? {
         if audit != nil { return nil }
         running.add(query)
         defer { running.remove(query) }
-        guard let rows = await repeated.rows(statement, parameters) else { return nil }
+        if quick.isShareable == nil { await judge(quick) }
+        let sharing = quick.isShareable == true
+        guard let rows = await repeated.rows(quick.statement, parameters, sharing: sharing) else { return nil }
         try query.checkGoing()
         return rows
     }
 
+    /// Finds out, once, whether a statement says the same to all who ask it at the same moment: whether none of its words
+    /// is the name of a function that PostgreSQL calls volatile, such as `random`. Words of comments and strings count,
+    /// too, so that nothing need be understood of the statement; what a view hides in its own text does not.
+    func judge(_ quick: QuickStatement) async {
+        quick.isShareable = false
+        let words = Set(
+            quick.statement.sql.utf8.split { byte in
+                let isLetter = byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
+                return !isLetter && !(byte &- 0x30 < 10) && byte != UInt8(ascii: "_") && byte < 0x80
+            }.flatMap { [String(Substring($0)), String(Substring($0)).lowercased()] })
+        let found = try? await ask(
+            Self.volatileFunctions, [.textArray(words.sorted())], deadline: .now() + .seconds(1)
+        ) { row throws(PostgresError) in try row.bool(0) }
+        quick.isShareable = found == [false]
+    }
+
+    private static let volatileFunctions = Statement(
+        name: "volatile_functions",
+        sql: "select exists (select from pg_catalog.pg_proc where proname = any($1) and provolatile = 'v')")
+
     /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, as in ``batched(_:_:_:)``.
     func lookup(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
-        audit == nil ? await lookups.rows(statement, parameters) : nil
+        audit == nil ? await lookups.rows(statement, parameters, sharing: true) : nil
     }
 
     /// What the audit log calls a failure.
@@ -199,7 +222,7 @@ final class Gate {
         _ statement: Statement, _ parameters: [Parameter] = [], deadline: MonotonicTime,
         _ read: (any ColumnAccess) throws(PostgresError) -> T
     ) async throws -> [T] {
-        if let rows = await lookups.rows(statement, parameters) {
+        if let rows = await lookups.rows(statement, parameters, sharing: true) {
             var found: [T] = []
             try rows.forEach { row throws(PostgresError) in found.append(try read(row)) }
             return found

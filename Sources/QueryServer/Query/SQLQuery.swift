@@ -56,7 +56,7 @@ struct SQLQuery {
     private func batched(_ quick: QuickStatement, _ lease: Lease) async throws -> BatchedRows? {
         let (gate, running) = (lease.gate, lease.query)
         if running.client.limits.concurrency != nil { return nil }
-        guard let rows = try await gate.batched(running, quick.statement, query.parameters) else { return nil }
+        guard let rows = try await gate.batched(running, quick, query.parameters) else { return nil }
         running.mark("batch")
         return rows
     }
