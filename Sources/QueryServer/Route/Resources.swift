@@ -17,7 +17,10 @@ extension QueryHandler {
         more: [UInt8] = []
     ) async throws -> CachingOutcome {
         let isConditional = request.head["if-none-match"] != nil
-        guard let state = await isConditional ? version.current() : version.recent() else { return .send(nil) }
+        // Who may keep a copy of a settled range for a minute may as well hear of it what was so 100 ms ago.
+        guard let state = await isConditional && !isClosed ? version.current() : version.recent() else {
+            return .send(nil)
+        }
         var asked = Array(request.head.rawQuery ?? [])
         asked.appendText(" \(format.rawValue) \(configuration.version) ")
         asked += more
