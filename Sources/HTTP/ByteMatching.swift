@@ -4,6 +4,26 @@
 import CLinux
 import Glibc
 
+extension String {
+    /// Whether this is `lowercase`, which is in lower case, whatever the case of the ASCII letters here.
+    func equalsIgnoringCase(_ lowercase: StaticString) -> Bool {
+        utf8.count == lowercase.utf8CodeUnitCount && utf8.starts(withIgnoringCase: lowercase)
+    }
+}
+
+extension Sequence<UInt8> {
+    /// Whether the first bytes are those of `lowercase`, which is in lower case, whatever their case.
+    func starts(withIgnoringCase lowercase: StaticString) -> Bool {
+        var wanted = UnsafeBufferPointer(start: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)[...]
+        for byte in self {
+            guard let next = wanted.first else { return true }
+            if Byte.lowercased(byte) != next { return false }
+            wanted.removeFirst()
+        }
+        return wanted.isEmpty
+    }
+}
+
 extension Span where Element == UInt8 {
     /// The index of the first `byte` at or after `start`.
     @inline(__always)

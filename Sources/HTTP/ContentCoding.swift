@@ -69,25 +69,33 @@ enum ContentCoding: Equatable, CaseIterable {
     static func isWorthwhile(_ headers: Headers) -> Bool {
         var isText = false
         for (name, value) in headers.fields {
-            switch name.lowercased() {
-            case "content-type": isText = isCompressible(value)
-            // Encoded already, or a part of a representation whose bytes are counted as they are.
-            case "content-encoding", "content-range": return false
-            case "cache-control": if value.lowercased().contains("no-transform") { return false }
-            default: continue
+            if name.equalsIgnoringCase("content-type") {
+                isText = isCompressible(value)
+            } else if name.equalsIgnoringCase("content-encoding") || name.equalsIgnoringCase("content-range") {
+                // Encoded already, or a part of a representation whose bytes are counted as they are.
+                return false
+            } else if name.equalsIgnoringCase("cache-control") {
+                for start in value.utf8.indices
+                where value.utf8[start...].starts(withIgnoringCase: "no-transform") { return false }
             }
         }
         return isText
     }
 
     private static func isCompressible(_ type: String) -> Bool {
-        let name = type.prefix { $0 != ";" && $0 != " " }.lowercased()
-        // Events of a stream are small, and each connection would hold a compressor's memory for hours.
-        if name == "text/event-stream" { return false }
-        if name.hasPrefix("text/") || name.hasSuffix("+json") || name.hasSuffix("+xml") { return true }
-        return [
-            "application/json", "application/x-ndjson", "application/javascript", "application/xml", "application/yaml",
-            "application/wasm",
-        ].contains(name)
+        let name = type.utf8.prefix { $0 != UInt8(ascii: ";") && $0 != Byte.space }
+        func isNamed(_ lowercase: StaticString) -> Bool {
+            name.count == lowercase.utf8CodeUnitCount && name.starts(withIgnoringCase: lowercase)
+        }
+        if isNamed("application/json") { return true }
+        if name.starts(withIgnoringCase: "text/") {
+            // Events of a stream are small, and each connection would hold a compressor's memory for hours.
+            return !isNamed("text/event-stream")
+        }
+        if name.suffix(5).starts(withIgnoringCase: "+json") || name.suffix(4).starts(withIgnoringCase: "+xml") {
+            return true
+        }
+        return isNamed("application/x-ndjson") || isNamed("application/javascript") || isNamed("application/xml")
+            || isNamed("application/yaml") || isNamed("application/wasm")
     }
 }

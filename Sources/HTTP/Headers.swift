@@ -30,7 +30,7 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
     /// Makes a strong entity tag a weak one.
     mutating func weakenETag() {
         for index in fields.indices
-        where fields[index].name.lowercased() == "etag" && !fields[index].value.hasPrefix("W/") {
+        where fields[index].name.equalsIgnoringCase("etag") && !fields[index].value.hasPrefix("W/") {
             fields[index].value = "W/" + fields[index].value
         }
     }

@@ -107,18 +107,13 @@ extension [UInt8] {
     }
 
     private static func belongsToServer(_ name: String) -> Bool {
-        func matches(_ lowercase: StaticString) -> Bool {
-            name.utf8.elementsEqual(
-                UnsafeBufferPointer(start: lowercase.utf8Start, count: lowercase.utf8CodeUnitCount)
-            ) { Byte.lowercased($0) == $1 }
-        }
         switch name.utf8.count {
-        case 4: return matches("date")
-        case 6: return matches("server")
-        case 10: return matches("connection")
-        case 14: return matches("content-length")
-        case 17: return matches("transfer-encoding")
-        default: return false
+        case 4: name.equalsIgnoringCase("date")
+        case 6: name.equalsIgnoringCase("server")
+        case 10: name.equalsIgnoringCase("connection")
+        case 14: name.equalsIgnoringCase("content-length")
+        case 17: name.equalsIgnoringCase("transfer-encoding")
+        default: false
         }
     }
 }
