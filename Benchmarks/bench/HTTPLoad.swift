@@ -8,8 +8,8 @@ import Glibc
 /// cheap as `pgbench` is for PostgreSQL, so that what is measured is the server.
 struct HTTPLoad {
     let port: UInt16
-    /// The whole request, head and body.
-    let request: [UInt8]
+    /// The whole requests, head and body; each connection sends one after the other, from a place of its own on.
+    let requests: [[UInt8]]
     let connections: Int
     /// Requests a second of each connection; 0 for as many as it can.
     var perSecondOfEach = 0
@@ -33,17 +33,24 @@ struct HTTPLoad {
     }
 
     init(port: UInt16, get target: String, connections: Int) {
-        self.init(port: port, "GET \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", connections: connections)
+        self.init(port: port, get: [target], connections: connections)
     }
 
-    init(port: UInt16, _ request: String, connections: Int) {
+    init(port: UInt16, get targets: [String], connections: Int) {
+        self.init(
+            port: port, targets.map { "GET \($0) HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" }, connections: connections)
+    }
+
+    init(port: UInt16, _ requests: [String], connections: Int) {
         self.port = port
-        self.request = Array(request.utf8)
+        self.requests = requests.map { Array($0.utf8) }
         self.connections = connections
     }
 
     private struct Connection {
         let descriptor: CInt
+        /// Which request is next.
+        var next: Int
         var received: [UInt8] = []
         var sent = MonotonicTime.now()
         /// When the next request is due; nil while one is under way.
@@ -55,7 +62,9 @@ struct HTTPLoad {
         let epoll = epoll_create1(0)
         if epoll < 0 { throw SystemError(call: "epoll_create1") }
         defer { close(epoll) }
-        var open = try (0..<connections).map { _ in Connection(descriptor: try connectLoopback(port)) }
+        var open = try (0..<connections).map { index in
+            Connection(descriptor: try connectLoopback(port), next: index * requests.count / connections)
+        }
         defer { for connection in open { close(connection.descriptor) } }
         for index in open.indices {
             var event = epoll_event()
@@ -100,6 +109,8 @@ struct HTTPLoad {
     private func send(_ connection: inout Connection) throws {
         connection.sent = .now()
         connection.due = nil
+        let request = requests[connection.next]
+        connection.next = (connection.next + 1) % requests.count
         if Glibc.send(connection.descriptor, request, request.count, CInt(MSG_NOSIGNAL)) != request.count {
             throw SystemError(call: "send")
         }

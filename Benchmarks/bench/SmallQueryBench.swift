@@ -5,9 +5,10 @@ import EventLoop
 import Glibc
 import Postgres
 
-/// The latest price of one symbol over HTTP, by SQL and by REST, beside `pgbench` with the same statement, prepared,
-/// over as many connections, both over TCP on the loopback interface. What `pgbench` reaches over
-/// a Unix socket is shown too: the server's own connections use one.
+/// The latest price of a symbol and its last bars over HTTP, by SQL and by REST, beside `pgbench` with the same
+/// statement, prepared, over as many connections, both over TCP on the loopback interface. Once all ask for the same
+/// symbol, as those who watch one dashboard do, and once each asks for one of a hundred. What `pgbench` reaches over a
+/// Unix socket is shown too: the server's own connections use one.
 struct SmallQueryBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "small", abstract: "Small queries over HTTP, beside pgbench on the same statement.")
@@ -16,7 +17,7 @@ struct SmallQueryBench: AsyncParsableCommand {
     @Option(help: "Seconds of each measurement.") var seconds = 4.0
     @Option(help: "Runs of each.") var runs = 3
 
-    private static let statement = """
+    private static let latest = """
         select symbol, ts, price, size, trade_id, source, price - previous_price as change, \
         (price - previous_price) / nullif(previous_price, 0) * 100 as change_pct from market.latest where symbol =
         """
@@ -25,6 +26,19 @@ struct SmallQueryBench: AsyncParsableCommand {
         select symbol, ts, open, high, low, close, volume, vwap, trade_count from market.bars where symbol = :sym \
         and timeframe = '1m' and ts >= '-infinity' and ts < 'infinity' order by ts desc limit 11
         """
+
+    /// Who asks for what.
+    private enum Spread: String, CaseIterable {
+        case one = "all ask for one symbol"
+        case many = "each asks for one of 100 symbols"
+
+        var symbols: [String] { self == .one ? ["S1"] : (1...100).map { "S\($0)" } }
+        /// Of pgbench's script.
+        var setting: String {
+            self == .one ? "" : "\\set n random(1, 100)\n"
+        }
+        var value: String { self == .one ? ":sym" : "('S' || :n)" }
+    }
 
     func run() async throws {
         let store = try await BenchStore()
@@ -36,46 +50,58 @@ struct SmallQueryBench: AsyncParsableCommand {
             readerURL: store.readerURL,
             arguments: ["--loops", "\(loops)", "--pool-size", "\(max(1, connections / loops))"])
         defer { server.stop() }
-        let sql = percentEncoded("\(Self.statement) $1")
-        let symbol = percentEncoded("[\"S1\"]")
-        let loads =
-            [
-                ("/api/v1/latest", "/api/v1/latest?symbol=S1"),
-                ("/api/v1/sql, parameter", "/api/v1/sql?query=\(sql)&params=\(symbol)"),
-                ("/api/v1/sql, literal", "/api/v1/sql?query=\(percentEncoded("\(Self.statement) 'S1'"))"),
-            ].map { ($0.0, HTTPLoad(port: server.port, get: $0.1, connections: connections)) }
-        let bars = HTTPLoad(
-            port: server.port, get: "/api/v1/bars?symbol=S1&timeframe=1m&order=desc&limit=10", connections: connections)
-        let bare = HTTPLoad(port: server.port, get: "/live", connections: connections)
-        for load in [bars, bare] { _ = try load.run(seconds: 0.5) }
-        for (_, load) in loads { _ = try load.run(seconds: 0.5) }
-
-        print("the latest price of one symbol, \(connections) connections; requests/s")
-        var ratios = loads.map { _ in [Double]() }
-        var (barRatios, unchangedRatios) = ([Double](), [Double]())
-        for run in 1...runs {
-            let reference = try pgbench(store, store.readerEnvironmentTCP, "\(Self.statement) :sym")
-            print("run \(run)  pgbench -M prepared     \(column(reference, 7))")
-            let local = try pgbench(store, store.readerEnvironment, "\(Self.statement) :sym")
-            print("       over a Unix socket      \(column(local, 7))")
-            for (index, load) in loads.enumerated() {
-                let result = try load.1.run(seconds: seconds)
-                ratios[index].append(show(load.0, result, reference))
+        var ratios: [(name: String, goal: String, values: [Double])] = []
+        func note(_ name: String, _ goal: String, _ ratio: Double) {
+            if let index = ratios.firstIndex(where: { $0.name == name }) {
+                ratios[index].values.append(ratio)
+            } else {
+                ratios.append((name, goal, [ratio]))
             }
-            let barReference = try pgbench(store, store.readerEnvironmentTCP, Self.bars)
-            print("       pgbench, last 10 bars   \(column(barReference, 7))")
-            barRatios.append(show("/api/v1/bars", try bars.run(seconds: seconds), barReference))
+        }
+        let bare = HTTPLoad(port: server.port, get: "/live", connections: connections)
+        for load in Spread.allCases.flatMap({ loads($0, server.port).map(\.load) }) + [bare] {
+            _ = try load.run(seconds: 0.5)
+        }
+        for run in 1...runs {
+            for spread in Spread.allCases {
+                print("run \(run): \(spread.rawValue), \(connections) connections; requests/s")
+                let latest = try pgbench(store, store.readerEnvironmentTCP, "\(Self.latest) \(spread.value)", spread)
+                print("  pgbench, latest price     \(column(latest, 7))")
+                let local = try pgbench(store, store.readerEnvironment, "\(Self.latest) \(spread.value)", spread)
+                print("    over a Unix socket      \(column(local, 7))")
+                let bars = try pgbench(
+                    store, store.readerEnvironmentTCP, Self.bars.replacing(":sym", with: spread.value), spread)
+                print("  pgbench, last 10 bars     \(column(bars, 7))")
+                for (name, isBars, load) in loads(spread, server.port) {
+                    let ratio = show(name, try load.run(seconds: seconds), isBars ? bars : latest)
+                    note("\(name), \(spread.rawValue)", "  (goal 0.70)", ratio)
+                }
+            }
             let engine = try bare.run(seconds: seconds)
-            print("       /live, from memory      \(column(engine.perSecond, 7))")
+            print("  /live, from memory        \(column(engine.perSecond, 7))")
             // Asked for anew: vacuum, too, changes what is visible.
-            let (name, page) = try unchanged(server.port)
-            unchangedRatios.append(show(name, try page.run(seconds: seconds), engine.perSecond))
+            for (name, query) in [("open", ""), ("settled", "&to=2026-01-01T12:00:00Z")] {
+                let page = try unchanged(server.port, "/api/v1/bars?symbol=S1&timeframe=1m" + query)
+                let ratio = show("304, a page of \(name) bars", try page.run(seconds: seconds), engine.perSecond)
+                note("304 of a page of \(name) bars, beside /live", "", ratio)
+            }
         }
-        for (index, load) in loads.enumerated() {
-            print("median ratio \(twoDigits(median(ratios[index])))  \(load.0)  (goal 0.70)")
+        for (name, goal, values) in ratios { print("median ratio \(twoDigits(median(values)))  \(name)\(goal)") }
+    }
+
+    private func loads(_ spread: Spread, _ port: UInt16) -> [(name: String, isBars: Bool, load: HTTPLoad)] {
+        func load(_ name: String, isBars: Bool = false, _ target: (String) -> String) -> (String, Bool, HTTPLoad) {
+            (name, isBars, HTTPLoad(port: port, get: spread.symbols.map(target), connections: connections))
         }
-        print("median ratio \(twoDigits(median(barRatios)))  /api/v1/bars, the last 10 of a symbol  (goal 0.70)")
-        print("median ratio \(twoDigits(median(unchangedRatios)))  304, beside the engine's answer from memory")
+        let parameter = percentEncoded("\(Self.latest) $1")
+        return [
+            load("/api/v1/latest") { "/api/v1/latest?symbol=\($0)" },
+            load("/api/v1/sql, parameter") {
+                "/api/v1/sql?query=\(parameter)&params=\(percentEncoded("[\"\($0)\"]"))"
+            },
+            load("/api/v1/sql, literal") { "/api/v1/sql?query=\(percentEncoded("\(Self.latest) '\($0)'"))" },
+            load("/api/v1/bars", isBars: true) { "/api/v1/bars?symbol=\($0)&timeframe=1m&order=desc&limit=10" },
+        ]
     }
 
     /// Prints a result; returns its ratio.
@@ -83,14 +109,13 @@ struct SmallQueryBench: AsyncParsableCommand {
         if result.refused > 0 { print("  \(result.refused) replies had another status") }
         let ratio = result.perSecond / reference
         print(
-            "       \(name.padded(24))\(column(result.perSecond, 7))   ratio \(twoDigits(ratio))   p50 "
+            "  \(name.padded(26))\(column(result.perSecond, 7))   ratio \(twoDigits(ratio))   p50 "
                 + "\(twoDigits(result.percentile(0.5))) ms  p99 \(twoDigits(result.percentile(0.99))) ms")
         return ratio
     }
 
     /// The same asked of a cache: each request has the tag of the reply that is still right.
-    private func unchanged(_ port: UInt16) throws -> (String, HTTPLoad) {
-        let target = "/api/v1/bars?symbol=S1&timeframe=1m"
+    private func unchanged(_ port: UInt16, _ target: String) throws -> HTTPLoad {
         // A tag that comes twice is of the store's present state: the first replies may come before the server hears of it.
         var tags: [String] = []
         repeat {
@@ -109,24 +134,28 @@ struct SmallQueryBench: AsyncParsableCommand {
         } while tags.count < 2 || tags.last == "" || tags.last != tags.dropLast().last
         let tag = tags[tags.count - 1]
         var load = HTTPLoad(
-            port: port, "GET \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-None-Match: \(tag)\r\n\r\n",
+            port: port, ["GET \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nIf-None-Match: \(tag)\r\n\r\n"],
             connections: connections)
         load.expected = 304
-        return ("a page of bars, 304", load)
+        return load
     }
 
-    private func pgbench(_ store: BenchStore, _ environment: [String: String], _ sql: String) throws -> Double {
+    private func pgbench(
+        _ store: BenchStore, _ environment: [String: String], _ sql: String, _ spread: Spread
+    ) throws -> Double {
         let script = store.folder + "/statement.pgbench"
-        let text = "\(sql);\n"
+        let text = "\(spread.setting)\(sql);\n"
         guard let file = fopen(script, "w") else { throw SystemError(call: "fopen(\(script))") }
         fputs(text, file)
         fclose(file)
         let said = try output(
             of: store.program("pgbench"),
             [
-                "-n", "-M", "prepared", "-c", "\(connections)", "-j", "2", "-T", "\(Int(max(1, seconds)))",
-                "-D", "sym=S1", "-f", script,
-            ], environment: environment)
+                "-n", "-M", "prepared", "-c", "\(connections)", "-j", "2", "-T", "\(Int(max(1, seconds)))", "-D",
+                "sym=S1",
+                "-f", script,
+            ],
+            environment: environment)
         guard let line = said.split(separator: "\n").first(where: { $0.hasPrefix("tps = ") }),
             let tps = Double(line.dropFirst(6).prefix { $0 != " " })
         else { throw SystemError(code: EIO, call: "pgbench: \(said)") }
