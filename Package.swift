@@ -68,7 +68,7 @@ let package = Package(
         // libpq on the event loop: connection, pool, statements, COPY, streaming rows.
         .target(
             name: "Postgres",
-            dependencies: ["CLibPQ", "EventLoop", "CLinux"], swiftSettings: strict),
+            dependencies: ["CLibPQ", "EventLoop", "CLinux"], swiftSettings: hot),
         // Topics, partitions, offsets, groups: one protocol, and SQLite as the engine of one machine.
         .target(
             name: "EventLog",
@@ -137,7 +137,7 @@ let package = Package(
                 "Postgres",
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: strict),
+            swiftSettings: hot),
         // The `tapedeck` command: settings, wiring, subcommands; no logic.
         .executableTarget(
             name: "Tapedeck",

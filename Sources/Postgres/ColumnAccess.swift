@@ -8,11 +8,21 @@
 package protocol ColumnAccess {
     var columns: [ColumnDescription] { get }
 
+    /// Of ``columns``: how many there are, and the type and the format of one. They are asked for with each value, which
+    /// a row that would have to make its descriptions first answers without them.
+    var columnCount: Int { get }
+    func columnType(_ column: Int) -> TypeOID
+    func columnFormat(_ column: Int) -> WireFormat
+
     /// The value's bytes as they arrived, or nil for NULL. Valid as long as the row is; do not let them escape.
     func unsafeBytes(_ column: Int) -> UnsafeRawBufferPointer?
 }
 
 extension ColumnAccess {
+    package var columnCount: Int { columns.count }
+    package func columnType(_ column: Int) -> TypeOID { columns[column].type }
+    package func columnFormat(_ column: Int) -> WireFormat { columns[column].format }
+
     package func isNull(_ column: Int) -> Bool { unsafeBytes(column) == nil }
 
     /// Calls `body` with the value's bytes as they arrived, nil for NULL; they are valid inside it only.
@@ -24,15 +34,15 @@ extension ColumnAccess {
 
     /// The SQL text of a value: any type in text format, string types in binary.
     package func string(_ column: Int) throws(PostgresError) -> String {
-        String(decoding: try readable(column, as: "a string", Self.stringTypes, text: nil), as: UTF8.self)
+        String(decoding: try readable(column, as: "a string", .strings, text: .all), as: UTF8.self)
     }
 
     /// `smallint`, `integer`, `bigint` or `oid`; in text format also a `numeric` without a fraction.
     package func int64(_ column: Int) throws(PostgresError) -> Int64 {
         let bytes = try readable(
-            column, as: "an integer", Self.integerTypes, text: Self.integerTypes.union([.numeric, .unknown]))
+            column, as: "an integer", .integers, text: .integers.union(.decimals))
         let value: Int64? =
-            columns[column].format == .text ? TextForm.integer(bytes) : BinaryForm.integer(bytes)
+            columnFormat(column) == .text ? TextForm.integer(bytes) : BinaryForm.integer(bytes)
         guard let value else { throw malformed(column, "an integer") }
         return value
     }
@@ -42,12 +52,12 @@ extension ColumnAccess {
 
     /// `double precision`, `real` or an integer; in text format also `numeric` (rounded to the nearest double).
     package func double(_ column: Int) throws(PostgresError) -> Double {
-        let types = Self.integerTypes.union([.float4, .float8])
-        let bytes = try readable(column, as: "a number", types, text: types.union([.numeric, .unknown]))
+        let bytes = try readable(
+            column, as: "a number", [.integers, .floats], text: [.integers, .floats, .decimals])
         let value: Double? =
-            if columns[column].format == .text {
+            if columnFormat(column) == .text {
                 TextForm.double(bytes)
-            } else if columns[column].type == .float8 || columns[column].type == .float4 {
+            } else if columnType(column) == .float8 || columnType(column) == .float4 {
                 BinaryForm.double(bytes)
             } else {
                 BinaryForm.integer(bytes).map(Double.init)
@@ -57,7 +67,7 @@ extension ColumnAccess {
     }
 
     package func bool(_ column: Int) throws(PostgresError) -> Bool {
-        let bytes = try readable(column, as: "a boolean", [.bool], text: [.bool])
+        let bytes = try readable(column, as: "a boolean", .booleans, text: .booleans)
         switch bytes.first {
         case 1, UInt8(ascii: "t"): return true
         case 0, UInt8(ascii: "f"): return false
@@ -67,8 +77,8 @@ extension ColumnAccess {
 
     /// The bytes of a `bytea`; of other types, the bytes as they arrived.
     package func bytes(_ column: Int) throws(PostgresError) -> [UInt8] {
-        let bytes = try readable(column, as: "bytes", nil, text: nil)
-        if columns[column].type != .bytea || columns[column].format == .binary { return [UInt8](bytes) }
+        let bytes = try readable(column, as: "bytes", .all, text: .all)
+        if columnType(column) != .bytea || columnFormat(column) == .binary { return [UInt8](bytes) }
         guard let decoded = TextForm.bytea(bytes) else { throw malformed(column, "bytea in hex format") }
         return decoded
     }
@@ -76,10 +86,9 @@ extension ColumnAccess {
     /// `timestamptz`, or `timestamp` and `date` taken as UTC, in microseconds since 1970-01-01; ±infinity is
     /// `Int64.max` and `.min`.
     package func timestamp(_ column: Int) throws(PostgresError) -> Int64 {
-        let types: Set<TypeOID> = [.timestamptz, .timestamp, .date]
-        let bytes = try readable(column, as: "a time", types, text: types)
+        let bytes = try readable(column, as: "a time", .times, text: .times)
         let value: Int64? =
-            columns[column].format == .text
+            columnFormat(column) == .text
             ? TextForm.timestamp(bytes) : BinaryForm.timestamp(bytes)
         guard let value else { throw malformed(column, "a time in ISO style") }
         return value
@@ -87,9 +96,9 @@ extension ColumnAccess {
 
     /// The elements of a one-dimensional `text[]` (or another array, as text), NULL elements as nil.
     package func textArray(_ column: Int) throws(PostgresError) -> [String?] {
-        let bytes = try readable(column, as: "text[]", [.textArray], text: nil)
+        let bytes = try readable(column, as: "text[]", .textArrays, text: .all)
         let elements: [String?]? =
-            columns[column].format == .text ? TextForm.array(bytes) : BinaryForm.textArray(bytes)
+            columnFormat(column) == .text ? TextForm.array(bytes) : BinaryForm.textArray(bytes)
         guard let elements else { throw malformed(column, "a one-dimensional array") }
         return elements
     }
@@ -109,19 +118,19 @@ extension ColumnAccess {
         isNull(column) ? nil : try timestamp(column)
     }
 
-    /// The value's bytes if it is not NULL and of one of the types (nil: of any) allowed for its format.
+    /// The value's bytes if it is not NULL and of one of the types allowed for its format.
     private func readable(
-        _ column: Int, as wanted: String, _ binary: Set<TypeOID>?, text: Set<TypeOID>?
+        _ column: Int, as wanted: StaticString, _ binary: TypeGroups, text: TypeGroups
     ) throws(PostgresError) -> UnsafeRawBufferPointer {
-        guard columns.indices.contains(column) else {
-            throw PostgresError(.usage, "no column \(column): the result has \(columns.count)")
+        guard column >= 0 && column < columnCount else {
+            throw PostgresError(.usage, "no column \(column): the result has \(columnCount)")
         }
-        let description = columns[column]
-        if let allowed = description.format == .text ? text : binary, !allowed.contains(description.type) {
-            throw PostgresError(.usage, "column \"\(description.name)\" is \(description.type), not \(wanted)")
+        let type = columnType(column)
+        if !(columnFormat(column) == .text ? text : binary).contains(type) {
+            throw PostgresError(.usage, "column \"\(columns[column].name)\" is \(type), not \(wanted)")
         }
         guard let bytes = unsafeBytes(column) else {
-            throw PostgresError(.usage, "column \"\(description.name)\" is NULL, not \(wanted)")
+            throw PostgresError(.usage, "column \"\(columns[column].name)\" is NULL, not \(wanted)")
         }
         return bytes
     }
@@ -129,9 +138,36 @@ extension ColumnAccess {
     private func malformed(_ column: Int, _ wanted: String) -> PostgresError {
         PostgresError(.usage, "the value of column \"\(columns[column].name)\" cannot be read as \(wanted)")
     }
+}
 
-    private static var stringTypes: Set<TypeOID>? {
-        [.text, .varchar, .bpchar, .name, .char, .json, .xml, .unknown]
+/// Types by how they can be read.
+private struct TypeGroups: OptionSet {
+    let rawValue: UInt8
+
+    static let strings = TypeGroups(rawValue: 1)
+    static let integers = TypeGroups(rawValue: 2)
+    static let floats = TypeGroups(rawValue: 4)
+    /// Numbers as text, and literals without a type.
+    static let decimals = TypeGroups(rawValue: 8)
+    static let booleans = TypeGroups(rawValue: 16)
+    static let times = TypeGroups(rawValue: 32)
+    static let textArrays = TypeGroups(rawValue: 64)
+    /// Every type, known or not.
+    static let all = TypeGroups(rawValue: 128)
+
+    func contains(_ type: TypeOID) -> Bool { contains(.all) || !isDisjoint(with: Self.groups(of: type)) }
+
+    private static func groups(of type: TypeOID) -> TypeGroups {
+        switch type {
+        case .text, .varchar, .bpchar, .name, .char, .json, .xml: .strings
+        case .unknown: [.strings, .decimals]
+        case .int2, .int4, .int8, .oid: .integers
+        case .float4, .float8: .floats
+        case .numeric: .decimals
+        case .bool: .booleans
+        case .timestamptz, .timestamp, .date: .times
+        case .textArray: .textArrays
+        default: []
+        }
     }
-    private static var integerTypes: Set<TypeOID> { [.int2, .int4, .int8, .oid] }
 }

@@ -8,11 +8,23 @@ package struct Statement: Sendable, Hashable {
     /// Unique among the statements a program uses; part of the name in `pg_prepared_statements`.
     package let name: String
     package let sql: String
+    /// Of both, worked out once: texts are long, and are looked up with each use.
+    private let digest: Int
 
     package init(name: String, sql: String) {
         self.name = name
         self.sql = sql
+        var hasher = Hasher()
+        hasher.combine(name)
+        hasher.combine(sql)
+        digest = hasher.finalize()
     }
+
+    package static func == (a: Statement, b: Statement) -> Bool {
+        a.digest == b.digest && a.sql == b.sql && a.name == b.name
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(digest) }
 }
 
 /// What the server says a statement takes and gives, without running it.
@@ -44,11 +56,11 @@ struct PreparedStatements {
 
     /// The server's name of the statement prepared for parameters of these types.
     mutating func find(_ statement: Statement, _ parameters: borrowing ParameterBuffer) -> String? {
-        guard let known = variants[statement] else { return nil }
-        for index in known.indices where known[index].accepts(parameters) {
+        guard let place = variants.index(forKey: statement) else { return nil }
+        for index in variants.values[place].indices where variants.values[place][index].accepts(parameters) {
             clock += 1
-            variants[statement]![index].lastUse = clock
-            return known[index].serverName
+            variants.values[place][index].lastUse = clock
+            return variants.values[place][index].serverName
         }
         return nil
     }

@@ -58,6 +58,13 @@ package struct BatchedRows {
         fileprivate let index: Int32
 
         package var columns: [ColumnDescription] { result.columns }
+        package var columnCount: Int { Int(PQnfields(result.pointer)) }
+        package func columnType(_ column: Int) -> TypeOID {
+            TypeOID(rawValue: PQftype(result.pointer, Int32(column)))
+        }
+        package func columnFormat(_ column: Int) -> WireFormat {
+            PQfformat(result.pointer, Int32(column)) == 1 ? .binary : .text
+        }
 
         @inline(__always)
         package func unsafeBytes(_ column: Int) -> UnsafeRawBufferPointer? {

@@ -6,25 +6,25 @@ import HTTP
 import Market
 
 /// The resources that are lists of rows.
-enum MarketResource: String, Sendable {
+enum MarketResource: String, Sendable, CaseIterable {
     case bars, indicators, trades, latest, symbols, alerts
 
     /// The parameters it knows.
     var names: [String] {
         switch self {
-        case .bars:
-            [
-                "symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time",
-                "fill",
-                "shape", "value",
-            ]
-        case .indicators:
-            ["symbol", "symbols", "timeframe", "from", "to", "limit", "order", "page_token", "format", "time"]
-        case .trades, .alerts: ["symbol", "symbols", "from", "to", "limit", "order", "page_token", "format", "time"]
-        case .latest: ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
-        case .symbols: ["search", "symbol", "symbols", "limit", "order", "page_token", "format", "time"]
+        case .bars: Self.barNames
+        case .indicators: Self.indicatorNames
+        case .trades, .alerts: Self.rangeNames
+        case .latest: Self.pageNames
+        case .symbols: Self.searchNames
         }
     }
+
+    private static let pageNames = ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
+    private static let rangeNames = ["from", "to"] + pageNames
+    private static let indicatorNames = ["timeframe"] + rangeNames
+    private static let barNames = indicatorNames + ["fill", "shape", "value"]
+    private static let searchNames = ["search"] + pageNames
 }
 
 /// A page of a REST resource, checked as far as can be without PostgreSQL.

@@ -23,8 +23,21 @@ struct PageToken: Equatable {
 
     /// The fields between unit separators, which no symbol or source holds, in base64url (RFC 4648 §5).
     var text: String {
-        let fields = ["1", scope, symbol, String(ts.microseconds), source, String(tradeID)]
-        return Base64URL.encode(Array(fields.joined(separator: Self.separator).utf8))
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(64 + scope.utf8.count + symbol.utf8.count + source.utf8.count)
+        bytes.append(UInt8(ascii: "1"))
+        func append(_ field: String) {
+            bytes.append(Self.separator)
+            bytes.appendText(field)
+        }
+        append(scope)
+        append(symbol)
+        bytes.append(Self.separator)
+        bytes.appendInteger(ts.microseconds)
+        append(source)
+        bytes.append(Self.separator)
+        bytes.appendInteger(tradeID)
+        return Base64URL.encode(bytes)
     }
 
     /// Nil if `text` is not such a text.
@@ -54,7 +67,7 @@ struct PageToken: Equatable {
         return token
     }
 
-    private static let separator = "\u{1F}"
+    private static let separator: UInt8 = 0x1F
 }
 
 /// The key of the last row of a page of a list whose key may be any columns: their texts, nil for NULL.
@@ -119,6 +132,8 @@ enum Base64URL {
 
     static func encode(_ bytes: [UInt8]) -> String {
         var text: [UInt8] = []
+        text.reserveCapacity((bytes.count * 4 + 2) / 3)
+        let alphabet = alphabet
         var buffer = 0
         var bits = 0
         for byte in bytes {

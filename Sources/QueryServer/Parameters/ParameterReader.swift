@@ -11,7 +11,7 @@ struct ParameterReader {
     /// Takes the parameters of a request for a resource that knows the names in `known`; `repeatable` ones may occur
     /// more than once.
     init(
-        _ query: some Sequence<QueryParameters.Pair>, known: [String], repeatable: Set<String> = []
+        _ query: some Sequence<QueryParameters.Pair>, known: [String], repeatable: [String] = []
     ) throws(QueryError) {
         for pair in query {
             guard known.contains(pair.name) else { throw Self.unknown(pair.name, known: known) }

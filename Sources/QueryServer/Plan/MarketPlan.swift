@@ -20,16 +20,20 @@ struct MarketPlan {
 
     /// The columns of the reply, in the order of the statement's columns.
     var columns: [RowEncoder.Column] {
-        let time = ValueForm.scalar(request.timeInMilliseconds ? .milliseconds : .time)
+        Self.columns(of: request.resource, timeInMilliseconds: request.timeInMilliseconds)
+    }
+
+    static func columns(of resource: MarketResource, timeInMilliseconds: Bool) -> [RowEncoder.Column] {
+        let time = ValueForm.scalar(timeInMilliseconds ? .milliseconds : .time)
         func column(_ name: String, _ form: ScalarForm) -> RowEncoder.Column { .init(name: name, form: .scalar(form)) }
-        switch request.resource {
+        switch resource {
         case .bars:
             return [column("symbol", .text), .init(name: "ts", form: time)]
                 + ["open", "high", "low", "close", "volume", "vwap"].map { column($0, .number) }
                 + [column("trade_count", .safeInteger)]
         case .indicators:
             return [column("symbol", .text), .init(name: "ts", form: time)]
-                + Self.indicatorNames.map { column($0, .number) }
+                + indicatorNames.map { column($0, .number) }
         case .trades:
             // A trade_id may be beyond 2^53, where JSON numbers lose digits in most readers.
             return [
@@ -43,20 +47,16 @@ struct MarketPlan {
                 column("kind", .text), column("value", .number), column("threshold", .number),
                 .init(name: "raised_at", form: time), .init(name: "retracted_at", form: time),
             ]
-        case .latest: return Self.latestColumns(time: time)
+        case .latest:
+            return [
+                column("symbol", .text), .init(name: "ts", form: time), column("price", .number),
+                column("size", .number), column("trade_id", .text), column("source", .text),
+                column("change", .number), column("change_pct", .number),
+            ]
         case .symbols:
             return ["symbol", "name", "exchange", "type", "currency"].map { column($0, .text) }
                 + [.init(name: "last_ts", form: time), column("last_price", .number)]
         }
-    }
-
-    static func latestColumns(time: ValueForm) -> [RowEncoder.Column] {
-        func column(_ name: String, _ form: ScalarForm) -> RowEncoder.Column { .init(name: name, form: .scalar(form)) }
-        return [
-            column("symbol", .text), .init(name: "ts", form: time), column("price", .number), column("size", .number),
-            column("trade_id", .text), column("source", .text), column("change", .number),
-            column("change_pct", .number),
-        ]
     }
 
     /// The statement of a page that is a few rows by their keys, which takes PostgreSQL microseconds; nil for others.
@@ -111,35 +111,62 @@ struct MarketPlan {
         var parameters: [Parameter] = [
             .text(symbol, as: .text), .timestamp(from.microseconds), .timestamp(to.microseconds), .int64(Int64(limit)),
         ]
-        let order = request.isDescending ? "desc" : "asc"
-        let beyond = request.isDescending ? "<" : ">"
-        var name = "\(request.resource.rawValue)_\(order)"
-        if page != nil { name += "_page" }
         if request.resource != .trades {
             parameters.append(.text(request.timeframe.name, as: .text))
             if let page { parameters.append(.timestamp(page.ts.microseconds)) }
-            let bars = """
-                from market.bars where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
-                \(page == nil ? "" : "and ts \(beyond) $6 ")order by ts \(order) limit $4
-                """
-            let sql =
-                request.resource == .bars
-                ? "select symbol, ts, open, high, low, close, volume, vwap, trade_count \(bars)"
-                : Self.indicators(ofBars: bars, order: order)
-            return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
-        }
-        if let page {
+        } else if let page {
             parameters += [
                 .timestamp(page.ts.microseconds), .text(page.source, as: .text), .int64(page.tradeID),
             ]
         }
-        let sql = """
-            select symbol, ts, source, trade_id, price, size, conditions from market.trades \
-            where symbol = $1 and ts >= $2 and ts < $3 \
-            \(page == nil ? "" : "and (ts, source, trade_id) \(beyond) ($5, $6, $7) ")\
-            order by ts \(order), source \(order), trade_id \(order) limit $4
+        let kind = StepKind(
+            resource: request.resource, isDescending: request.isDescending, isContinued: page != nil)
+        return Step(statement: Self.statements[kind] ?? Self.statement(kind), parameters: parameters)
+    }
+
+    /// What the text of a statement for one symbol depends on.
+    private struct StepKind: Hashable {
+        var resource: MarketResource
+        var isDescending: Bool
+        /// Whether a page came before it.
+        var isContinued: Bool
+    }
+
+    /// All of them: pages of a few rows are asked for so often that putting the text together would count.
+    private static let statements: [StepKind: Statement] = {
+        var statements: [StepKind: Statement] = [:]
+        for resource in [MarketResource.bars, .indicators, .trades] {
+            for index in 0..<4 {
+                let kind = StepKind(resource: resource, isDescending: index & 1 != 0, isContinued: index & 2 != 0)
+                statements[kind] = statement(kind)
+            }
+        }
+        return statements
+    }()
+
+    private static func statement(_ kind: StepKind) -> Statement {
+        let order = kind.isDescending ? "desc" : "asc"
+        let beyond = kind.isDescending ? "<" : ">"
+        let name = "\(kind.resource.rawValue)_\(order)\(kind.isContinued ? "_page" : "")"
+        if kind.resource == .trades {
+            return Statement(
+                name: name,
+                sql: """
+                    select symbol, ts, source, trade_id, price, size, conditions from market.trades \
+                    where symbol = $1 and ts >= $2 and ts < $3 \
+                    \(kind.isContinued ? "and (ts, source, trade_id) \(beyond) ($5, $6, $7) " : "")\
+                    order by ts \(order), source \(order), trade_id \(order) limit $4
+                    """)
+        }
+        let bars = """
+            from market.bars where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
+            \(kind.isContinued ? "and ts \(beyond) $6 " : "")order by ts \(order) limit $4
             """
-        return Step(statement: Statement(name: name, sql: sql), parameters: parameters)
+        let sql =
+            kind.resource == .bars
+            ? "select symbol, ts, open, high, low, close, volume, vwap, trade_count \(bars)"
+            : indicators(ofBars: bars, order: order)
+        return Statement(name: name, sql: sql)
     }
 
     /// The indicators of the page's bars: the function goes through each bar once, where the view `market.indicators`

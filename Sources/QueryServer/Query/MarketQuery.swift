@@ -19,14 +19,23 @@ struct MarketQuery {
         encoder = Self.encoder(plan)
     }
 
-    /// That of the latest prices is made once.
+    /// That of the objects of a resource, with times as text, is made once.
     private static func encoder(_ plan: MarketPlan) -> RowEncoder {
         let request = plan.request
-        if request.resource == .latest && !request.timeInMilliseconds && request.format != .csv { return latest }
+        if !request.timeInMilliseconds && request.format != .csv, let encoder = objects[request.resource] {
+            return encoder
+        }
         return RowEncoder(plan.columns, layout: request.format == .csv ? .csv : .object)
     }
 
-    private static let latest = RowEncoder(MarketPlan.latestColumns(time: .scalar(.time)), layout: .object)
+    private static let objects: [MarketResource: RowEncoder] = {
+        var encoders: [MarketResource: RowEncoder] = [:]
+        for resource in MarketResource.allCases {
+            encoders[resource] = RowEncoder(
+                MarketPlan.columns(of: resource, timeInMilliseconds: false), layout: .object)
+        }
+        return encoders
+    }()
 
     /// Answers a lookup, whose rows are there.
     func answer(_ rows: BatchedRows) async throws {
