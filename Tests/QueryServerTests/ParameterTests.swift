@@ -73,6 +73,18 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         #expect(try market(.trades, "from=\(text)").range.from?.microseconds == expected)
     }
 
+    @Test func `a range may begin so long before its end`() throws {
+        let range = try market(.trades, "from=to-90d&to=2011-10-01").range
+        #expect(range == TimeRange(from: Timestamp(parsing: "2011-07-03"), to: Timestamp(parsing: "2011-10-01")))
+        let open = try market(.trades, "from=to-6h").range
+        #expect(open.from?.microseconds == 1_704_088_800_000_000 && open.to == nil && open.isRelative)
+        #expect(try market(.trades, "from=to-6h&to=now").range.isRelative)
+        for text in ["to", "to%2B6h", "to-", "to-6", "to-6y", "tomorrow", "to-99999999w"] {
+            #expect(refusal { try market(.trades, "from=\(text)") }?.code == "invalid_parameter", "\(text)")
+        }
+        #expect(refusal { try market(.trades, "to=to-6h") }?.code == "invalid_parameter")
+    }
+
     @Test(arguments: ["yesterday", "now-", "now-6", "now-6y", "nowish", "2024-13-01", "now-99999999999d"])
     func `what is no moment is refused by name and value`(_ text: String) {
         let error = refusal { try market(.trades, "to=\(text)") }

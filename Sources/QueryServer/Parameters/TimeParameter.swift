@@ -52,18 +52,27 @@ struct TimeRange: Equatable {
 
     static let allowed =
         "RFC 3339 (2013-01-01T00:04:19.5Z), a date, epoch seconds, milliseconds, microseconds or nanoseconds, "
-        + "now, now-6h"
+        + "now, now-6h; from also to-90d"
 
     init(from: Timestamp? = nil, to: Timestamp? = nil) {
         self.from = from
         self.to = to
     }
 
-    /// From the parameters `from` and `to`.
+    /// From the parameters `from` and `to`; `from=to-90d` looks back from `to`, or from now where there is none.
     init(_ reader: ParameterReader, now: Timestamp) throws(QueryError) {
-        from = try Self.moment("from", reader, now)
         to = try Self.moment("to", reader, now)
         isRelative = ["from", "to"].contains { reader.text($0)?.hasPrefix("now") == true }
+        if let text = reader.text("from"), text.hasPrefix("to") {
+            let back = text.dropFirst(2)
+            guard back.hasPrefix("-"), let from = Timestamp("now" + back, now: to ?? now),
+                Self.isStorable.contains(from.microseconds)
+            else { throw ParameterReader.invalid("from", text, allowed: Self.allowed) }
+            self.from = from
+            if to == nil { isRelative = true }
+        } else {
+            from = try Self.moment("from", reader, now)
+        }
         if let from, let to, from > to {
             throw QueryError(
                 400, "invalid_parameter", "\"from\" is after \"to\"", details: "from is \(from), to is \(to).")
