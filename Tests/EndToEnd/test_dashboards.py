@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboards of deploy/grafana: each query of each panel, sent and read by the rules of the plug-in, beside SQL."""
+import datetime
 import json
 
 import pytest
@@ -14,6 +15,8 @@ GRAFANA = ROOT / "deploy/grafana"
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").glob("*.json"))}
 VARIABLES = {"symbol": "GME", "symbols": SYMBOLS}
 SINCE, UNTIL = BEGIN * 1000, END * 1000
+# The first trade of the sample tape, 2011-09-13.
+SAMPLE_BEGINS = 1315922016
 WITHIN = f"ts >= to_timestamp({BEGIN}) and ts < to_timestamp({END})"
 POSTED = f"created_at >= to_timestamp({BEGIN}) and created_at < to_timestamp({END})"
 MENTIONING = "exists (select from mentions m where m.post_id = p.id and m.symbol = 'GME')"
@@ -27,6 +30,13 @@ def bars(columns, timeframe, symbol="GME"):
     return f"select {epoch('ts')}, {columns} from bars where symbol = '{symbol}' and timeframe = '{timeframe}' and {WITHIN} order by ts"
 
 
+def day_of(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d 00:00:00+00")
+
+
+# Each minute of a day counts as much as another, and the whole day does, whatever the range.
+DAILY = ("select symbol, date_trunc('day', ts, 'UTC') at time zone 'UTC' as day, avg(close) as mean from bars where timeframe = '1m' and {} "
+         "group by 1, 2")
 LAST = "select {} from latest where symbol = 'GME'"
 DAY = "(select {} from bars where symbol = 'GME' and timeframe = '1d' order by ts desc limit 1)"
 BEFORE = "(select close from bars where symbol = 'GME' and timeframe = '1d' order by ts desc offset 1 limit 1)"
@@ -52,10 +62,12 @@ EXPECTED = {
     ("market", "Volume", "A"): ("volume", f"select sum(size) from trades where symbol = 'GME' and {WITHIN} group by time_bucket('2 minutes', ts) "
                                 "order by time_bucket('2 minutes', ts)"),
     ("market", "Means of 30 minutes and of days", "A"): (
-        "30 minutes", f"select sum(price * size) / sum(size) from trades where symbol = 'GME' and {WITHIN} "
+        "30 minutes", f"select avg(close) from bars where symbol = 'GME' and timeframe = '1m' and {WITHIN} "
         "group by time_bucket('30 minutes', ts) order by time_bucket('30 minutes', ts)"),
+    # A level through each day of the range.
     ("market", "Means of 30 minutes and of days", "B"): (
-        "day", "select vwap from bars where symbol = 'GME' and timeframe = '1d' order by ts"),
+        "time day", "select unnest(array[greatest({0}, {1}), least({0} + 86400000, {2}) - 1]), mean from ({3}) as days order by 1".format(
+            epoch("day"), SINCE, UNTIL, DAILY.format(f"'GME' = symbol and ts >= '{day_of(BEGIN)}' and ts < '{day_of(END - 1)}'::timestamptz + interval '1 day'"))),
     ("market", "Moving averages", "A"): (
         "time sma_20 sma_50 ema_12 ema_26", f"select {epoch('ts')}, sma_20, sma_50, ema_12, ema_26 from indicators "
         f"where symbol = 'GME' and timeframe = '1m' and {WITHIN} order by ts"),
@@ -84,7 +96,9 @@ EXPECTED = {
         "time body sentiment", f"select {epoch('created_at')}, body, sentiment from posts p where {POSTED} and {MENTIONING} "
         "order by created_at desc, id limit 50"),
     ("market", "Daily mean close", "A"): (
-        "symbol mean_close", f"select symbol, avg(close) from bars where timeframe = '1m' and {WITHIN} group by 1 order by 1"),
+        "symbol day mean_close",
+        "select distinct on (symbol) symbol, to_char(day, 'YYYY-MM-DD'), mean from ({}) as days order by symbol, day desc".format(
+            DAILY.format(f"ts < '{day_of(END - 1)}'::timestamptz + interval '1 day'"))),
     ("market", "Closes", "A"): (
         "close", f"select close from bars where symbol = 'AAPL' and timeframe = '5s' and {WITHIN} order by ts"),
     ("market", "Comparison", "A"): (
@@ -191,6 +205,31 @@ def test_every_panel_shows_what_sql_says(market, name, panel, target):
     assert len(ours) == len(theirs) > 0, (ours[:3], theirs[:3])
     for a, b in zip(ours, theirs):
         assert all(map(same, a, b)), (a, b)
+
+
+# What the sample tape, which ends years ago, has something for.
+OF_THE_TAPE = {
+    "Latest price", "Change", "52-week high", "52-week low", "Volume of the day", "Candles", "Average price × volume of 15 seconds",
+    "Price", "Volume", "Means of 30 minutes and of days", "Moving averages", "Relative strength index", "Prices", "When it trades",
+    "Daily mean close", "Closes", "Comparison", "Trades",
+}
+
+
+@pytest.mark.parametrize("days", [1, 60])
+def test_every_panel_works_over_years_ago(played, days):
+    """The sample tape's first days, and far more than them: no panel may take it for granted that its range ends now."""
+    since = SAMPLE_BEGINS * 1000
+    variables = {"symbol": "BITSTAMP:BTCUSD", "symbols": ["BITSTAMP:BTCUSD", "MTGOX:BTCUSD"]}
+    for name, panel, target in QUERIES:
+        frame = infinity.answered(played.url, target, variables, since, since + days * 86_400_000)
+        if name == "market" and panel["title"] in OF_THE_TAPE:
+            assert infinity.complaints(panel["type"], target["format"], frame) == [], panel["title"]
+    daily = next(t for _, p, t in QUERIES if p["title"] == "Daily mean close")
+    rows = infinity.answered(played.url, daily, variables, since, since + days * 86_400_000).rows("day", "symbol", "mean_close")
+    assert [(day, symbol, pytest.approx(mean, rel=1e-12)) for day, symbol, mean in rows] == played.sql(
+        "select to_char(day, 'YYYY-MM-DD'), symbol, mean from (select distinct on (symbol) * from "
+        f"({DAILY.format('ts < %s and symbol = any(%s)')}) as days order by symbol, day desc) as newest order by day, symbol",
+        datetime.datetime.fromtimestamp(SAMPLE_BEGINS // 86400 * 86400 + (days + 1) * 86400, datetime.timezone.utc), variables["symbols"])
 
 
 def test_each_query_is_expected_and_none_else():

@@ -197,6 +197,40 @@ def test_indicators_and_sentiment_are_series_too(market):
             "select ts, mean_sentiment from sentiment_bars where symbol = 'GME' and timeframe = '15m' order by ts")]
 
 
+@pytest.mark.parametrize("interval, trunc", [("30m", "time_bucket('30 minutes', ts)"), ("1d", "date_trunc('day', ts, 'UTC')"),
+                                             ("1w", "date_trunc('week', ts, 'UTC')")])
+def test_means_of_closes_are_those_of_minutes(market, interval, trunc):
+    expected = [(milliseconds(ts), pytest.approx(mean, rel=1e-12)) for ts, mean in market.sql(
+        f"select {trunc}, avg(close) from bars where symbol = 'GME' and timeframe = '1m' group by 1 order by 1")]
+    asked = dict(symbol="GME", field="mean_close", interval=interval)
+    ours = [(row["time"], row["mean_close"]) for row in ask(market, "series", **asked)]
+    assert ours == expected
+    # The newest of a range without a beginning, and those that begin in one that has it.
+    assert [row["time"] for row in ask(market, "series", maxDataPoints=2, **asked)] == [time for time, _ in expected[-2:]]
+    rows = ask(market, "series", **{"from": "to-1d", "to": END}, **asked)
+    assert [row["time"] for row in rows] == [time for time, _ in expected if END * 1000 - 86_400_000 <= time < END * 1000]
+
+
+def test_daily_means_are_of_whole_days(market):
+    days = market.sql(
+        "select date_trunc('day', ts, 'UTC'), symbol, avg(close), count(*) from bars where timeframe = '1m' group by 1, 2 order by 1, 2")
+    assert len({day for day, *_ in days}) > 1
+    expected = [(milliseconds(day), day.strftime("%Y-%m-%d"), symbol, pytest.approx(mean, rel=1e-12), minutes)
+                for day, symbol, mean, minutes in days]
+    rows = [tuple(row.values()) for row in ask(market, "table", name="daily_means")]
+    assert rows == expected
+    # A moment of a day is enough, and its end is not of it.
+    last = max(day for day, *_ in days)
+    within = ask(market, "table", name="daily_means", **{"from": milliseconds(last) + 1, "to": milliseconds(last) + 2})
+    assert [tuple(row.values()) for row in within] == [row for row in expected if row[0] == milliseconds(last)]
+    before = ask(market, "table", name="daily_means", to=milliseconds(last))
+    assert [tuple(row.values()) for row in before] == [row for row in expected if row[0] < milliseconds(last)]
+    newest = ask(market, "table", name="daily_means", show="newest", symbols="GME,TSLA")
+    assert [(row["symbol"], row["time"]) for row in newest] == [("GME", milliseconds(last)), ("TSLA", milliseconds(last))]
+    levels = ask(market, "table", name="daily_means", show="levels", symbol="GME", **{"from": milliseconds(last) + 1000})
+    assert [row["time"] for row in levels] == [milliseconds(last) + 1000, milliseconds(last) + 86_399_999]
+
+
 def test_candles_are_merged_where_too_many_would_come(market):
     candles = ask(market, "candles", symbol="GME", interval="5s", maxDataPoints=50, **RANGE)
     expected = market.sql(
@@ -218,7 +252,7 @@ def test_last_has_the_day_and_the_year(market):
 
 
 @pytest.mark.parametrize("name", [
-    "trades", "trade_stats_15s", "comparison", "instruments", "sentiment_now", "sentiment", "sentiment_by_subreddit",
+    "trades", "trade_stats_15s", "comparison", "daily_means", "instruments", "sentiment_now", "sentiment", "sentiment_by_subreddit",
     "mentions", "posts", "sources", "freshness", "throughput", "log_positions", "runs", "rejected", "rejected_by_reason",
     "rejected_over_time", "gaps", "jobs", "alerts", "forecast", "forecast_outcomes",
 ])

@@ -64,9 +64,23 @@ struct PanelTests {
         #expect(try series("symbol=A&from=now-1h&interval=1s&maxDataPoints=100").interval.name == "1s")
     }
 
+    @Test func `means are of whole minutes`() throws {
+        let day = "symbol=A&field=mean_close&from=now-1d&to=now"
+        #expect(try series("\(day)&interval=30m").interval.name == "30m")
+        #expect(try series("\(day)&interval=1s").interval.name == "1m")
+        #expect(try series("\(day)&interval=90s").interval.name == "2m")
+        #expect(try series("\(day)&interval=1M").interval.name == "1M")
+        #expect(try series("\(day)&maxDataPoints=100000").interval.name == "1m")
+        #expect(try series("symbol=A&field=mean_close&interval=1s").interval.name == "1m")
+        // No more steps than may be read.
+        #expect(try series("symbol=A&field=mean_close&from=now-400d&interval=1m").interval.name == "10m")
+        #expect(try series("\(day)&interval=1d&maxDataPoints=10").rows == 14_400)
+    }
+
     @Test func `fields are of one table and known`() {
         #expect(refusal { try series("symbol=A&field=closs") }?.hint == "Perhaps you meant \"close\".")
         #expect(refusal { try series("symbol=A&fields=close,rsi_14") }?.code == "invalid_parameter")
+        #expect(refusal { try series("symbol=A&fields=close,mean_close") }?.code == "invalid_parameter")
         #expect(refusal { try series("symbol=A&field=rsi_14&interval=30m") }?.code == "invalid_parameter")
         #expect(refusal { try series("field=close") }?.code == "missing_parameter")
         #expect(refusal { try panel(.table, "") }?.code == "missing_parameter")

@@ -156,6 +156,25 @@ extension GrafanaTable {
                 """,
             choice: ("timeframe", ["1d", "1m", "15m", "1h"])),
         GrafanaTable(
+            name: "daily_means",
+            summary: "Mean close of each day, by UTC, that the range touches: of all of the day's minutes with trades",
+            columns: [
+                ("time", .time), ("day", .text), ("symbol", .text), ("mean_close", .number), ("minutes", .number),
+            ],
+            // The levels are a line through each day, as far as the range has it.
+            sql: """
+                with minute as (select symbol, date_trunc('day', ts, 'UTC') as day, close from market.bars \
+                where timeframe = '1m' and ts >= date_trunc('day', {from}::timestamptz, 'UTC') \
+                and ts < date_trunc('day', {to}::timestamptz - interval '1 us', 'UTC') + interval '1 day' and {of symbol}), \
+                mean as (select symbol, day, avg(close) as close, count(*) as minutes, \
+                row_number() over (partition by symbol order by day desc) as place from minute group by symbol, day) \
+                select * from (select e.ts, to_char(day at time zone 'UTC', 'YYYY-MM-DD'), symbol, close, minutes \
+                from mean, lateral (select case when {choice} = 'levels' then greatest(day, {from}) else day end as ts \
+                union all select least(day + interval '1 day', {to}) - interval '1 ms' where {choice} = 'levels') as e \
+                where {choice} <> 'newest' or place = 1 order by 1 desc, symbol limit {limit}) as newest order by 1, symbol
+                """,
+            choice: ("show", ["days", "newest", "levels"])),
+        GrafanaTable(
             name: "quotes", summary: "Snapshots of the trading day, newest first",
             columns: [
                 ("time", .time), ("symbol", .text), ("source", .text), ("open", .number), ("high", .number),

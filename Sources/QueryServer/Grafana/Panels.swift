@@ -50,7 +50,7 @@ enum Panel {
     /// Whether it reads so little that it may go before exports.
     func isLookup(_ configuration: QueryServer.Configuration) -> Bool {
         switch self {
-        case .series(let request): request.points * (request.symbols?.count ?? 100) <= configuration.lookupRows
+        case .series(let request): request.rows * (request.symbols?.count ?? 100) <= configuration.lookupRows
         case .candles(let request): request.limit * request.interval.barsEach <= 10 * configuration.pageSizeLimit
         case .table(let panel): panel.limit <= configuration.lookupRows
         }

@@ -52,6 +52,7 @@ struct SeriesQuery {
                 points.add(bar.ts.microseconds, request.fields.map { bar.value($0) })
             }
             return points
+        case .means: return try await means(symbol)
         case .indicators, .sentiment: return try await rows(symbol)
         }
     }
@@ -120,6 +121,50 @@ struct SeriesQuery {
             points.add(bar.ts.microseconds + 3 * quarter, [values[1]])
             if index == bars.count - 1 { points.add(end - 1, [close]) }
         }
+        return points
+    }
+
+    // MARK: Means
+
+    private static func minutes(_ order: String) -> Statement {
+        Statement(
+            name: "minute_closes_\(order)",
+            sql: """
+                select ts, close from market.bars where symbol = $1 and timeframe = '1m' and ts >= $2 and ts < $3 \
+                order by ts \(order)
+                """)
+    }
+    private static let minutesAscending = minutes("asc")
+    private static let minutesDescending = minutes("desc")
+
+    /// The mean of the closes of the minutes with trades of each step that begins in the range, each minute as much as
+    /// another; of a range without a beginning of as many of the newest steps as are wanted.
+    private func means(_ symbol: String) async throws -> SeriesPoints {
+        let bounds = BarReader.bounds(request.interval, request.range)
+        if bounds.from >= bounds.to { return SeriesPoints(fields: 1) }
+        let isOpen = request.range.from == nil
+        let stream = try await connection.stream(
+            isOpen ? Self.minutesDescending : Self.minutesAscending,
+            [.text(symbol, as: .text), .timestamp(bounds.from), .timestamp(bounds.to)], deadline: lease.deadline)
+        var steps: [(start: Int64, sum: Double, count: Double)] = []
+        while true {
+            var next = stream.nextBuffered()
+            if next == nil { next = try await stream.next() }
+            guard let row = next else { break }
+            let start = request.interval.start(of: Timestamp(microseconds: try row.timestamp(0))).microseconds
+            if steps.last?.start != start {
+                if isOpen && steps.count == request.points {
+                    await stream.cancel()
+                    break
+                }
+                steps.append((start, 0, 0))
+            }
+            steps[steps.count - 1].sum += try row.double(1)
+            steps[steps.count - 1].count += 1
+        }
+        try check(steps.count)
+        var points = SeriesPoints(fields: 1)
+        for step in isOpen ? steps.reversed() : steps { points.add(step.start, [step.sum / step.count]) }
         return points
     }
 

@@ -11,6 +11,8 @@ struct SeriesRequest {
         /// Every trade where they fit; else the lowest and highest price of each step.
         case prices
         case bars
+        /// The closes of the minutes of each step, on the average.
+        case means
         case indicators
         case sentiment
     }
@@ -35,7 +37,8 @@ struct SeriesRequest {
     static let sentimentFields = [
         "mean_sentiment", "post_count", "positive_count", "negative_count", "mean_finance_sentiment",
     ]
-    static let fieldNames = ["price"] + barFields + MarketPlan.indicatorNames + sentimentFields
+    static let meanField = "mean_close"
+    static let fieldNames = ["price"] + barFields + [meanField] + MarketPlan.indicatorNames + sentimentFields
     /// Those that add up: where there are too many of them, steps become wider instead of points fewer.
     private static let sums: Set<String> = [
         "volume", "notional", "trade_count", "post_count", "positive_count", "negative_count",
@@ -55,6 +58,10 @@ struct SeriesRequest {
     var range: TimeRange
     /// Of one symbol.
     var points: Int
+    /// About the rows that are read of one symbol.
+    var rows: Int {
+        source == .means ? points * Int(max(1, interval.narrowestWidth / Timeframe.minute1.microseconds)) : points
+    }
     var downsampling: Downsampling
     var shape: Shape
 
@@ -112,6 +119,7 @@ struct SeriesRequest {
     private static func source(_ field: String) -> Source {
         if field == "price" { return .prices }
         if barFields.contains(field) { return .bars }
+        if field == meanField { return .means }
         return sentimentFields.contains(field) ? .sentiment : .indicators
     }
 
@@ -123,7 +131,7 @@ struct SeriesRequest {
         switch source {
         // Each step is a low and a high.
         case .prices: wanted = max(1, points / 2)
-        case .bars, .sentiment: wanted = adds ? points : points * Self.choice
+        case .bars, .means, .sentiment: wanted = adds ? points : points * Self.choice
         case .indicators: wanted = points
         }
         let narrowest = GrafanaParameters.narrowest(range, now: now, count: min(wanted, Self.readLimit))
@@ -134,6 +142,14 @@ struct SeriesRequest {
             let bound = GrafanaParameters.narrowest(
                 range, now: now, count: adds && downsampling != .none ? points : Self.readLimit)
             return range.from == nil || asked.narrowestWidth >= bound.narrowestWidth ? asked : bound
+        case .means:
+            // Of whole minutes: what is made of them begins with one.
+            let minute = BarInterval(.minute1)
+            let bound = GrafanaParameters.narrowest(range, now: now, count: Self.readLimit)
+            let least = range.from == nil || bound.narrowestWidth < minute.narrowestWidth ? minute : bound
+            let wide = asked ?? narrowest
+            return wide.base >= .minute1 && wide.narrowestWidth >= least.narrowestWidth
+                ? wide : GrafanaParameters.narrowest(atLeast: max(wide.narrowestWidth, least.narrowestWidth))
         case .indicators, .sentiment:
             let stored = Timeframe.allCases.filter { source == .indicators || $0 >= .minute1 }
             if let asked {

@@ -184,7 +184,7 @@ struct BarReader {
     }
 
     /// Of the stored bars that make up the bars that start in `range`.
-    private static func bounds(_ interval: BarInterval, _ range: TimeRange) -> (from: Int64, to: Int64) {
+    static func bounds(_ interval: BarInterval, _ range: TimeRange) -> (from: Int64, to: Int64) {
         var (from, to) = (Int64.min, Int64.max)
         if let first = range.from {
             let start = interval.start(of: first)
