@@ -43,7 +43,7 @@ BEFORE = "(select close from bars where symbol = 'GME' and timeframe = '1d' orde
 # By dashboard, title and the query's letter: the columns that are compared, and what they are in SQL. A query whose points
 # are chosen among many has all of them here, and is compared as a part of them.
 EXPECTED = {
-    ("market", "Latest price", "A"): ("price", LAST.format("price")),
+    ("market", "Latest price", "A"): ("price time", LAST.format("price, " + epoch("ts"))),
     ("market", "Change", "A"): ("change change_pct", LAST.format(
         "price - previous_price, (price - previous_price) / previous_price * 100")),
     ("market", "Change of the day", "A"): ("day_change day_change_pct", LAST.format(
@@ -230,6 +230,16 @@ def test_every_panel_works_over_years_ago(played, days):
         "select to_char(day, 'YYYY-MM-DD'), symbol, mean from (select distinct on (symbol) * from "
         f"({DAILY.format('ts < %s and symbol = any(%s)')}) as days order by symbol, day desc) as newest order by day, symbol",
         datetime.datetime.fromtimestamp(SAMPLE_BEGINS // 86400 * 86400 + (days + 1) * 86400, datetime.timezone.utc), variables["symbols"])
+
+
+def test_no_row_is_left_out_of_bars_and_stats():
+    """Panels that show a bar or a figure for each row stop after 25 unless they are told otherwise."""
+    for name, panel, target in QUERIES:
+        reduce = panel.get("options", {}).get("reduceOptions", {})
+        if reduce.get("values"):
+            assert reduce.get("limit", 25) >= 100, panel["title"]
+    mentions = next(t for _, p, t in QUERIES if p["title"] == "Mentions of all symbols")
+    assert {"key": "limit", "value": "50000"} in mentions["url_options"]["params"]
 
 
 def test_each_query_is_expected_and_none_else():
