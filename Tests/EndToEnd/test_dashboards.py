@@ -2,13 +2,16 @@
 """The dashboards of deploy/grafana: each query of each panel, sent and read by the rules of the plug-in, beside SQL."""
 import datetime
 import json
+import subprocess
 
+import psycopg
 import pytest
 import requests
 import yaml
 
 import infinity
-from conftest import ROOT
+from conftest import BINARY, ENVIRONMENT, ROOT, run, wait_until
+from postgres_server import PostgresServer
 from test_grafana import BEGIN, END, SYMBOLS, market, milliseconds  # noqa: F401, the fixture
 
 GRAFANA = ROOT / "deploy/grafana"
@@ -121,6 +124,8 @@ EXPECTED = {
     ("pipeline", "Lag", "A"): (
         "lag_seconds", "select max(extract(epoch from committed_at - last_ts))::float8 from ops.live_batches "
         "group by date_trunc('second', committed_at) order by date_trunc('second', committed_at)"),
+    ("pipeline", "Records behind", "A"): ("records_behind counted_seconds", "select 0, 0"),
+    ("pipeline", "Processors", "A"): ("processors silent_seconds", "select 1, 0"),
     ("pipeline", "Rejected in the range", "A"): (
         "records", "select count(*) from ops.rejected_records group by reason order by 1 desc, reason"),
     ("pipeline", "Trades committed", "A"): (
@@ -158,7 +163,7 @@ EXPECTED = {
 PART = {"Price", "Prices", "Closes", "Trades"}
 UNORDERED = {"Events and rejections", "Rejected records", "Rejected in the range"}
 # What goes on while it is looked at, and comes from now rather than from the range of the tape.
-MOVING = {"Trades a second"}
+MOVING = {"Trades a second", "Records behind", "Processors"}
 
 
 def panels():
@@ -277,6 +282,62 @@ def test_alerts_work_on_what_they_are_sent(market):
         {"key": "maxDataPoints", "value": "${__maxDataPoints}"}, {"key": "from", "value": "${__from}"}, {"key": "to", "value": "${__to}"}]}
     frame = infinity.answered(market.url, rule, {}, SINCE, UNTIL)
     assert len(frame) > 100 and len(frame.of("time")) == len(frame.of("number")) == 1
+
+
+def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
+    """Each role a process of its own: what a query server can tell of a processor is what that left in the store."""
+    target = {title: next(t for n, p, t in QUERIES if p["title"] == title) for title in ("Records behind", "Processors")}
+    database = PostgresServer().make()
+    settings = {"TAPEDECK_DATABASE_URL": database.url(), "TAPEDECK_READER_URL": database.url("tapedeck_reader"),
+                "TAPEDECK_EVENT_LOG": f"sqlite:{tmp_path}/log", "TAPEDECK_LISTEN": "127.0.0.1:0", "TAPEDECK_SENTIMENT": "off"}
+    roles = {}
+
+    def start(role):
+        with open(tmp_path / f"{role}.log", "wb") as log:
+            roles[role] = subprocess.Popen([str(BINARY), role], env=ENVIRONMENT | settings, cwd=tmp_path, stdout=log, stderr=log)
+
+    def shown(title, *columns):
+        row, = infinity.answered(url, target[title], {}, 0, 0).rows(*columns)
+        return row if len(columns) > 1 else row[0]
+
+    try:
+        run("migrate", env=ENVIRONMENT | settings)
+        start("serve")
+        wait_until(lambda: "listening on" in (tmp_path / "serve.log").read_text(), 60, "a server")
+        url = (tmp_path / "serve.log").read_text().split("listening on ")[1].split()[0]
+        assert shown("Processors", "processors", "silent_seconds") == (0, None)
+        assert shown("Records behind", "records_behind", "counted_seconds") == (None, None)
+        start("process")
+        wait_until(lambda: shown("Records behind", "records_behind") == 0 and shown("Processors", "processors") == 1, 60, "a processor")
+        assert shown("Processors", "silent_seconds") < 30
+        # It cannot write, but tells how much waits.
+        with psycopg.connect(database.url()) as writer:
+            writer.execute("lock table market.trades in access exclusive mode")
+            tape = tmp_path / "tape.csv"
+            tape.write_text("ts,symbol,price,size\n" + "".join(f"{1_700_000_000_000 + n},AAPL,{100 + n},1\n" for n in range(500)))
+            run("ingest", f"replay:{tape}?speed=max", env=ENVIRONMENT | settings, cwd=tmp_path)
+            wait_until(lambda: (shown("Records behind", "records_behind") or 0) >= 500, 60, "what waits to be counted")
+            roles["process"].kill()
+            roles["process"].wait(30)
+        # A quarter of an hour later.
+        with psycopg.connect(database.url()) as writer:
+            writer.execute("update ops.processors set updated_at = updated_at - interval '15 min'")
+            writer.execute("update ops.log_offsets set updated_at = updated_at - interval '15 min'")
+        records, counted = shown("Records behind", "records_behind", "counted_seconds")
+        assert records >= 500 and counted >= 900
+        alive, silent = shown("Processors", "processors", "silent_seconds")
+        assert alive == 0 and silent >= 900
+        # The panel's colours tell it, too.
+        panel = next(p for n, p, t in QUERIES if p["title"] == "Processors")
+        assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0] == {"color": "red", "value": None}
+        start("process")
+        wait_until(lambda: shown("Records behind", "records_behind") == 0 and shown("Processors", "processors") == 1, 60, "it to catch up")
+        assert shown("Processors", "silent_seconds") < 30 and database.one("select count(*) from market.trades") == 500
+    finally:
+        for process in roles.values():
+            process.kill()
+            process.wait(30)
+        database.close()
 
 
 def test_an_infinity_data_source_works_without_columns(market):

@@ -253,7 +253,7 @@ def test_last_has_the_day_and_the_year(market):
 
 @pytest.mark.parametrize("name", [
     "trades", "trade_stats_15s", "comparison", "daily_means", "instruments", "sentiment_now", "sentiment", "sentiment_by_subreddit",
-    "mentions", "posts", "sources", "freshness", "throughput", "log_positions", "runs", "rejected", "rejected_by_reason",
+    "mentions", "posts", "sources", "freshness", "throughput", "lag", "log_positions", "runs", "rejected", "rejected_by_reason",
     "rejected_over_time", "gaps", "jobs", "alerts", "forecast", "forecast_outcomes",
 ])
 def test_every_table_has_rows(market, name):

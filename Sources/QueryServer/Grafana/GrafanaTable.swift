@@ -325,6 +325,24 @@ extension GrafanaTable {
                 order by 1
                 """),
         GrafanaTable(
+            name: "lag",
+            summary: "How far the store is behind the log, and whether anybody brings it in: one row",
+            columns: [
+                ("time", .time), ("records_behind", .number), ("counted_seconds", .number), ("processors", .number),
+                ("silent_seconds", .number),
+            ],
+            // A processor that ended in order has taken its row away; what it moved stays. One that was killed has left
+            // its last count, which is as old as it says.
+            sql: """
+                select now(), counted.lag_records, extract(epoch from now() - counted.updated_at)::float8, heard.alive, \
+                extract(epoch from now() - greatest(heard.last, moved.last))::float8 \
+                from (select max(updated_at) as last, count(*) filter (where updated_at > now() - interval '30 s') as alive \
+                from ops.processors) as heard \
+                cross join (select max(updated_at) as last from ops.log_offsets) as moved \
+                left join (select lag_records, updated_at from ops.processors where lag_records is not null \
+                order by updated_at desc limit 1) as counted on true limit {limit}
+                """),
+        GrafanaTable(
             name: "log_positions", summary: "How far each partition of the log is in the store, and since when",
             columns: [
                 ("topic", .text), ("partition", .number), ("next_offset", .number), ("owner", .text), ("moved", .time),
