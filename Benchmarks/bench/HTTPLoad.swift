@@ -13,6 +13,8 @@ struct HTTPLoad {
     let connections: Int
     /// Requests a second of each connection; 0 for as many as it can.
     var perSecondOfEach = 0
+    /// Whether the client's thread has its turn soon on a busy machine, as that of a client on a machine of its own has.
+    var isPrompt = false
     /// The status that replies are to have.
     var expected = 200
 
@@ -59,6 +61,7 @@ struct HTTPLoad {
 
     /// Runs for `seconds`; replies under way at the end do not count.
     func run(seconds: Double) throws -> Result {
+        if isPrompt { _ = tapedeck_set_slice(0, UInt64(EventLoop.shortSlice.inNanoseconds)) }
         let epoll = epoll_create1(0)
         if epoll < 0 { throw SystemError(call: "epoll_create1") }
         defer { close(epoll) }

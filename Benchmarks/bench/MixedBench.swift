@@ -32,6 +32,7 @@ struct MixedBench: AsyncParsableCommand {
         for (name, target) in targets {
             var load = HTTPLoad(port: server.port, get: target, connections: connections)
             load.perSecondOfEach = rate
+            load.isPrompt = true
             _ = try load.run(seconds: 1)
             let alone = try load.run(seconds: seconds)
             let exporters = Exporters(server.port, exports, exportRate)

@@ -27,12 +27,10 @@ package final class RowStream {
     /// `current` is a row beyond ``ConnectionSettings/rowBytesLimit``: it came so fast that libpq had all of it before its
     /// size showed.
     private var isTooLarge = false
-    /// Reads without a wait since the last one: see ``readAhead``.
-    private var eagerReads = 0
 
-    /// How often to read what has meanwhile arrived before going through the loop again: saves its three system calls,
-    /// and leaves the loop's other connections waiting for no more than about 16 socket reads.
-    private static let readAhead = 16
+    /// How long a turn of the loop may have lasted when what has meanwhile arrived is read without waiting for it: that
+    /// saves the loop's system calls, and leaves its other connections waiting for not much longer than this.
+    private static let turn = Duration.microseconds(100)
 
     init(connection: PostgresConnection, operation: Operation, first: OwnedResult) {
         self.connection = connection
@@ -122,16 +120,14 @@ package final class RowStream {
 
     /// Takes in more of the server's output, waiting if there is none; false if none came in time.
     private func receive(until patience: MonotonicTime) async throws(PostgresError) -> Bool {
-        if eagerReads < Self.readAhead {
-            eagerReads += 1
-            try connection.boundRow()
-            if PQconsumeInput(try connection.liveHandle()) == 0 {
-                try broken()
-                return true
-            }
-            if PQisBusy(try connection.liveHandle()) == 0 { return true }
+        let loop = connection.loop
+        if MonotonicTime.now() - loop.now > Self.turn { await loop.nextTurn() }
+        try connection.boundRow()
+        if PQconsumeInput(try connection.liveHandle()) == 0 {
+            try broken()
+            return true
         }
-        eagerReads = 0
+        if PQisBusy(try connection.liveHandle()) == 0 { return true }
         if try await !connection.awaitReadable(operation, until: patience) { return false }
         try connection.boundRow()
         if PQconsumeInput(try connection.liveHandle()) == 0 { try broken() }

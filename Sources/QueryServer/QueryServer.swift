@@ -151,7 +151,7 @@ package final class QueryServer: Sendable {
         case .count(let count):
             var loops: [EventLoop] = []
             for index in 0..<count { loops.append(try EventLoop(name: "query-\(index)")) }
-            for loop in loops { loop.start() }
+            for loop in loops { loop.start(isPrompt: true) }
             return loops
         }
     }

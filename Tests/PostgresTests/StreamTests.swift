@@ -52,6 +52,25 @@ struct StreamTests {
         }
     }
 
+    @Test func `a stream that never has to wait lets the loop's other connections have their turn`() async throws {
+        try await withConnection { connection in
+            let loop = connection.loop
+            let rows = try await connection.stream("SELECT repeat('x', 500) FROM generate_series(1, 100000)")
+            let turns = Task(executorPreference: loop) {
+                var turns = 0
+                while !Task.isCancelled {
+                    await loop.nextTurn()
+                    turns += 1
+                }
+                return turns
+            }
+            while try await rows.next() != nil {}
+            turns.cancel()
+            // libpq reads 16 KiB or more at a time.
+            #expect(await turns.value > 50_000_000 / 65_536)
+        }
+    }
+
     @Test func `a row that is not pulled is not read: the server waits`() async throws {
         try await withConnection { connection in
             let rows = try await connection.stream("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)")

@@ -52,7 +52,9 @@ final class Gate {
                 maximumConnections: connections + 1, maximumWaiters: connections + 1,
                 checkoutTimeout: configuration.connectTimeout)
         }
-        restPool = ConnectionPool(reader, on: loop, settings: settings(configuration.restConnectionsPerLoop))
+        var restSettings = settings(configuration.restConnectionsPerLoop)
+        restSettings.inspect = { connection throws(PostgresError) in connection.makeBackendPrompt() }
+        restPool = ConnectionPool(reader, on: loop, settings: restSettings)
         lookups = Batcher(restPool, .init(time: .seconds(1), bytes: nil, rollsBack: false), on: loop)
         var sqlSettings = settings(configuration.sqlConnectionsPerLoop)
         sqlSettings.reset = ConnectionPool.Settings.resetAll
