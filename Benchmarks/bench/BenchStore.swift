@@ -50,8 +50,8 @@ struct BenchStore {
         return String(postgres.localWriterURL.dropLast("tapedeck".count)) + name
     }
 
-    /// The reader's URI, of the database that has all settings of a real one.
-    var readerURL: String { postgres.localReaderURL }
+    /// The URI that the query server has, of the database that has all settings of a real one.
+    var readerURL: String { postgres.localServerURL }
 
     /// The writer's, of the same.
     var writerURL: String { postgres.localWriterURL }

@@ -2,7 +2,8 @@
 
 package import Postgres
 
-/// The walls around `tapedeck_reader`, whoever connects as it and however.
+/// The walls around `tapedeck_reader`, whoever connects as it and however, and around `tapedeck_server`, as which the
+/// query server connects where there is such a role: it has the reader's rights and a password that no reader knows.
 ///
 /// Rights are most of them: the role owns nothing and may only select. What is left is what PostgreSQL gives to
 /// everybody: functions that reach other sessions, take locks, write files or WAL, or read what others run. Taking them
@@ -23,6 +24,12 @@ package enum Hardening {
         "pg_notify|pg_logical_emit_message|txid_current|pg_current_xact_id|pg_export_snapshot",
     ].joined(separator: "|")
 
+    /// Whether a database `d` was opened to readers by name, as each database of Tapedeck's is (migration 1).
+    private static let opened = """
+        EXISTS (SELECT FROM aclexplode(d.datacl) a JOIN pg_roles r ON r.oid = a.grantee
+            WHERE r.rolname IN ('tapedeck_reader', 'tapedeck_server') AND a.privilege_type = 'CONNECT')
+        """
+
     /// SQL for a superuser, run in the database itself after the migrations; each run puts everything right again.
     package static let superuserScript = """
         DO $hardening$
@@ -30,6 +37,10 @@ package enum Hardening {
             f regprocedure;
             columns text;
             path text;
+            reader text;
+            readers text[] := ARRAY(SELECT rolname FROM pg_roles WHERE rolname IN ('tapedeck_reader', 'tapedeck_server'));
+            place record;
+            other text;
         BEGIN
             FOR f IN
                 SELECT p.oid::regprocedure FROM pg_proc p
@@ -42,18 +53,37 @@ package enum Hardening {
             REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC;
             GRANT USAGE ON LANGUAGE plpgsql TO tapedeck_writer;
 
-            -- Defaults that every role may change for itself are put back; the others only a superuser changes.
-            ALTER ROLE tapedeck_reader RESET ALL;
-            ALTER ROLE tapedeck_reader SET default_transaction_read_only = on;
-            ALTER ROLE tapedeck_reader SET idle_in_transaction_session_timeout = '10min';
-            -- The texts of users' mistakes belong to them and not into our log, which they could fill.
-            ALTER ROLE tapedeck_reader SET log_min_messages = fatal;
-            ALTER ROLE tapedeck_reader SET log_min_error_statement = panic;
-            -- What one session may write to temporary files.
-            ALTER ROLE tapedeck_reader SET temp_file_limit = '1GB';
-            -- Some connections are left for those who write.
-            EXECUTE format('ALTER ROLE tapedeck_reader CONNECTION LIMIT %s',
-                greatest(10, current_setting('max_connections')::int - 30));
+            FOREACH reader IN ARRAY readers LOOP
+                -- Defaults that every role may change for itself are put back; the others only a superuser changes.
+                EXECUTE format('ALTER ROLE %I RESET ALL', reader);
+                EXECUTE format('ALTER ROLE %I SET default_transaction_read_only = on', reader);
+                EXECUTE format('ALTER ROLE %I SET idle_in_transaction_session_timeout = ''10min''', reader);
+                -- The texts of users' mistakes belong to them and not into our log, which they could fill.
+                EXECUTE format('ALTER ROLE %I SET log_min_messages = fatal', reader);
+                EXECUTE format('ALTER ROLE %I SET log_min_error_statement = panic', reader);
+                -- What one session may write to temporary files.
+                EXECUTE format('ALTER ROLE %I SET temp_file_limit = ''1GB''', reader);
+                -- Some connections are left for those who write, and half of the others for the query server.
+                EXECUTE format('ALTER ROLE %I CONNECTION LIMIT %s', reader, greatest(10,
+                    (current_setting('max_connections')::int - 30)
+                    / CASE WHEN reader = 'tapedeck_reader' THEN cardinality(readers) ELSE 1 END));
+            END LOOP;
+
+            -- These walls are this database's: readers enter no other, but those that were opened to them by name.
+            -- Every other role that could enter keeps that.
+            FOR place IN
+                SELECT d.oid, d.datname FROM pg_database d
+                WHERE d.datallowconn AND d.datname <> current_database()
+                    AND has_database_privilege('tapedeck_reader', d.oid, 'CONNECT') AND NOT \(opened)
+            LOOP
+                FOR other IN
+                    SELECT r.rolname FROM pg_roles r WHERE r.rolcanlogin AND NOT r.rolsuper
+                        AND NOT r.rolname = ANY (readers) AND has_database_privilege(r.oid, place.oid, 'CONNECT')
+                LOOP
+                    EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', place.datname, other);
+                END LOOP;
+                EXECUTE format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', place.datname);
+            END LOOP;
             GRANT pg_read_all_stats TO tapedeck_writer;
 
             -- What readers may see of sessions and do to them, under the names that clients use: before pg_catalog on
@@ -123,9 +153,11 @@ package enum Hardening {
                 FROM pg_db_role_setting s, unnest(s.setconfig) setting
                 WHERE s.setrole = 0 AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
                     AND setting LIKE 'search_path=%';
-            EXECUTE format('ALTER ROLE tapedeck_reader IN DATABASE %I RESET ALL', current_database());
-            EXECUTE format('ALTER ROLE tapedeck_reader IN DATABASE %I SET search_path = tapedeck_guard, pg_catalog, %s',
-                current_database(), coalesce(path, 'market, tapedeck_sql, public'));
+            FOREACH reader IN ARRAY readers LOOP
+                EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', reader, current_database());
+                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = tapedeck_guard, pg_catalog, %s',
+                    reader, current_database(), coalesce(path, 'market, tapedeck_sql, public'));
+            END LOOP;
         END $hardening$
         """
 
@@ -163,7 +195,8 @@ package enum Hardening {
                 AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
             UNION ALL
             SELECT 'it is a member of ' || string_agg(roleid::regrole::text, ', '), 'REVOKE these roles from it'
-            FROM pg_auth_members WHERE member = session_user::regrole HAVING count(*) > 0
+            FROM pg_auth_members WHERE member = session_user::regrole AND roleid::regrole::text <> 'tapedeck_reader'
+                HAVING count(*) > 0
             UNION ALL
             SELECT 'it may write to ' || count(*) || ' tables, ' || min(oid::regclass::text) || ' among them',
                 'REVOKE the right; the reader needs SELECT alone'
@@ -178,6 +211,10 @@ package enum Hardening {
             UNION ALL
             SELECT 'it may create schemas', format('REVOKE CREATE ON DATABASE %I FROM PUBLIC', datname)
             FROM pg_database WHERE datname = current_database() AND has_database_privilege(oid, 'CREATE')
+            UNION ALL
+            SELECT 'it may enter other databases, where these walls do not stand: ' || string_agg(d.datname, ', '), $1
+            FROM pg_database d WHERE d.datallowconn AND d.datname <> current_database()
+                AND has_database_privilege(d.oid, 'CONNECT') AND NOT \(opened) HAVING count(*) > 0
             UNION ALL
             SELECT 'it may call ' || string_agg(DISTINCT proname, ', '), $1
             FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ $2

@@ -39,6 +39,10 @@ package final class PrivatePostgres: Sendable {
         var admin: String
         var writer: String
         var reader: String
+        var server: String
+
+        /// Their names in the file.
+        static let names = ["admin", "writer", "reader", "server"]
     }
 
     /// Makes the server in `directory` if there is none, and starts it.
@@ -65,7 +69,7 @@ package final class PrivatePostgres: Sendable {
         try user.reach(directory)
         self.user = user
         let hasDatabase = access(directory + "/data/PG_VERSION", F_OK) == 0
-        passwords = try Self.readPasswords(directory + "/passwords", orMake: !hasDatabase)
+        passwords = try Self.readPasswords(directory + "/passwords", hasDatabase: hasDatabase)
         socketDirectory = try Self.socketFolder(directory, user)
         wantedPort = port
         state = Mutex(State(port: try Self.choosePort(port, directory + "/port")))
@@ -87,9 +91,10 @@ package final class PrivatePostgres: Sendable {
     package var localWriterURL: String {
         localURL(role: "tapedeck_writer", password: passwords.writer, database: "tapedeck")
     }
-    /// The reader's URI over the Unix socket.
-    package var localReaderURL: String {
-        localURL(role: "tapedeck_reader", password: passwords.reader, database: "tapedeck")
+    /// The query server's URI over the Unix socket: a role with the reader's rights. Whoever connects as the reader may
+    /// change the reader's password, but not this one's.
+    package var localServerURL: String {
+        localURL(role: "tapedeck_server", password: passwords.server, database: "tapedeck")
     }
     /// The writer's URI over loopback, for other programs.
     package var writerURL: String {
@@ -119,6 +124,7 @@ package final class PrivatePostgres: Sendable {
             // A statement that fails is logged, and these hold passwords.
             "SET log_min_error_statement = panic",
             role("tapedeck_writer", passwords.writer), role("tapedeck_reader", passwords.reader),
+            role("tapedeck_server", passwords.server), "GRANT tapedeck_reader TO tapedeck_server",
         ]
     }
 
@@ -339,29 +345,36 @@ package final class PrivatePostgres: Sendable {
             hint: "apt-get install postgresql-15, or set TAPEDECK_DATABASE_URL to a server elsewhere")
     }
 
-    private static func readPasswords(_ path: String, orMake: Bool) throws(StoreError) -> Passwords {
-        if orMake && access(path, F_OK) != 0 {
-            var generator = SystemRandomNumberGenerator()
-            let lines = ["admin", "writer", "reader"].map { name in
-                let digits = (0..<4).map { _ in
-                    let hex = String(generator.next(), radix: 16)
-                    return String(repeating: "0", count: 16 - hex.utf8.count) + hex
-                }
-                return "\(name)=\(digits.joined())"
-            }
-            try write(lines.joined(separator: "\n") + "\n", to: path)
-        }
-        var values: [Substring: String] = [:]
+    /// The passwords in a file, which gets those that it lacks: all of them before there is a database, and the query
+    /// server's where the database was made before it had a role.
+    private static func readPasswords(_ path: String, hasDatabase: Bool) throws(StoreError) -> Passwords {
+        var values: [String: String] = [:]
         for line in ((try? read(path)) ?? "").split(separator: "\n") {
             let parts = line.split(separator: "=", maxSplits: 1)
-            if parts.count == 2 { values[parts[0]] = String(parts[1]) }
+            if parts.count == 2 { values[String(parts[0])] = String(parts[1]) }
         }
-        guard let admin = values["admin"], let writer = values["writer"], let reader = values["reader"] else {
+        let missing = Passwords.names.filter { values[$0] == nil }
+        if missing == ["server"] || !missing.isEmpty && !hasDatabase && access(path, F_OK) != 0 {
+            for name in missing { values[name] = randomPassword() }
+            try write(Passwords.names.map { "\($0)=\(values[$0]!)\n" }.joined(), to: path)
+        }
+        guard let admin = values["admin"], let writer = values["writer"], let reader = values["reader"],
+            let server = values["server"]
+        else {
             throw StoreError(
-                "\(path) does not hold the three passwords",
+                "\(path) does not hold the passwords",
                 hint: "restore it from a copy; without it the database in that folder cannot be opened")
         }
-        return Passwords(admin: admin, writer: writer, reader: reader)
+        return Passwords(admin: admin, writer: writer, reader: reader, server: server)
+    }
+
+    /// 256 random bits, as hex digits.
+    private static func randomPassword() -> String {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<4).map { _ in
+            let hex = String(generator.next(), radix: 16)
+            return String(repeating: "0", count: 16 - hex.utf8.count) + hex
+        }.joined()
     }
 
     /// A folder for the socket whose path fits into a socket address (107 bytes).

@@ -22,7 +22,7 @@ final class Runtime: Sendable {
     let log: any EventLog
     /// The writer's URI as this process uses it; secret.
     let writerURL: String
-    /// The reader's; empty for commands that answer no queries and were given none.
+    /// The URI for queries, as a role that may only select; empty for commands that answer none and were given none.
     let readerURL: String
     /// The log as a setting would name it.
     let logURL: String
@@ -99,7 +99,7 @@ final class Runtime: Sendable {
             let (log, logURL) = try await openLog(settings, folder: folder, logger: logger)
             try await log.createTopics(topicSettings(settings))
             let advertised = postgres.map { ($0.writerURL, $0.readerURL) }
-            let reader = settings.text(.readerURL) ?? postgres?.localReaderURL ?? ""
+            let reader = settings.text(.readerURL) ?? postgres?.localServerURL ?? ""
             return Runtime(
                 settings, logger: logger, log: log, logURL: logURL, writerURL: writer, readerURL: reader,
                 advertised: (advertised?.0 ?? writer, settings.text(.readerURL) ?? advertised?.1 ?? ""),

@@ -153,7 +153,7 @@ def active(up, word):
     with psycopg.connect(up.writer_url) as connection:
         row = connection.execute(
             "select coalesce(wait_event, 'none') from pg_stat_activity where state = 'active' and query like %s "
-            "and usename = 'tapedeck_reader'", [f"%{word}%"]).fetchone()
+            "and usename = 'tapedeck_server'", [f"%{word}%"]).fetchone()
     return row[0] if row else None
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a reader may not do, over HTTP and on a connection of its own; and what it leaves behind: nothing."""
+import concurrent.futures
 import pathlib
 import shutil
 import tempfile
@@ -196,6 +197,16 @@ def test_escapes_on_a_connection_of_its_own(walled):
     assert server(walled) == state
 
 
+def test_a_reader_enters_no_other_database(walled):
+    """Walls are a database's own: in postgres or template1 a reader could lock, write large objects and end sessions."""
+    with psycopg.connect(walled.writer_url) as writer:
+        others = writer.execute("select datname from pg_database where datallowconn and datname <> 'tapedeck'").fetchall()
+    assert {"postgres", "template1"} <= {name for name, in others}
+    for name, in others:
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(walled.reader_url, dbname=name)
+
+
 # What each escape comes to through the door of Trino's clients, where it is not what HTTP says: the dialect has its own
 # statements about sessions and transactions, which touch nothing of PostgreSQL's.
 TRINO_OWN = {"set role", "begin", "commit", "rollback", "start transaction", "prepare", "execute", "deallocate", "call"}
@@ -361,11 +372,14 @@ def test_a_reader_sees_and_ends_its_own_sessions_only(walled):
 
         slow = threading.Thread(target=lambda: post(walled, "select pg_sleep(60), 'http'", timeout_ms=5000))
         slow.start()
-        ours = "select pid, query, client_addr from pg_stat_activity where usename = 'tapedeck_reader' and " \
-            "state = 'active' and pid <> pg_backend_pid()"
-        wait_until(lambda: superset.execute(ours).fetchone(), 30, "the other query to run")
-        pid, text, address = superset.execute(ours).fetchone()
-        assert (text, address) == ("<insufficient privilege>", None)
+        with psycopg.connect(walled.writer_url, autocommit=True) as writer:
+            ours = "select pid from pg_stat_activity where state = 'active' and query like '%pg_sleep(60), ''http''%' " \
+                "and pid <> pg_backend_pid()"
+            wait_until(lambda: writer.execute(ours).fetchone(), 30, "the other query to run")
+            pid, = writer.execute(ours).fetchone()
+        assert superset.execute(
+            "select usename, query, client_addr, state from pg_stat_activity where pid = %s", [pid]).fetchone() \
+            == ("tapedeck_server", "<insufficient privilege>", None, None)
         for function in ("pg_terminate_backend", "pg_cancel_backend"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 superset.execute(f"select {function}({pid})")
@@ -398,17 +412,39 @@ def test_a_session_that_many_share_sees_no_text_but_its_own(walled):
         assert texts[other.info.backend_pid] == "<insufficient privilege>"
 
 
-def test_defaults_that_a_reader_changed_for_itself_are_put_back(start):
-    """Every role may change its own password and defaults in PostgreSQL; a start puts both back."""
-    up = start()
+def test_what_a_reader_changes_for_itself_locks_nobody_out_over_http(start):
+    """Every role may change its own password and defaults in PostgreSQL: the query server has a role of its own, and a
+    start puts the reader's back."""
+    up = start("--loops", "1")
     with psycopg.connect(up.reader_url, autocommit=True) as connection:
         fresh = connection.execute("show search_path").fetchone()
         connection.execute("set default_transaction_read_only = off")
         connection.execute("alter role tapedeck_reader set search_path = nowhere")
         connection.execute("alter role tapedeck_reader set default_transaction_read_only = off")
         connection.execute("alter role tapedeck_reader password 'mine'")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("alter role tapedeck_server password 'mine'")
+        connection.execute("drop owned by tapedeck_reader")
+
+    # At once, so that the server must connect anew.
+    def ask(_):
+        return post(up, "select count(*) from latest, pg_sleep(0.5)").status_code
+
+    with concurrent.futures.ThreadPoolExecutor(6) as clients:
+        assert list(clients.map(ask, range(6))) == [200] * 6
+    assert post(up, "show search_path").json()["rows"] == [[fresh[0]]]
+
+    # As a folder was before the query server had a role of its own.
+    file = up.folder / "postgres/passwords"
+    passwords = dict(line.split("=") for line in file.read_text().split())
     up.stop()
+    file.write_text("".join(f"{name}={passwords[name]}\n" for name in ("admin", "writer", "reader")))
     up.start()
+    assert file.stat().st_mode & 0o777 == 0o600
+    renewed = dict(line.split("=") for line in file.read_text().split())
+    assert renewed.pop("server") != passwords.pop("server") and renewed == passwords
+    assert post(up, "select 1").status_code == 200
     with psycopg.connect(up.reader_url, autocommit=True) as connection:
         assert connection.execute("show search_path").fetchone() == fresh
         assert connection.execute("show default_transaction_read_only").fetchone() == ("on",)
+        assert connection.execute("select count(*) from latest").fetchone()

@@ -71,7 +71,7 @@ final class TestServer: Sendable {
 
 extension TestServer {
     /// Where readers find a database of ``database(_:)``.
-    func readerURL(_ name: String) -> String { String(postgres.localReaderURL.dropLast("tapedeck".count)) + name }
+    func readerURL(_ name: String) -> String { String(postgres.readerURL.dropLast("tapedeck".count)) + name }
 
     private static func copyTemplate(to name: String, _ admin: String, _ loop: EventLoop) async throws {
         let connection = try await PostgresConnection.connect(ConnectionSettings(admin), on: loop)
