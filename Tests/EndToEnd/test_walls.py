@@ -319,6 +319,8 @@ def test_doctor_finds_nothing(walled):
     "with recursive r(n) as (select 1 union all select n + 1 from r) select max(n) from r",
     "select count(*) from generate_series(1, 1000000) a, generate_series(1, 1000000) b",
     "select jsonb_object_agg(g::text, repeat('x', 100000)) from generate_series(1, 100000) g",
+    "select trino.sequence(1, 200000000)",
+    "select array(select generate_series(1, 200000000)::bigint)",
 ])
 def test_bombs_are_bounded(walled, bomb):
     """A query that wants everything is refused or cancelled; neither the database nor anybody's query goes down."""

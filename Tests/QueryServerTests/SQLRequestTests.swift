@@ -122,6 +122,14 @@ private func request(json body: String, url: String = "", accept: [String] = [])
                 + "\"position\":8,\"query_id\":\"00000000000000ff\"}\n")
     }
 
+    @Test func `a value too large for PostgreSQL is the statement's mistake`() {
+        let error = QueryError(
+            PostgresError(.server, "invalid memory alloc request size 1600000008", sqlState: "XX000"), timeout: 1)
+        #expect(error.status == 400 && error.code == "54000")
+        let other = QueryError(PostgresError(.server, "cache lookup failed", sqlState: "XX000"), timeout: 1)
+        #expect(other.status == 500 && other.code == "XX000")
+    }
+
     @Test func `a lost connection says nothing of the server behind`() {
         let error = QueryError(PostgresError(.connection, "could not connect to 10.0.0.1 as secret"), timeout: 1)
         #expect(error.status == 503 && error.retryAfterSeconds == 1)

@@ -21,6 +21,14 @@ func httpStatus(sqlState: String) -> UInt16 {
     }
 }
 
+extension PostgresError {
+    /// The SQLSTATE, but for a value larger than PostgreSQL can hold: it calls that an internal error (XX000) where it is
+    /// a limit of its own that the statement has passed (54000).
+    var effectiveSQLState: String? {
+        sqlState == "XX000" && message.hasPrefix("invalid memory alloc request size") ? "54000" : sqlState
+    }
+}
+
 extension QueryError {
     /// The failure of a statement.
     ///
@@ -40,7 +48,7 @@ extension QueryError {
                 400, "unsupported_statement", isCopy ? "COPY is not supported" : error.message,
                 hint: isCopy ? "Send the SELECT alone; format=csv gives CSV." : error.hint)
         case .cancelled, .server:
-            let state = error.sqlState ?? "57014"
+            let state = error.effectiveSQLState ?? "57014"
             self.init(
                 httpStatus(sqlState: state), state, error.message, details: error.detail, hint: error.hint,
                 position: error.position)

@@ -326,7 +326,7 @@ struct TrinoRun {
 
     /// The failure of a statement of PostgreSQL, with its place in what the user typed.
     private func failure(_ error: PostgresError, in postgres: PostgresQuery) -> any Error {
-        guard error.kind == .server, let state = error.sqlState else { return error }
+        guard error.kind == .server, let state = error.effectiveSQLState else { return error }
         // A setting of ours was refused: the only one that the client chooses is its time zone.
         if error.message.contains("parameter \"TimeZone\"") {
             return TrinoFailure(
