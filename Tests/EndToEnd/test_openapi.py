@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract: it is valid, complete, true of the server in every example, and Schemathesis finds nothing."""
+import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import psycopg
 import pytest
@@ -11,6 +15,8 @@ import requests
 import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from conftest import Up, run, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -100,7 +106,8 @@ def test_every_example_of_a_request_is_answered(known):
             skipped.add(path)
             continue
         values = {parameter["name"]: parameter["example"] for parameter in parameters if "example" in parameter}
-        missing = [p["name"] for p in parameters if p.get("required") and p["name"] not in values]
+        fields = {p["name"]: values.pop(p["name"]) for p in parameters if p["in"] == "header" and p["name"] in values}
+        missing = [p["name"] for p in parameters if p.get("required") and p["name"] not in values | fields]
         assert not missing, f"{method} {path}: no example of {missing}"
         url = known.url + path
         for parameter in parameters:
@@ -113,7 +120,7 @@ def test_every_example_of_a_request_is_answered(known):
         for kind, body in bodies:
             data = {"json": body} if kind == "application/json" else {"data": body}
             reply = requests.request(
-                method, url, params=values, headers={"Content-Type": kind} if kind else {}, timeout=60, **data)
+                method, url, params=values, headers=fields | ({"Content-Type": kind} if kind else {}), timeout=60, **data)
             where = f"{method} {reply.url}: {reply.status_code} {reply.text[:300]}"
             assert reply.status_code < 300, where
             response = operation["responses"].get(str(reply.status_code))
@@ -124,6 +131,130 @@ def test_every_example_of_a_request_is_answered(known):
             if kind == "application/json":
                 check(content[kind]["schema"], reply.json())
     assert skipped <= NEEDS_SOMETHING | STREAMS
+
+
+def address(path, parameters):
+    """The path with what its places have as examples, or something."""
+    for parameter in parameters:
+        if parameter["in"] == "path":
+            path = path.replace("{" + parameter["name"] + "}", str(parameter.get("example", "1")))
+    return path
+
+
+def of_ours():
+    """Operations but for the protocol of Trino, with their parameters."""
+    for path, method, operation, shared in operations():
+        if not path.startswith(("/v1/", "/ui/")):
+            yield path, method, operation, [resolve(parameter) for parameter in shared + operation.get("parameters", [])]
+
+
+def known_parameters(reply):
+    """What an error about an unknown parameter says is known, in whichever shape."""
+    text = reply.text.replace('\\"', "'")
+    if "None is known here." in text:
+        return set()
+    found = re.search(r"Known here: ([^ ]+(?:, [^ ]+)*)\.(?=[\" ])", text)
+    assert reply.status_code == 400 and found, f"{reply.url}: {reply.status_code} {reply.text}"
+    return set(found[1].split(", "))
+
+
+def test_its_parameters_are_those_that_the_server_knows(known):
+    compared = 0
+    for path, method, operation, parameters in of_ours():
+        # Files are not asked with parameters, and every column of a table is one.
+        if path in ("/console/{file}", "/api/v1/tables/{table}"):
+            continue
+        documented = {parameter["name"] for parameter in parameters if parameter["in"] == "query"}
+        names = [None]
+        if path == "/grafana/table":
+            names, = [parameter["schema"]["enum"] for parameter in parameters if parameter["name"] == "name"]
+        asked = set()
+        for name in names:
+            values = {"never_known": "1"} | ({"name": name} if name else {})
+            reply = requests.request(method, known.url + address(path, parameters), params=values, timeout=30)
+            asked |= known_parameters(reply)
+        assert asked == documented, f"{method} {path}: {asked ^ documented}"
+        assert "400" in operation["responses"], f"{method} {path}"
+        compared += 1
+    assert compared > 50
+    # And the tables of Grafana are those that there are.
+    refused = requests.get(known.url + "/grafana/table?name=never", timeout=30).json()["details"]
+    table = CONTRACT["paths"]["/grafana/table"]["get"]["parameters"]
+    assert next(p for p in map(resolve, table) if p["name"] == "name")["schema"]["enum"] == (
+        refused.removeprefix("Allowed: one of ").rstrip(".").split(", "))
+
+
+# What any operation may answer, but for those that need no key and those of files.
+OF_ALL = {"400", "401", "403", "421", "429", "500", "503"}
+ANY_KEY = {"/metrics", "/api/v1/queries", "/api/v1/queries/{id}"}
+
+
+def test_each_operation_lists_what_every_one_may_answer():
+    for path, method, operation, _ in of_ours():
+        listed = set(operation["responses"])
+        if path in ("/", "/live", "/ready", "/health", "/version") or path.startswith(("/docs", "/openapi")):
+            missing = {"400", "421"} - listed
+        elif path == "/console/{file}":
+            missing = {"421"} - listed
+        else:
+            missing = (OF_ALL - ({"403"} if path in ANY_KEY else set())) - listed
+        assert not missing, f"{method} {path}: {missing}"
+        # Who is told of a tag can come back with it.
+        names = {resolve(parameter)["name"] for parameter in operation.get("parameters", [])}
+        assert ("304" in listed) == ("If-None-Match" in names), f"{method} {path}"
+
+
+@pytest.fixture(scope="module")
+def locked():
+    """A server that asks for keys, with one of each scope."""
+    base = pathlib.Path(tempfile.mkdtemp(prefix="tapedeck-e2e-"))
+    up = Up(base / "data", "--require-keys", "on")
+    up.keys = [json.loads(run("keys", "create", "--data-dir", up.folder, "--name", scope, "--scope", scope, "--json").stdout)["key"]
+               for scope in ("rest", "sql")]
+    yield up
+    up.close()
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def test_who_is_refused_is_told_so_in_the_contract(locked):
+    for path, method, operation, shared in operations():
+        where, listed = f"{method} {path}", set(operation["responses"])
+        url = locked.url + address(path, [resolve(parameter) for parameter in shared + operation.get("parameters", [])])
+
+        def status(**fields):
+            with requests.request(method, url, headers=fields, timeout=30, stream=True) as reply:
+                if reply.status_code >= 400 and not path.startswith(("/v1/", "/ui/")):
+                    # In the shape that is documented.
+                    content = resolve(operation["responses"][str(reply.status_code)])["content"]["application/json"]
+                    check(content["schema"], reply.json())
+                return reply.status_code
+
+        assert (status() == 401) == ("401" in listed), where
+        assert (403 in [status(Authorization=f"Bearer {key}") for key in locked.keys]) == ("403" in listed), where
+        assert status(Host="elsewhere.example") == 421 and "421" in listed, where
+
+
+def test_who_comes_back_with_a_tag_is_told_that_nothing_has_changed(known):
+    count = 0
+    for path, method, operation, parameters in of_ours():
+        if method != "get" or path in STREAMS or path in NEEDS_SOMETHING:
+            continue
+        # What is asked relative to now is something else each time.
+        values = {p["name"]: p["example"] for p in parameters
+                  if p["in"] == "query" and not str(p.get("example", "now")).startswith("now")}
+        url = known.url + address(path, parameters)
+        fields = {"Accept": "text/html"} if path == "/" else {}
+        assert ("ETag" in requests.get(url, params=values, headers=fields, timeout=30).headers) == ("304" in operation["responses"]), path
+
+        def unchanged():
+            # Between the two the store may have changed.
+            tag = requests.get(url, params=values, headers=fields, timeout=30).headers["ETag"]
+            return requests.get(url, params=values, headers=fields | {"If-None-Match": tag}, timeout=30).status_code == 304
+
+        if "304" in operation["responses"]:
+            wait_until(unchanged, 60, f"304 of {path}", known)
+            count += 1
+    assert count > 20
 
 
 def test_it_is_served_as_it_is(known):

@@ -85,7 +85,7 @@ struct ParameterReader {
         let shown = name.count > 80 ? name.prefix(80) + "…" : name[...]
         return QueryError(
             400, "unknown_parameter", "unknown parameter \"\(shown)\"",
-            details: "Known here: \(known.joined(separator: ", ")).",
+            details: known.isEmpty ? "None is known here." : "Known here: \(known.joined(separator: ", ")).",
             hint: closest(to: name, known).map { "Perhaps you meant \"\($0)\"." })
     }
 
