@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Grafana's Infinity data source (yesoreyeram-infinity-datasource 3.11) sends for a query of a panel, and what its backend
-parser makes of the reply: its rules, written down from its source, as a stand-in where no Grafana can run.
+"""What Grafana's Infinity data source (yesoreyeram-infinity-datasource 3.11) sends for a query of a panel, and what its parsers
+make of the reply: its rules, written down from its source, as a stand-in where no Grafana can run.
 """
+import csv
 import datetime
+import io
 import json
 import re
 import urllib.parse
 
+import jq
 import requests
 
 
@@ -73,23 +76,53 @@ def interpolated(text, variables, since, until):
     return re.sub(r"\$\{(\w+)(:\w+)?\}", value, text)
 
 
-def ask(base, query, variables, since, until, session=requests, key=None):
-    """Sends a query of a panel (the object of its JSON) as the plug-in does, and returns the reply."""
-    assert query["source"] == "url" and query["type"] == "json" and query["parser"] == "backend", query
-    url = interpolated(query["url"], variables, since, until)
+ACCEPTED = {"json": "application/json;q=0.9,text/plain", "graphql": "application/json;q=0.9,text/plain", "csv": "text/csv; charset=utf-8"}
+
+
+def body_of(query, replaced):
+    """The body of a query that is not sent by GET, and its type: what is raw is plain text unless a type is set."""
+    options = query["url_options"]
+    if options.get("method", "GET") == "GET":
+        return None, None
+    kind = options.get("body_type", "raw")
+    if query["type"] == "graphql" or kind == "graphql":
+        body = {"query": replaced(options["body_graphql_query"])}
+        if options.get("body_graphql_variables"):
+            body["variables"] = json.loads(replaced(options["body_graphql_variables"]))
+        return json.dumps(body), "application/json"
+    if kind == "x-www-form-urlencoded":
+        # Macros are not looked for in forms.
+        return urllib.parse.urlencode([(pair["key"], pair["value"]) for pair in options["body_form"]]), "application/x-www-form-urlencoded"
+    assert kind == "raw", kind
+    return replaced(options.get("data", "")), options.get("body_content_type") or "text/plain"
+
+
+def ask(base, query, variables, since, until, session=requests, key=None, more=()):
+    """Sends a query of a panel (the object of its JSON) as the plug-in does, and returns the reply.
+
+    `more` are parameters of a page, set in place of those of the same name.
+    """
+    assert query["source"] == "url" and query["parser"] in ("backend", "jq-backend", "simple"), query
+
+    def replaced(text):
+        return interpolated(text, variables, since, until)
+
+    url = replaced(query["url"])
     if not url.startswith(base):
         url = base + url
-    pairs = [(pair["key"], interpolated(pair["value"], variables, since, until))
-             for pair in query["url_options"].get("params", []) if pair["key"]]
+    pairs = [(pair["key"], replaced(pair["value"])) for pair in query["url_options"].get("params", []) if pair["key"]]
     parts = urllib.parse.urlsplit(url)
     pairs = urllib.parse.parse_qsl(parts.query, keep_blank_values=True) + pairs
+    pairs = [(name, value) for name, value in pairs if name not in dict(more)] + list(more)
     # Go's url.Values.Encode: sorted by key, a plus sign for a blank.
     encoded = urllib.parse.urlencode(sorted(pairs, key=lambda pair: pair[0]))
     url = urllib.parse.urlunsplit(parts._replace(query=encoded))
-    headers = {"Accept": "application/json;q=0.9,text/plain", "Accept-Encoding": "gzip", "User-Agent": "Grafana/12.0"}
+    headers = {"Accept": ACCEPTED.get(query["type"]), "Accept-Encoding": "gzip", "User-Agent": "Grafana/12.0"}
+    body, headers["Content-Type"] = body_of(query, replaced)
     if key:
         headers["Authorization"] = f"Bearer {key}"
-    return session.request(query["url_options"].get("method", "GET"), url, headers=headers, timeout=60)
+    return session.request(
+        query["url_options"].get("method", "GET"), url, data=body, headers=headers, timeout=60)
 
 
 # MARK: The reply
@@ -143,6 +176,8 @@ def cell(value, kind):
             return None
     if kind == "boolean":
         return value if isinstance(value, bool) else None
+    if kind == "json":
+        return json.dumps(value)
     if kind == "timestamp":
         return timestamp(value)
     if kind == "timestamp_epoch":
@@ -155,29 +190,156 @@ def cell(value, kind):
 KINDS = {"timestamp": "time", "timestamp_epoch": "time", "timestamp_epoch_s": "time"}
 
 
-def parsed(reply, query):
-    """The frame that a reply becomes; raises what the panel shows instead."""
+def document(reply):
+    """The text of a reply; raises what the panel shows instead. Of an error that is its status line, never its body."""
     if reply.status_code >= 400:
         raise PanelError(f"unsuccessful HTTP response\nstatus code: {reply.status_code} {reply.reason}")
     if not reply.content:
         raise PanelError("empty response received")
+    return reply.content.decode("utf-8-sig")
+
+
+def value_of(reply):
     # Go's json.Unmarshal into any: every number is a float64.
-    value = json.loads(reply.content.decode("utf-8-sig"), parse_int=float)
+    return json.loads(document(reply), parse_int=float)
+
+
+def rooted(value, query):
+    """What the root selector points at: a path of gjson's, or for jq a program, of whose results one array is the rows."""
+    if query["parser"] == "jq-backend":
+        results = jq.compile(query["root_selector"] or ".").input_value(value).all()
+        # Its whole numbers come as such here.
+        results = json.loads(json.dumps(results), parse_int=float)
+        return results[0] if len(results) == 1 and isinstance(results[0], list) else results
     if query["root_selector"]:
         value = selected(value, query["root_selector"])
         if value is None:
             raise PanelError("error converting json data to frame")
-    rows = value if isinstance(value, list) else [value]
-    columns = query["columns"]
-    if not columns:
-        names = sorted({name for row in rows if isinstance(row, dict) for name in row})
-        columns = [{"selector": name, "text": name, "type": kind_of([row.get(name) for row in rows])} for name in names]
+    return value
+
+
+def undeclared(rows):
+    """Columns of objects without a word about them: by name, typed by their first value, and all of that type."""
+    columns = []
+    for name in sorted({name for row in rows if isinstance(row, dict) for name in row}):
+        values = [row.get(name) for row in rows]
+        kinds = {kind_of([value]) for value in values if value is not None}
+        if len(kinds) > 1:
+            raise PanelError(f"error converting json data to frame: {name} is {' and '.join(sorted(kinds))}")
+        columns.append({"selector": name, "text": name, "type": kind_of(values)})
+    return columns
+
+
+def framed(rows, columns, query):
     fields = []
     for column in columns:
         values = [cell(selected(row, column["selector"]), column["type"]) for row in rows]
         fields.append(Field(column["text"] or column["selector"], KINDS.get(column["type"], column["type"]), values))
     # By name, whatever the order in which they were declared.
     frame = Frame(sorted(fields, key=lambda field: field.name))
+    return wide(frame) if query["format"] == "timeseries" else frame
+
+
+def separated(text, delimiter):
+    """The header and the rows of CSV or TSV: every cell is text. A blank line, at the end too, is a row with too few."""
+    records = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    if any(len(record) != len(records[0]) for record in records):
+        raise PanelError("error getting response: wrong number of fields")
+    return records[0], [dict(zip(records[0], record)) for record in records[1:]]
+
+
+def parsed(reply, query):
+    """The frame that a reply becomes by the parsers of the server side; raises what the panel shows instead."""
+    assert query["parser"] in ("backend", "jq-backend"), query
+    if query["type"] in ("csv", "tsv"):
+        header, rows = separated(document(reply), "," if query["type"] == "csv" else "\t")
+        return framed(rows, query["columns"] or [{"selector": name, "text": name, "type": "string"} for name in header], query)
+    value = rooted(value_of(reply), query)
+    rows = value if isinstance(value, list) else [value]
+    return framed(rows, query["columns"] or undeclared(rows), query)
+
+
+def as_frames(reply, query):
+    """What a page makes of a reply by the parser `simple` and the format `as-is`: each thing a frame, by @grafana/data's
+    toDataFrame."""
+    assert (query["parser"], query["format"]) == ("simple", "as-is"), query
+    value = rooted(json.loads(document(reply)), query)
+    frames = []
+    for thing in value if isinstance(value, list) else [value]:
+        if isinstance(thing, dict) and "fields" in thing:
+            fields = [Field(field["name"], field.get("type", "other"), field["values"], field.get("labels"))
+                      for field in thing["fields"]]
+        elif isinstance(thing, dict) and "datapoints" in thing:
+            values, times = zip(*thing["datapoints"]) if thing["datapoints"] else ((), ())
+            fields = [Field("Time", "time", list(times)), Field(thing["target"], "number", list(values))]
+        elif isinstance(thing, dict) and thing.get("type") == "table" and "columns" in thing:
+            fields = [Field(column["text"], column.get("type", "other"), [row[place] for row in thing["rows"]])
+                      for place, column in enumerate(thing["columns"])]
+        else:
+            raise PanelError("Unsupported data format")
+        if len({len(field.values) for field in fields}) > 1:
+            raise PanelError("fields of different lengths")
+        frames.append(Frame(fields))
+    return frames
+
+
+# MARK: Pages
+
+# `pagination_max_pages` beyond it is as much, unless the server's settings say otherwise.
+PAGE_LIMIT = 5
+
+
+def cursor_of(value, query):
+    """Where to go on: nothing, and that is the end, for an empty text, null, or what is not there. jq's is the text of an array
+    of results, which is never nothing."""
+    path = query["pagination_param_cursor_extraction_path"]
+    if query["parser"] == "jq-backend":
+        return json.dumps(jq.compile(path).input_value(value).all())
+    found = selected(value, path)
+    return "" if found is None else str(found)
+
+
+def merged(pages):
+    """One frame of several, which have to be alike: in number, names and types of their columns."""
+    first, *others = pages
+    for page in others:
+        if [field.name for field in page.fields] != [field.name for field in first.fields]:
+            raise PanelError("unable to merge fields due to different fields")
+        if [field.kind for field in page.fields] != [field.kind for field in first.fields]:
+            raise PanelError("unable to merge fields due to different field types")
+        for field, more in zip(first.fields, page.fields):
+            field.values += more.values
+    return first
+
+
+def paged(base, query, variables, since, until, **options):
+    """The frame of a query with pages. By offset and by page number all that are allowed for are asked for, whatever comes; by
+    cursor until there is none."""
+    mode, name = query["pagination_mode"], query.get
+    count = min(int(query.get("pagination_max_pages") or 1), PAGE_LIMIT)
+    size = ((name("pagination_param_size_field_name") or "limit"), int(name("pagination_param_size_value") or 1000))
+    pages, cursor = [], ""
+    for number in range(count):
+        if mode == "offset":
+            more = [size, (name("pagination_param_offset_field_name") or "offset",
+                           int(name("pagination_param_offset_field_value") or 0) + number * size[1])]
+        elif mode == "page":
+            more = [size, (name("pagination_param_page_field_name") or "page", int(name("pagination_param_page_field_value") or 1) + number)]
+        else:
+            assert mode == "cursor", mode
+            more = [(name("pagination_param_cursor_field_name") or "cursor", cursor)]
+        reply = ask(base, query, variables, since, until, more=more, **options)
+        # The pages are merged first, and pivoted then.
+        value = rooted(value_of(reply), query)
+        rows = value if isinstance(value, list) else [value]
+        # A page without rows has no columns.
+        columns = (query["columns"] or undeclared(rows)) if rows else []
+        pages.append(framed(rows, columns, query | {"format": "table"}))
+        if mode == "cursor":
+            cursor = cursor_of(value_of(reply), query)
+            if not cursor:
+                break
+    frame = merged(pages)
     return wide(frame) if query["format"] == "timeseries" else frame
 
 
@@ -204,6 +366,9 @@ def wide(frame):
 
 
 def answered(base, query, variables, since, until, **options):
+    """The frame that a query of the server side's parsers ends in."""
+    if query.get("pagination_mode", "none") != "none":
+        return paged(base, query, variables, since, until, **options)
     return parsed(ask(base, query, variables, since, until, **options), query)
 
 

@@ -340,13 +340,150 @@ def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
         database.close()
 
 
-def test_an_infinity_data_source_works_without_columns(market):
-    """A query as a beginner has it: a URL, and nothing declared."""
-    bare = {"type": "json", "source": "url", "parser": "backend", "format": "table", "root_selector": "", "columns": [],
-            "url": "/grafana/last?symbol=GME", "url_options": {"method": "GET", "params": []}}
-    frame = infinity.answered(market.url, bare, {}, SINCE, UNTIL)
-    assert frame["price"].kind == "number" and frame["symbol"].kind == "string"
-    assert [field.name for field in frame.fields] == sorted(field.name for field in frame.fields)
+def bare(url, *columns, **more):
+    """A query as a beginner has it: a URL, and little or nothing declared; columns as `name:type`."""
+    method = "POST" if "data" in more or "body_graphql_query" in more else "GET"
+    options = {name: more.pop(name) for name in ("data", "body_type", "body_graphql_query", "body_form") if name in more}
+    return {"type": "json", "source": "url", "parser": "backend", "format": "table", "root_selector": "", "url": url,
+            "columns": [dict(zip(("selector", "type"), column.split(":"))) | {"text": column.split(":")[0]} for column in columns],
+            "url_options": {"method": method, "params": []} | options} | more
+
+
+OVER = "from=${__from}&to=${__to}"
+CLOSES = ("select {0}, a.close, g.close from bars a join bars g using (ts, timeframe) "
+          "where a.symbol = 'AAPL' and g.symbol = 'GME' and timeframe = '1m' and {1} order by ts").format(epoch("ts"), WITHIN)
+# Every kind of panel by the least that it takes: its type, a query, the columns that are compared, and SQL.
+KINDS_OF_PANELS = {
+    "lines of several symbols": (
+        "timeseries", bare(f"/grafana/series?symbols=AAPL,GME&interval=1m&maxDataPoints=1000&{OVER}", "time:timestamp_epoch", "symbol:string",
+                           "close:number", format="timeseries"), None, CLOSES),
+    "lines, wide": (
+        "timeseries", bare(f"/grafana/series?symbols=AAPL,GME&interval=1m&maxDataPoints=1000&shape=wide&{OVER}", "time:timestamp_epoch",
+                           "AAPL:number", "GME:number"), "time AAPL GME", CLOSES),
+    "candlestick": (
+        "candlestick", bare(f"/grafana/candles?symbol=GME&interval=5m&{OVER}", "time:timestamp_epoch", "open:number", "high:number",
+                            "low:number", "close:number", "volume:number"),
+        "time open high low close volume", bars("open, high, low, close, volume", "5m")),
+    "stat": ("stat", bare("/grafana/last?symbol=GME", "price:number", "change:number"), "price change", LAST.format(
+        "price, price - previous_price")),
+    "stat without a word": ("stat", bare("/grafana/last?symbol=GME"), "price symbol", LAST.format("price, symbol")),
+    "table of a list": (
+        "table", bare(f"/api/v1/bars?symbols=GME&timeframe=15m&{OVER}", root_selector="bars"), "symbol close trade_count",
+        "select symbol, close, trade_count from bars where symbol = 'GME' and timeframe = '15m' and {} order by ts".format(WITHIN)),
+    "table by PostgREST's grammar": (
+        "table", bare("/api/v1/tables/latest?select=symbol,price&order=symbol"), "symbol price", "select symbol, price from latest order by symbol"),
+    "heatmap": (
+        "heatmap", bare(f"/grafana/series?symbol=GME&field=trade_count&interval=1m&maxDataPoints=1000&{OVER}", "time:timestamp_epoch",
+                        "symbol:string", "trade_count:number", format="timeseries"), "time trade_count", bars("trade_count", "1m")),
+    "state timeline": (
+        "state-timeline", bare(f"/grafana/table?name=sentiment&symbol=GME&timeframe=15m&{OVER}", "time:timestamp_epoch", "mood:string"),
+        "time mood", EXPECTED["market", "Mood", "A"][1]),
+    "logs": (
+        "logs", bare(f"/grafana/logs?kind=posts&{OVER}", "timestamp:timestamp_epoch", "body:string", "level:string", "id:string", format="logs"),
+        "timestamp id", f"select {epoch('created_at')}, id from posts where {POSTED} order by created_at desc, id"),
+    "annotations": (
+        "table", bare(f"/grafana/annotations?kind=gaps&{OVER}", "time:timestamp_epoch", "timeEnd:timestamp_epoch", "title:string", "text:string",
+                      "tags:string", format="dataframe"),
+        "time timeEnd", f"select {epoch('from_ts')}, {epoch('to_ts')} from ops.source_gaps"),
+    "variable": ("table", bare("/grafana/symbols"), "__value", "select symbol from latest order by symbol"),
+    "SQL as text": (
+        "table", bare("/api/v1/sql?format=objects", data="select symbol, max(price) as highest from trades group by symbol order by symbol"),
+        "symbol highest", "select symbol, max(price) from trades group by symbol order by symbol"),
+    "SQL of rows": (
+        "table", bare("/api/v1/sql", "0:string", "1:number", root_selector="rows", data="select symbol, price from latest order by symbol"),
+        "0 1", "select symbol, price from latest order by symbol"),
+    "SQL as GraphQL": (
+        "table", bare("/api/v1/sql?format=objects", type="graphql", body_type="graphql", body_graphql_query="select symbol from latest order by symbol"),
+        "symbol", "select symbol from latest order by symbol"),
+    "SQL of a form": (
+        "table", bare("/api/v1/sql?format=objects", data="", body_type="x-www-form-urlencoded",
+                      body_form=[{"key": "query", "value": "select symbol from latest order by symbol"}]),
+        "symbol", "select symbol from latest order by symbol"),
+    "SQL over the range": (
+        "timeseries", bare("/api/v1/sql?format=objects", "ts:timestamp", "close:number", data=(
+            "select ts, close from bars where symbol = 'GME' and timeframe = '1m' and ts >= to_timestamp(${__from:date:seconds}) "
+            "and ts < to_timestamp(${__to:date:seconds}) order by ts")), "ts close", bars("close", "1m")),
+    "CSV": (
+        "timeseries", bare(f"/api/v1/bars?symbol=GME&timeframe=1m&{OVER}", "ts:timestamp", "close:number", type="csv"), "ts close",
+        bars("close", "1m")),
+    "CSV of a table": ("table", bare("/api/v1/tables/latest?order=symbol", type="csv"), "symbol", "select symbol from latest order by symbol"),
+    "rows by a program of jq": (
+        "table", bare("/api/v1/latest", parser="jq-backend", root_selector=".latest | map({symbol, twice: (.price * 2)})"), "symbol twice",
+        "select symbol, price * 2 from latest order by symbol"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_PANELS)
+def test_every_kind_of_panel_works_by_little_or_nothing(market, kind):
+    panel, query, columns, sql = KINDS_OF_PANELS[kind]
+    frame = infinity.answered(market.url, query, {}, SINCE, UNTIL)
+    assert infinity.complaints(panel, query["format"], frame) == []
+    if columns is None:
+        assert [(field.name, field.labels) for field in frame.of("number")] == [("close", {"symbol": s}) for s in ("AAPL", "GME")]
+        ours = list(zip(*(field.values for field in frame.fields)))
+    else:
+        ours = frame.rows(*columns.split())
+    theirs = market.sql(sql)
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs):
+        assert all(map(same, a, b)), (a, b)
+
+
+def test_frames_need_no_columns_at_all(market):
+    """The parser `simple` with `as-is`: what the server sends is what the page draws, types, labels and all."""
+    query = bare(f"/grafana/series?symbols=AAPL,GME&interval=1m&maxDataPoints=1000&shape=frame&{OVER}", parser="simple", format="as-is")
+    frames = infinity.as_frames(infinity.ask(market.url, query, {}, SINCE, UNTIL), query)
+    assert [[(field.name, field.kind, field.labels) for field in frame.fields] for frame in frames] == [
+        [("time", "time", {}), ("close", "number", {"symbol": symbol})] for symbol in ("AAPL", "GME")]
+    for symbol, frame in zip(("AAPL", "GME"), frames):
+        assert infinity.complaints("timeseries", "as-is", frame) == []
+        assert frame.rows("time", "close") == market.sql(bars("close", "1m", symbol))
+    candles = bare(f"/grafana/candles?symbol=GME&interval=5m&shape=frame&{OVER}", parser="simple", format="as-is")
+    frame, = infinity.as_frames(infinity.ask(market.url, candles, {}, SINCE, UNTIL), candles)
+    assert infinity.complaints("candlestick", "as-is", frame) == []
+    assert frame.rows("time", "open", "close") == market.sql(bars("open, close", "5m"))
+
+
+def test_pages_end_up_in_one_frame(market):
+    within = f"symbol=GME&{OVER}"
+    count = market.one(f"select count(*) from trades where symbol = 'GME' and {WITHIN}")
+    cursor = {"root_selector": "trades", "pagination_mode": "cursor", "pagination_param_cursor_field_name": "page_token",
+              "pagination_param_cursor_extraction_path": "next_page_token", "pagination_max_pages": 5}
+    columns = ("ts:timestamp", "price:number", "trade_id:string")
+    trades = f"select {epoch('ts')}, price, trade_id::text from trades where symbol = 'GME' and {WITHIN} order by ts, source, trade_id"
+    # The last page says null, and is the last: with and without columns declared.
+    for size, declared in [((count + 2) // 3, columns), ((count + 4) // 5, columns), ((count + 2) // 3, ())]:
+        frame = infinity.answered(market.url, bare(f"/api/v1/trades?{within}&limit={size}", *declared, **cursor), {}, SINCE, UNTIL)
+        assert frame.rows("price", "trade_id") == [row[1:] for row in market.sql(trades)], size
+    # Of tables the first page is asked for by an empty token.
+    table = bare(f"/api/v1/tables/trades?symbol=eq.GME&select=price,trade_id,ts,source,symbol&limit={(count + 1000) // 3}", "price:number",
+                 **cursor)
+    everything = market.one("select count(*) from trades where symbol = 'GME'")
+    assert len(infinity.answered(market.url, table, {}, SINCE, UNTIL)) == everything
+    # By offset all pages are asked for that are allowed, however few there are: exactly as many as there are is right.
+    offset = {"pagination_mode": "offset", "pagination_param_size_value": 2, "pagination_max_pages": 2}
+    symbols = bare("/api/v1/tables/latest?select=symbol,price&order=symbol", **offset)
+    assert infinity.answered(market.url, symbols, {}, SINCE, UNTIL).rows("symbol") == [(symbol,) for symbol in SYMBOLS]
+    with pytest.raises(infinity.PanelError, match="different fields"):
+        infinity.answered(market.url, symbols | {"pagination_max_pages": 3}, {}, SINCE, UNTIL)
+    # What jq gives as a cursor is never nothing: the backend's own parser is what pages by cursor need.
+    with pytest.raises(infinity.PanelError, match='400 .*"page_token"'):
+        query = bare(f"/api/v1/trades?{within}&limit={count}", *columns, **cursor) | {
+            "parser": "jq-backend", "root_selector": ".trades", "pagination_param_cursor_extraction_path": ".next_page_token"}
+        infinity.answered(market.url, query, {}, SINCE, UNTIL)
+
+
+def test_nothing_is_no_error(market):
+    """An empty body is an error to the plug-in, and so is a header with a blank line below it."""
+    for url in ["/grafana/series?symbol=NOBODY", "/grafana/candles?symbol=NOBODY", "/grafana/table?name=mentions&symbol=NOBODY",
+                "/grafana/annotations?symbol=NOBODY&kind=alerts", "/grafana/logs?to=1970-01-02", "/api/v1/sql?format=objects&query=select+1+where+false",
+                "/api/v1/tables/trades?symbol=eq.NOBODY"]:
+        assert len(infinity.answered(market.url, bare(url), {}, SINCE, UNTIL)) == 0, url
+    for url in ["/api/v1/bars?symbol=NOBODY", "/api/v1/tables/trades?symbol=eq.NOBODY", "/api/v1/sql?query=select+1+as+a+where+false"]:
+        frame = infinity.answered(market.url, bare(url, type="csv"), {}, SINCE, UNTIL)
+        assert frame.fields and len(frame) == 0, url
+    for query in [bare("/api/v1/trades?symbol=NOBODY", root_selector="trades"), bare("/api/v1/latest?symbol=NOBODY", root_selector="latest")]:
+        assert len(infinity.answered(market.url, query, {}, SINCE, UNTIL)) == 0
 
 
 def test_provisioning(market):
@@ -397,3 +534,87 @@ def test_the_stand_in_reads_as_the_plug_in_does():
     assert [(field.labels, field.values) for field in frame.of("number")] == [({"s": "A"}, [1.0, 3.0]), ({"s": "B"}, [2.0, None])]
     time.values = [1, 3, 2]
     assert infinity.wide(infinity.Frame([time, symbol, value])).of("string")
+
+
+class Answers:
+    """In place of a server: what it answers, one after the other, and what it was asked."""
+
+    def __init__(self, *bodies):
+        self.bodies, self.asked = list(bodies), []
+
+    def request(self, method, url, data=None, headers=None, timeout=None):
+        self.asked.append((method, url.removeprefix("http://x"), data, headers))
+        reply = requests.Response()
+        reply.status_code, reply._content = 200, self.bodies.pop(0).encode()
+        return reply
+
+
+def shown(body, *columns, **more):
+    return infinity.answered("http://x", bare("/y", *columns, **more), {}, 0, 0, session=Answers(body))
+
+
+def test_the_stand_in_reads_csv_as_the_plug_in_does():
+    frame = shown("b,a\n1,x\n2,\n", type="csv")
+    assert [(field.name, field.kind, field.values) for field in frame.fields] == [("a", "string", ["x", ""]), ("b", "string", ["1", "2"])]
+    assert shown("b,a\n1,x\n,y\n", "b:number", type="csv")["b"].values == [1.0, None]
+    assert shown("t\ta\n1700000000000\tx", "t:timestamp_epoch", type="tsv").rows("t") == [(1_700_000_000_000,)]
+    assert shown('a,b\n"1,5","x\ny"\n', type="csv").rows("a", "b") == [("1,5", "x\ny")]
+    assert len(shown("a,b\n", type="csv")) == 0
+    for wrong in ["a,b\n1,2\n\n", "a,b\n1,2\n  ", "a,b\n1\n"]:
+        with pytest.raises(infinity.PanelError, match="number of fields"):
+            shown(wrong, type="csv")
+    with pytest.raises(infinity.PanelError, match="empty response"):
+        shown("", type="csv")
+
+
+def test_the_stand_in_sends_bodies_as_the_plug_in_does():
+    server = Answers("[]", "[]", "[]", "[]")
+    for query in [bare("/y?b=2&a=x y", data="select ${__from}"),
+                  bare("/y", type="graphql", body_type="graphql", body_graphql_query="select ${__to}"),
+                  bare("/y", data="", body_type="x-www-form-urlencoded", body_form=[{"key": "query", "value": "${__from} a"}]), bare("/y")]:
+        infinity.answered("http://x", query, {}, 1000, 2000, session=server)
+    assert [(method, url, data, headers["Content-Type"]) for method, url, data, headers in server.asked] == [
+        ("POST", "/y?a=x+y&b=2", "select 1000", "text/plain"), ("POST", "/y", '{"query": "select 2000"}', "application/json"),
+        ("POST", "/y", "query=%24%7B__from%7D+a", "application/x-www-form-urlencoded"), ("GET", "/y", None, None)]
+    # Of the types in Accept the one that is wanted has the lower quality.
+    assert {headers["Accept"] for *_, headers in server.asked} == {"application/json;q=0.9,text/plain"}
+
+
+def test_the_stand_in_reads_and_merges_pages_as_the_plug_in_does():
+    def pages(*bodies, **more):
+        server = Answers(*bodies)
+        query = bare("/y", **{"root_selector": "r", "pagination_param_cursor_extraction_path": "n"} | more)
+        return infinity.answered("http://x", query, {}, 0, 0, session=server), [url for _, url, *_ in server.asked]
+
+    two = '{"r":[{"a":1}],"n":"u"}', '{"r":[{"a":2}],"n":null}'
+    frame, asked = pages(*two, pagination_mode="cursor", pagination_max_pages=9)
+    assert frame.rows("a") == [(1.0,), (2.0,)] and asked == ["/y?cursor=", "/y?cursor=u"]
+    # One page unless more are allowed, and never more than five.
+    assert pages(two[0], pagination_mode="cursor")[1] == ["/y?cursor="]
+    assert len(pages(*[two[0]] * 9, pagination_mode="cursor", pagination_max_pages=9)[1]) == 5
+    assert pages(*[two[0]] * 2, pagination_mode="offset", pagination_max_pages=2)[1] == ["/y?limit=1000&offset=0", "/y?limit=1000&offset=1000"]
+    assert pages(*[two[0]] * 2, pagination_mode="page", pagination_max_pages=2, pagination_param_size_value=7)[1] == [
+        "/y?limit=7&page=1", "/y?limit=7&page=2"]
+    for other, why in [('{"r":[]}', "different fields"), ('{"r":[{"b":1}]}', "different fields"), ('{"r":[{"a":null}]}', "field types")]:
+        with pytest.raises(infinity.PanelError, match=why):
+            pages(two[0], other, pagination_mode="offset", pagination_max_pages=2)
+    frame, asked = pages(*two, two[1], parser="jq-backend", root_selector=".r", pagination_mode="cursor", pagination_max_pages=3,
+                         pagination_param_cursor_extraction_path=".n")
+    assert len(frame) == 3 and asked[2] == "/y?cursor=%5Bnull%5D"
+
+
+def test_the_stand_in_reads_other_shapes_as_the_plug_in_does():
+    assert shown('[{"a":1},{"a":null}]')["a"].values == [1.0, None] and shown('[{"a":null}]')["a"].kind == "string"
+    with pytest.raises(infinity.PanelError, match="a is number and string"):
+        shown('[{"a":1},{"a":"9007199254740993"}]')
+    assert shown('{"r":[{"a":1},{"a":2}]}', parser="jq-backend", root_selector=".r[] | select(.a > 1)").rows("a") == [(2.0,)]
+    plain = bare("/y", parser="simple", format="as-is")
+
+    def frames(body):
+        return infinity.as_frames(infinity.ask("http://x", plain, {}, 0, 0, session=Answers(body)), plain)
+
+    frame, series, table = frames('[{"fields":[{"name":"t","type":"time","values":[1]}]},{"target":"A","datapoints":[[5,1],[6,2]]},'
+                                  '{"type":"table","columns":[{"text":"c","type":"number"}],"rows":[[7]]}]')
+    assert frame.rows("t") == [(1,)] and series.rows("Time", "A") == [(1, 5), (2, 6)] and table["c"].values == [7]
+    with pytest.raises(infinity.PanelError, match="Unsupported data format"):
+        frames('[{"time":1,"close":2}]')
