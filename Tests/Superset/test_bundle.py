@@ -9,15 +9,20 @@ import zipfile
 import pytest
 import yaml
 from sqlalchemy.engine import make_url
-from tape import BINARY, ENVIRONMENT, ROOT
-from test_superset import superset, tape  # noqa: F401 (fixtures)
+from tape import BINARY, ENVIRONMENT, ROOT, running_tape
 
 # What the seeds' dashboards watched; the sample tape has none of them.
 SYMBOLS = ["MSFT", "AAPL", "AMZN", "BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "BINANCE:XRPUSDT", "BINANCE:DOGEUSDT"]
 
 
 @pytest.fixture(scope="module")
-def imported(superset, tape, tmp_path_factory):  # noqa: F811
+def tape():
+    """Tapedeck with the whole sample tape."""
+    yield from running_tape()
+
+
+@pytest.fixture(scope="module")
+def imported(superset, tape, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle")
     lines = ["ts,symbol,price,size"]
     for minute in range(120):
@@ -58,7 +63,7 @@ def test_a_bundle_holds_no_password(tmp_path):
     assert refused.returncode != 0 and "secret" not in refused.stderr and not (tmp_path / "a.zip").exists()
 
 
-def test_both_databases_are_there_and_answer(superset, imported):  # noqa: F811
+def test_both_databases_are_there_and_answer(superset, imported):
     found = {one["database_name"]: one for one in superset.get("database/?q=(page_size:100)")["result"]}
     for name in ["Tapedeck (Trino)", "Tapedeck (PostgreSQL)"]:
         schemas = superset.get(f"database/{found[name]['id']}/schemas/?q=(force:!t)")["result"]
@@ -71,7 +76,7 @@ def charts(bundle):
             yaml.safe_load(archive.read(name))["slice_name"] for name in archive.namelist() if "/charts/" in name]
 
 
-def test_every_chart_draws(superset, imported):  # noqa: F811
+def test_every_chart_draws(superset, imported):
     listed = {one["slice_name"]: one["id"] for one in superset.get("chart/?q=(page_size:100)")["result"]}
     names = charts(imported)
     assert len(names) == 12 and set(names) <= set(listed)
@@ -84,7 +89,7 @@ def test_every_chart_draws(superset, imported):  # noqa: F811
 @pytest.mark.parametrize("slug, sections", [
     ("tapedeck-trades", ["FAANG", "Cryptocurrency Trades"]),
     ("tapedeck-market", ["Market", "Sentiment and forecasts"])])
-def test_the_dashboards_have_their_sections_charts_and_filters(superset, imported, slug, sections):  # noqa: F811
+def test_the_dashboards_have_their_sections_charts_and_filters(superset, imported, slug, sections):
     dashboard = superset.get(f"dashboard/{slug}")["result"]
     position = json.loads(dashboard["position_json"])
     headers = [part["meta"]["text"] for part in position.values() if isinstance(part, dict) and part.get("type") == "HEADER"
@@ -99,7 +104,7 @@ def test_the_dashboards_have_their_sections_charts_and_filters(superset, importe
         dataset["id"] for dataset in superset.get(f"dashboard/{slug}/datasets")["result"]}
 
 
-def test_importing_it_again_changes_nothing(superset, imported, tape):  # noqa: F811
+def test_importing_it_again_changes_nothing(superset, imported, tape):
     before = {one["uuid"] for one in superset.get("chart/?q=(page_size:100,columns:!(uuid,slice_name))")["result"]}
     superset.call(
         "POST", "assets/import/", data={
