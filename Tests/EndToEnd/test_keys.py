@@ -281,6 +281,13 @@ def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
         assert (reply.status_code, reply.json()["code"]) == (400, "too_many_bytes"), path
     for path in ["/api/v1/latest?symbol=AAPL", "/api/v1/trades?limit=1", "/api/v1/symbols"]:
         assert get(up, path, small).status_code == 200, path
+    # What another key was sent is no copy of what this one may have.
+    whole = make(up, "whole")["key"]
+    for _ in range(100):
+        first, other, again = (get(up, "/api/v1/trades", key).headers["ETag"] for key in (few, whole, few))
+        if first == again:  # Nothing has changed meanwhile.
+            break
+    assert first == again and other != first
 
 
 def test_an_event_stream_takes_its_key_from_the_url(locked):

@@ -539,6 +539,34 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         let unknown = try server.request("/api/v3/klines?symbol=NONE&interval=5m")
         #expect(unknown.status == 400 && unknown.text == "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}\n")
         #expect(try member("code", of: server.request("/api/v3/klines?symbol=BTC&interval=5x")) == .number("-1120"))
+    @Test func `a copy in other units, or with longer pages, is another`() async throws {
+        let shared = try await TestServer.shared.value
+        let server = shared.address
+        /// The tags of three replies, of which the first and the last are to be alike while nothing changes.
+        func tags(_ first: () throws -> Reply, _ second: () throws -> Reply) async throws -> (String, String) {
+            var found = ("", "")
+            _ = try await eventually {
+                found = (try first().fields["etag"] ?? "", try second().fields["etag"] ?? "")
+                return try first().fields["etag"] == found.0
+            }
+            return found
+        }
+        let candles = "/api/v3/klines?symbol=BTC&interval=1m&limit=1"
+        let unit = "X-MBX-TIME-UNIT: MICROSECOND"
+        let (coarse, fine) = try await tags(
+            { try server.request(candles) }, { try server.request(candles, headers: [unit]) })
+        #expect(coarse != fine)
+        #expect(try server.request(candles, headers: [unit, "If-None-Match: \(coarse)"]).status == 200)
+        #expect(
+            try server.request(candles, headers: [unit]).fields["vary"]?.lowercased().hasPrefix(
+                "accept, x-mbx-time-unit") == true)
+        let (other, address) = try await TestServer.serve(shared.readerURL) { $0.pageSizeDefault = 2 }
+        let trades = "/api/v1/trades?symbol=BTC"
+        let (long, short) = try await tags({ try server.request(trades) }, { try address.request(trades) })
+        #expect(long != short)
+        await other.shutdown(deadline: .seconds(1))
+    }
+
         #expect(try member("code", of: server.request("/api/v3/klines?interval=5m")) == .number("-1102"))
     }
 

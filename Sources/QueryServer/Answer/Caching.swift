@@ -15,9 +15,11 @@ import Postgres
 /// A range that ended a while ago is sent as immutable for a minute: it changes by nothing but trades that come late,
 /// which a client that keeps a copy may thus see a minute later than others. Everything else is asked for again each
 /// time (`no-cache`).
-struct Caching: Equatable {
+struct Caching {
     let entityTag: String
     let isClosed: Bool
+    /// Fields of the request, beside Accept, that change the reply (RFC 9110 §12.5.5).
+    let fields: [StaticString]
 
     /// The moment before which bars and trades count as settled: an hour ago.
     static func settled(_ now: Timestamp) -> Timestamp {
@@ -28,16 +30,17 @@ struct Caching: Equatable {
     static let freshness = 60
 
     /// - Parameter request: what was asked, with all times resolved.
-    init(_ version: StoreVersion.State, _ request: [UInt8], isClosed: Bool) {
+    init(_ version: StoreVersion.State, _ request: [UInt8], isClosed: Bool, fields: [StaticString] = []) {
         entityTag = "\"\(Self.hexadecimal(version.digest))-\(Self.hexadecimal(Self.digest(request)))\""
         self.isClosed = isClosed
+        self.fields = fields
     }
 
     var headers: [(name: String, value: String)] {
         [
             ("ETag", entityTag),
             ("Cache-Control", isClosed ? "private, max-age=\(Self.freshness), immutable" : "private, no-cache"),
-            ("Vary", "Accept"),
+            ("Vary", fields.reduce("Accept") { "\($0), \($1)" }),
         ]
     }
 

@@ -6,15 +6,19 @@ import Market
 
 extension QueryHandler {
     /// The bars of a request that one of the services' clients makes.
+    ///
+    /// - Parameter fields: of the head that `read` looks at.
     func answerDropIn(
-        _ request: Request, _ response: ResponseWriter, _ id: QueryID,
+        _ request: Request, _ response: ResponseWriter, _ id: QueryID, fields: [StaticString] = [],
         _ read: (QueryParameters, Timestamp) throws(QueryError) -> DropInRequest
     ) async throws {
         let now = Self.now()
         let asked = try read(try request.head.query(), now)
         guard
             case .send(let tags) = try await caching(
-                request, response, format: .json, range: asked.range, isClosed: false)
+                request, response, format: .json, range: asked.range, isClosed: false, fields: fields,
+                // Yahoo's replies tell the hours of today.
+                more: Array(" \(now.day)".utf8))
         else { return }
         let lane: Admission.Lane =
             asked.limit * asked.interval.barsEach > configuration.lookupRows && asked.range.from == nil

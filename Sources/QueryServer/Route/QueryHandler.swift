@@ -172,7 +172,8 @@ final class QueryHandler: Handler, @unchecked Sendable {
                 try .finnhub(query, now: now, configuration)
             }
         case .binanceKlines:
-            try await answerDropIn(request, response, id) { query, now throws(QueryError) in
+            try await answerDropIn(request, response, id, fields: ["x-mbx-time-unit"]) {
+                query, now throws(QueryError) in
                 try .binance(query, request.head, now: now)
             }
         case .yahooChart:

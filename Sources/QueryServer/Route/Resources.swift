@@ -11,10 +11,11 @@ extension QueryHandler {
     /// - Parameters:
     ///   - range: of times that the request names, resolved.
     ///   - isClosed: whether nothing that the reply says can still change but by what comes late.
+    ///   - fields: of the head that change the reply, in lower case; Accept does so by its format.
     ///   - more: what else changes the reply.
     func caching(
         _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool,
-        more: [UInt8] = []
+        fields: [StaticString] = [], more: [UInt8] = []
     ) async throws -> CachingOutcome {
         let isConditional = request.head["if-none-match"] != nil
         // Who may keep a copy of a settled range for a minute may as well hear of it what was so 100 ms ago.
@@ -23,12 +24,22 @@ extension QueryHandler {
         }
         var asked = Array(request.head.rawQuery ?? [])
         asked.appendText(" \(format.rawValue) \(configuration.version) ")
+        for name in fields {
+            for value in request.head.values(of: name) { asked.appendText("\(name):\(value) ") }
+        }
         asked += more
+        // How long pages are and what is refused: other servers may be set otherwise, and other keys may have less.
+        let limits = Self.limits(of: request)
+        for limit in [
+            configuration.pageSizeDefault, configuration.pageSizeLimit, limits.rows ?? .max, limits.bytes ?? .max,
+        ] {
+            withUnsafeBytes(of: limit) { asked.append(contentsOf: $0) }
+        }
         // `now-1h` is another moment each time.
         if range.isRelative {
             asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")
         }
-        let caching = Caching(state, asked, isClosed: isClosed)
+        let caching = Caching(state, asked, isClosed: isClosed, fields: fields)
         if isConditional,
             request.head.preconditions(Validators(entityTag: caching.entityTag)) == .notModified
         {

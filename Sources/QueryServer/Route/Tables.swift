@@ -24,15 +24,14 @@ extension QueryHandler {
             guard let newer = try await catalogue.newer(deadline: deadline) else { throw error }
             planned = try plan(newer)
         }
-        // What the head says changes the reply, too; and times may be relative.
+        // Accept may ask for one object; and times may be relative.
         var more: [UInt8] = []
-        for name in ["prefer", "range", "accept"] as [StaticString] {
-            for value in request.head.values(of: name) { more.appendText("\(name):\(value) ") }
-        }
+        for value in request.head.values(of: "accept") { more.appendText("accept:\(value) ") }
         for parameter in planned.parameters { if case .text(let text, _) = parameter { more.appendText("\(text) ") } }
         guard
             case .send(let tags) = try await caching(
-                request, response, format: asked.format, range: TimeRange(), isClosed: false, more: more)
+                request, response, format: asked.format, range: TimeRange(), isClosed: false,
+                fields: ["prefer", "range"], more: more)
         else { return }
         let lease = lease(request, .queries, .rest, request.head.target, id)
         let body = RowBody(
