@@ -427,6 +427,42 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         }
     }
 
+    @Test(arguments: [
+        "timeframe=1m", "timeframe=2m", "timeframe=1m&fill=prev", "timeframe=3m&fill=linear&shape=wide",
+        "timeframe=2m&shape=columns",
+    ])
+    func `a token of another range leads to nothing beyond the range`(_ options: String) async throws {
+        let server = try await served()
+        let day = "from=2024-01-01&to=2024-01-02"
+        for (order, narrow) in [
+            ("asc", "from=2024-01-01T00:06:00Z&to=2024-01-02"), ("desc", "from=2024-01-01&to=2024-01-01T00:04:00Z"),
+        ] {
+            let target = "/api/v1/bars?symbol=BTC&order=\(order)&\(options)"
+            let token = try token(of: server.request("\(target)&\(day)&limit=1"))
+            let plain = try server.request("\(target)&\(narrow)")
+            #expect(try server.request("\(target)&\(narrow)&page_token=\(token)").text == plain.text)
+            #expect(plain.text.contains("null") && plain.text.utf8.count > 100, "\(plain.text)")
+        }
+    }
+
+    @Test(arguments: ["asc&start=2024-01-01T00:06:00Z", "desc&end=2024-01-01T00:04:00Z&start=2024-01-01"])
+    func `nor does one of Alpaca's`(_ narrow: String) async throws {
+        let server = try await served()
+        let target = "/v2/stocks/bars?symbols=BTC&timeframe=2Min"
+        let order = narrow.prefix { $0 != "&" }
+        let token = try token(of: server.request("\(target)&start=2024-01-01&limit=1&sort=\(order)"))
+        let plain = try server.request("\(target)&sort=\(narrow)")
+        #expect(try server.request("\(target)&sort=\(narrow)&page_token=\(token)").text == plain.text)
+        #expect(plain.text.contains(#""BTC":[{"t""#))
+    }
+
+    private func token(of reply: Reply) throws -> String {
+        guard case .string(let token)? = try member("next_page_token", of: reply) else {
+            throw TestServer.Failure(description: "no token: \(reply.text)")
+        }
+        return token
+    }
+
     @Test func `columns are Finnhub's candles`() async throws {
         let reply = try await served().request(
             "/api/v1/bars?symbol=BTC&timeframe=3m&from=2024-01-01&to=2024-01-02&shape=columns")

@@ -79,6 +79,12 @@ struct TimeRange: Equatable {
         }
     }
 
+    /// Leaves out what comes up to `ts` in the order of a page. The range stays within what it was: a token may be of
+    /// another range than the request.
+    mutating func narrow(beyond ts: Timestamp, isDescending: Bool) {
+        if isDescending { to = min(to ?? ts, ts) } else { from = max(from ?? ts.next, ts.next) }
+    }
+
     private static func moment(
         _ name: String, _ reader: ParameterReader, _ now: Timestamp
     ) throws(QueryError) -> Timestamp? {

@@ -43,7 +43,7 @@ struct BarQuery {
                     symbol, request.interval, before, limit: 1, isDescending: !request.isDescending
                 ).first
             }
-            if request.isDescending { range.to = ts } else { range.from = ts.next }
+            range.narrow(beyond: ts, isDescending: request.isDescending)
         }
         let bars = try await reader.bars(
             symbol, request.interval, range, limit: limit, isDescending: request.isDescending)

@@ -217,9 +217,7 @@ struct DropInQuery {
             var range = request.range
             if let page = request.page {
                 if symbol.utf8.lexicographicallyPrecedes(page.symbol.utf8) { continue }
-                if symbol == page.symbol {
-                    if request.isDescending { range.to = page.ts } else { range.from = page.ts.next }
-                }
+                if symbol == page.symbol { range.narrow(beyond: page.ts, isDescending: request.isDescending) }
             }
             try lease.checkGoing()
             let bars = try await reader.bars(
