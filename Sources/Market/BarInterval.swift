@@ -63,6 +63,12 @@ package struct BarInterval: Hashable, Sendable {
     /// The stored timeframe that it is, or nil if it is made of several bars.
     package var timeframe: Timeframe? { step == .fixed(base.microseconds) ? base : nil }
 
+    /// Whether it is shorter than a day.
+    package var isWithinDay: Bool {
+        if case .fixed(let width) = step { return width < Timestamp.microsecondsPerDay }
+        return false
+    }
+
     /// The most stored bars in one bar of it.
     package var barsEach: Int {
         switch step {

@@ -539,6 +539,34 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         #expect(try server.request("/api/v1/sources").fields["etag"] == nil)
     }
 
+    @Test func `a copy in other units, or with longer pages, is another`() async throws {
+        let shared = try await TestServer.shared.value
+        let server = shared.address
+        /// The tags of three replies, of which the first and the last are to be alike while nothing changes.
+        func tags(_ first: () throws -> Reply, _ second: () throws -> Reply) async throws -> (String, String) {
+            var found = ("", "")
+            _ = try await eventually {
+                found = (try first().fields["etag"] ?? "", try second().fields["etag"] ?? "")
+                return try first().fields["etag"] == found.0
+            }
+            return found
+        }
+        let candles = "/api/v3/klines?symbol=BTC&interval=1m&limit=1"
+        let unit = "X-MBX-TIME-UNIT: MICROSECOND"
+        let (coarse, fine) = try await tags(
+            { try server.request(candles) }, { try server.request(candles, headers: [unit]) })
+        #expect(coarse != fine)
+        #expect(try server.request(candles, headers: [unit, "If-None-Match: \(coarse)"]).status == 200)
+        #expect(
+            try server.request(candles, headers: [unit]).fields["vary"]?.lowercased().hasPrefix(
+                "accept, x-mbx-time-unit") == true)
+        let (other, address) = try await TestServer.serve(shared.readerURL) { $0.pageSizeDefault = 2 }
+        let trades = "/api/v1/trades?symbol=BTC"
+        let (long, short) = try await tags({ try server.request(trades) }, { try address.request(trades) })
+        #expect(long != short)
+        await other.shutdown(deadline: .seconds(1))
+    }
+
     @Test func `a moving range is never taken for the same`() async throws {
         let server = try await served()
         let target = "/api/v1/trades?symbol=BTC&from=now-1h"
@@ -575,34 +603,6 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         let unknown = try server.request("/api/v3/klines?symbol=NONE&interval=5m")
         #expect(unknown.status == 400 && unknown.text == "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}\n")
         #expect(try member("code", of: server.request("/api/v3/klines?symbol=BTC&interval=5x")) == .number("-1120"))
-    @Test func `a copy in other units, or with longer pages, is another`() async throws {
-        let shared = try await TestServer.shared.value
-        let server = shared.address
-        /// The tags of three replies, of which the first and the last are to be alike while nothing changes.
-        func tags(_ first: () throws -> Reply, _ second: () throws -> Reply) async throws -> (String, String) {
-            var found = ("", "")
-            _ = try await eventually {
-                found = (try first().fields["etag"] ?? "", try second().fields["etag"] ?? "")
-                return try first().fields["etag"] == found.0
-            }
-            return found
-        }
-        let candles = "/api/v3/klines?symbol=BTC&interval=1m&limit=1"
-        let unit = "X-MBX-TIME-UNIT: MICROSECOND"
-        let (coarse, fine) = try await tags(
-            { try server.request(candles) }, { try server.request(candles, headers: [unit]) })
-        #expect(coarse != fine)
-        #expect(try server.request(candles, headers: [unit, "If-None-Match: \(coarse)"]).status == 200)
-        #expect(
-            try server.request(candles, headers: [unit]).fields["vary"]?.lowercased().hasPrefix(
-                "accept, x-mbx-time-unit") == true)
-        let (other, address) = try await TestServer.serve(shared.readerURL) { $0.pageSizeDefault = 2 }
-        let trades = "/api/v1/trades?symbol=BTC"
-        let (long, short) = try await tags({ try server.request(trades) }, { try address.request(trades) })
-        #expect(long != short)
-        await other.shutdown(deadline: .seconds(1))
-    }
-
         #expect(try member("code", of: server.request("/api/v3/klines?interval=5m")) == .number("-1102"))
     }
 
@@ -611,9 +611,41 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         let reply = try server.request("/v8/finance/chart/BTC?interval=3m&period1=1704067200&period2=1704067560")
         #expect(reply.text.contains(#""timestamp":[1704067200,1704067380],"indicators":{"quote":[{"open":[1,3],"#))
         #expect(reply.text.contains(#""dataGranularity":"3m""#) && reply.text.hasSuffix("\"error\":null}}\n"))
+        let day = #"{"timezone":"UTC","start":1704067200,"end":1704153600,"gmtoffset":0}"#
+        let before = #"{"timezone":"UTC","start":1704067200,"end":1704067200,"gmtoffset":0}"#
+        let after = #"{"timezone":"UTC","start":1704153600,"end":1704153600,"gmtoffset":0}"#
+        #expect(reply.text.contains(#","tradingPeriods":[[\#(day)]]},"timestamp":"#))
+        let extended = try server.request(
+            "/v8/finance/chart/BTC?interval=3m&period1=1704067200&period2=1704067560&includePrePost=true")
+        #expect(
+            extended.text.contains(
+                #","tradingPeriods":{"pre":[[\#(before)]],"regular":[[\#(day)]],"post":[[\#(after)]]}},"#))
+        let daily = try server.request("/v8/finance/chart/BTC?interval=1d&range=max")
+        #expect(!daily.text.contains("tradingPeriods"))
+        let empty = try server.request("/v8/finance/chart/BTC?interval=3m&period1=1&period2=2")
+        #expect(
+            empty.text.hasSuffix(
+                #"]]},"indicators":{"quote":[{}],"adjclose":[{}]}}],"error":null}}"# + "\n"))
         let unknown = try server.request("/v8/finance/chart/NONE")
         #expect(
             unknown.status == 404 && unknown.text.contains(#"{"chart":{"result":null,"error":{"code":"Not Found","#))
+    }
+
+    @Test(arguments: [
+        ("1d", 1), ("7d", 7), ("2wk", 14), ("1mo", 31), ("3mo", 92), ("6mo", 183), ("1y", 366), ("2y", 731),
+        ("5y", 1827),
+        ("10y", 3653), ("1002y", 365_981), ("366000d", 366_000),
+    ])
+    func `ranges of Yahoo's are as long as they say`(_ range: String, _ days: Int64) {
+        #expect(DropInRequest.yahooDays(range) == days)
+    }
+
+    @Test(arguments: ["0d", "d", "7", "-1d", "7w", "7D", "1.5d", "366001d", "9999999d", "99999999999999999999y", "٣d"])
+    func `other ranges are refused with what is allowed`(_ range: String) async throws {
+        #expect(DropInRequest.yahooDays(range) == nil)
+        let target = "/v8/finance/chart/BTC?range=" + range.utf8.map { "%" + String($0, radix: 16) }.joined()
+        let reply = try await served().request(target)
+        #expect(reply.status == 400 && reply.text.contains("ytd, max, or another number of d, wk, mo or y"))
     }
 
     @Test func `Alpaca's clients are answered, page by page`() async throws {

@@ -26,6 +26,8 @@ struct DropInRequest: Equatable {
     var isCSV = false
     /// Yahoo: the range as the client has it, for the reply.
     var rangeName = ""
+    /// Yahoo: whether the times before and after the market's own are asked for.
+    var includesExtendedHours = false
 
     /// What a page token of Alpaca must agree in.
     var scope: String { "alpaca \(interval.name) \(isDescending ? "desc" : "asc")" }
@@ -107,12 +109,30 @@ struct DropInRequest: Equatable {
 
     // MARK: Yahoo
 
-    /// The ranges of Yahoo's charts, in days; `ytd` and `max` are no fixed number.
-    static let yahooRanges: [(name: String, days: Int64)] = [
-        ("1d", 1), ("5d", 5), ("1mo", 31), ("3mo", 92), ("6mo", 183), ("1y", 366), ("2y", 731), ("5y", 1827),
-        ("10y", 3653),
-    ]
-    static let yahooRangeNames = yahooRanges.map(\.name) + ["ytd", "max"]
+    /// The ranges that Yahoo's charts offer.
+    static let yahooRangeNames = ["1d", "5d", "1mo", "3mo", "6mo", "1y", "2y", "5y", "10y", "ytd", "max"]
+
+    /// The longest range of Yahoo's, in days.
+    private static let yahooDaysLimit: Int64 = 366_000
+
+    /// The days of a range as its clients write it: `7d`, `2wk`, `3mo`, `1y`; of months and years never too few. Nil
+    /// for other texts.
+    static func yahooDays(_ range: String) -> Int64? {
+        let digits = range.utf8.prefix { $0 &- 0x30 < 10 }
+        guard digits.count <= 6, let count = Int64(String(decoding: digits, as: UTF8.self)), count > 0 else {
+            return nil
+        }
+        let days: Int64
+        switch range.dropFirst(digits.count) {
+        case "d": days = count
+        case "wk": days = count * 7
+        // Half a day more than 30, and a quarter more than 365.
+        case "mo": days = (count * 61 + 1) / 2
+        case "y": days = (count * 1461 + 3) / 4
+        default: return nil
+        }
+        return days <= yahooDaysLimit ? days : nil
+    }
 
     /// `GET /v8/finance/chart/{symbol}?interval&range|period1&period2`, in seconds.
     static func yahoo(
@@ -129,23 +149,31 @@ struct DropInRequest: Equatable {
         var range = TimeRange(
             from: try moment(reader, "period1", now), to: try moment(reader, "period2", now))
         var name = ""
+        var standard = "1d"
         if range.from == nil {
-            name = try reader.choice("range", yahooRangeNames) ?? "1d"
+            name = reader.text("range") ?? "1d"
             let end = range.to ?? now
-            if let days = yahooRanges.first(where: { $0.name == name })?.days {
-                range.from = Timestamp(microseconds: end.microseconds - days * Timestamp.microsecondsPerDay)
+            if let days = yahooDays(name) {
+                range.from = Timestamp(
+                    microseconds: max(
+                        end.microseconds - days * Timestamp.microsecondsPerDay, TimeRange.isStorable.lowerBound))
+                standard = days <= 1 ? "1m" : days <= 5 ? "5m" : "1d"
             } else if name == "ytd" {
                 range.from = BarInterval("1y")?.start(of: end)
+            } else if name != "max" {
+                throw ParameterReader.invalid(
+                    "range", name,
+                    allowed: "one of \(yahooRangeNames.joined(separator: ", ")), or another number of d, wk, mo or y")
             }
         }
         if let from = range.from, let to = range.to, from > to {
             throw QueryError(400, "invalid_parameter", "\"period1\" is after \"period2\"")
         }
-        let standard = name == "1d" ? "1m" : name == "5d" ? "5m" : "1d"
         let interval = try MarketRequest.interval(reader.text("interval") ?? standard, "interval")
         var request = DropInRequest(.yahoo, [symbol], interval, range, limit: configuration.pageSizeLimit)
         request.takesNewest = true
         request.rangeName = name
+        request.includesExtendedHours = ["true", "1"].contains(reader.text("includePrePost")?.lowercased())
         return request
     }
 

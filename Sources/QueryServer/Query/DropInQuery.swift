@@ -138,6 +138,12 @@ struct DropInQuery {
         }
         body.bytes.appendText("{\"chart\":{\"result\":[{\"meta\":{")
         for row in facts { try appendMeta(row, symbol, before) }
+        appendTradingPeriods(of: bars)
+        // As Yahoo has it where there is nothing: clients tell an empty chart by it.
+        if bars.isEmpty {
+            body.bytes.appendText("},\"indicators\":{\"quote\":[{}],\"adjclose\":[{}]}}],\"error\":null}}\n")
+            return
+        }
         body.bytes.appendText("},\"timestamp\":[")
         for (index, bar) in bars.enumerated() {
             if index > 0 { body.bytes.append(UInt8(ascii: ",")) }
@@ -185,15 +191,52 @@ struct DropInQuery {
         body.bytes.appendNumber(try row.doubleOrNil(5))
         body.bytes.appendText(",\"chartPreviousClose\":")
         body.bytes.appendNumber(before)
-        // Around the clock, by UTC.
-        let day = Timeframe.day1.start(of: now).microseconds / 1_000_000
-        let period = "{\"timezone\":\"UTC\",\"start\":\(day),\"end\":\(day + 86_400),\"gmtoffset\":0}"
+        let today = now.day
         body.bytes.appendText(
             ",\"priceHint\":2,\"hasPrePostMarketData\":false,\"gmtoffset\":0,\"timezone\":\"UTC\","
                 + "\"exchangeTimezoneName\":\"UTC\","
-                + "\"currentTradingPeriod\":{\"pre\":\(period),\"regular\":\(period),\"post\":\(period)},"
+                + "\"currentTradingPeriod\":{\"pre\":\(Self.yahooPeriod(today, .before)),"
+                + "\"regular\":\(Self.yahooPeriod(today, .regular)),\"post\":\(Self.yahooPeriod(today, .after))},"
                 + "\"dataGranularity\":\"\(Self.yahooName(request.interval))\",\"range\":\"\(request.rangeName)\","
                 + "\"validRanges\":[\(DropInRequest.yahooRangeNames.map { "\"\($0)\"" }.joined(separator: ","))]")
+    }
+
+    private enum TradingPeriod { case before, regular, after }
+
+    /// A trading period of a day since the epoch: around the clock, by UTC, with nothing before and after it.
+    private static func yahooPeriod(_ day: Int64, _ period: TradingPeriod) -> String {
+        let start = day * 86_400
+        let (from, to) =
+            switch period {
+            case .before: (start, start)
+            case .regular: (start, start + 86_400)
+            case .after: (start + 86_400, start + 86_400)
+            }
+        return "{\"timezone\":\"UTC\",\"start\":\(from),\"end\":\(to),\"gmtoffset\":0}"
+    }
+
+    /// The trading periods of the days that bars within a day are of, by which clients drop what lies outside.
+    private func appendTradingPeriods(of bars: [PriceBar]) {
+        guard request.interval.isWithinDay else { return }
+        var days: [Int64] = []
+        for bar in bars where bar.ts.day != days.last { days.append(bar.ts.day) }
+        if days.isEmpty { days.append(now.day) }
+        func append(_ period: TradingPeriod) {
+            body.bytes.append(UInt8(ascii: "["))
+            for (index, day) in days.enumerated() {
+                body.bytes.appendText("\(index == 0 ? "[" : ",[")\(Self.yahooPeriod(day, period))]")
+            }
+            body.bytes.append(UInt8(ascii: "]"))
+        }
+        body.bytes.appendText(",\"tradingPeriods\":")
+        guard request.includesExtendedHours else { return append(.regular) }
+        body.bytes.appendText("{\"pre\":")
+        append(.before)
+        body.bytes.appendText(",\"regular\":")
+        append(.regular)
+        body.bytes.appendText(",\"post\":")
+        append(.after)
+        body.bytes.append(UInt8(ascii: "}"))
     }
 
     /// Yahoo's name of an interval.
