@@ -97,6 +97,7 @@ let package = Package(
                 .embedInCode("0020_trino_more.sql"),
                 .embedInCode("0023_processor_lag.sql"),
                 .embedInCode("0025_sequence_limit.sql"),
+                .embedInCode("0026_trino_exact.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

@@ -33,5 +33,6 @@ package struct Migration: Sendable {
         Migration(20, "trino_more", PackageResources._020_trino_more_sql),
         Migration(23, "processor_lag", PackageResources._023_processor_lag_sql),
         Migration(25, "sequence_limit", PackageResources._025_sequence_limit_sql),
+        Migration(26, "trino_exact", PackageResources._026_trino_exact_sql),
     ]
 }

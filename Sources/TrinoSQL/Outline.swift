@@ -19,6 +19,8 @@ struct Outline: Sendable {
     let isOperand: [Bool]
     /// The clause of the innermost query or bracket that each token stands in.
     let clauses: [Clause]
+    /// What stands behind operands and must be written before them.
+    private(set) var suffixes: [Int: [OperandSuffix]] = [:]
 
     init(_ tokens: [Token], of source: [UInt8], at location: (Int) -> TrinoLocation) throws(TrinoSyntaxError) {
         self.source = source
@@ -28,6 +30,7 @@ struct Outline: Sendable {
         scan.run()
         isOperand = scan.isOperand
         clauses = scan.clauses
+        suffixes = Self.suffixes(self)
     }
 
     /// How deep brackets may stand in brackets: rules follow them by recursion.
@@ -130,16 +133,6 @@ struct Outline: Sendable {
     func isCall(_ index: Int) -> Bool {
         isName(index) && text(index + 1) == "(" && text(index - 1) != "."
             && (isOperand[index] || clauses[index] == .from)
-    }
-
-    /// The end of a call, or of an ARRAY, that has a subscript.
-    func subscripted(_ index: Int) -> Int? {
-        let open = text(index + 1)
-        guard open == "(" || open == "[" && text(index) == "array", text(index - 1) != ".", isOperand[index] else {
-            return nil
-        }
-        let end = partners[index + 1] + 1
-        return text(end) == "[" ? end : nil
     }
 
     /// Whether the bracket holds a query, and not a join or a value.

@@ -59,6 +59,7 @@ private struct ErrorTranslation {
         case "42P10": reference()
         case "42804", "42846", "42P18", "42P21", "42P22", "42809": mismatch()
         case "22012": TrinoError(.divisionByZero, "Division by zero")
+        case "22008" where message.contains(": \"\(Self.dateParse)"): unreadableDay()
         case "22P02", "22007", "22008", "22P03", "22021": TrinoError(.invalidCastArgument, cast, at: location)
         case "22003": TrinoError(.numericValueOutOfRange, TypeNames.inMessage(message))
         case "21000": TrinoError(.subqueryMultipleRows, "Scalar sub-query has returned multiple rows", at: location)
@@ -154,6 +155,12 @@ private struct ErrorTranslation {
         }
         let call = message.dropFirst("function ".count).prefix { $0 != "(" }
         let function = call.split(separator: ".").last.map { String($0) } ?? String(call)
+        // Casts that PostgreSQL has are functions where Trino's differ.
+        if call.hasPrefix("trino_dialect.to_"), let type = TypeNames.casts[String(function.dropFirst(3))] {
+            let source = TypeNames.inMessage(
+                String(message.dropFirst("function ".count + call.count + 1).prefix { $0 != ")" }))
+            return TrinoError(.typeMismatch, "Cannot cast \(source) to \(type)", at: location)
+        }
         guard call.hasPrefix("trino") || message.contains("(") && FunctionNames.renamed[function] != nil else {
             return TrinoError(.functionNotFound, "Function '\(function)' not registered", at: location)
         }
@@ -214,6 +221,17 @@ private struct ErrorTranslation {
             ? "Value cannot be cast to \(type): \(value)" : "Cannot cast '\(value)' to \(type)"
     }
 
+    /// What stands before the text of date_parse and parse_datetime, whose error this is then
+    /// (`trino_dialect.reader_of`).
+    private static let dateParse = "date_parse "
+
+    private func unreadableDay() -> TrinoError {
+        // A year may have been put between that and the text.
+        let text = (quoted.first ?? "").dropFirst(Self.dateParse.utf8.count)
+        return TrinoError(
+            .invalidFunctionArgument, "Cannot parse \"\(text)\": the month has no such day", at: location)
+    }
+
     private var denied: String {
         let prefix = "permission denied for "
         guard message.hasPrefix(prefix) else { return message }
@@ -246,6 +264,13 @@ enum TypeNames {
         }
         return words.joined(separator: " ")
     }
+
+    /// What functions of `trino_dialect` called `to_…` cast to.
+    static let casts = [
+        "bigint": "bigint", "integer": "integer", "tinyint": "tinyint", "boolean": "boolean", "date": "date",
+        "time": "time(6)", "timetz": "time(6) with time zone", "timestamp": "timestamp(6)",
+        "timestamptz": "timestamp(6) with time zone", "json": "json",
+    ]
 
     /// Longer names first.
     private static let names: [([String], String)] = [

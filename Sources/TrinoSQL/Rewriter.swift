@@ -76,8 +76,6 @@ struct Rewriter {
     private let outline: Outline
     private var context: RewriteContext
     private var output: SourceMappedText
-    /// The call that has got its bracket, while it is rendered.
-    private var bracketed = -1
 
     init(_ outline: Outline, _ context: RewriteContext) {
         self.outline = outline
@@ -101,7 +99,7 @@ struct Rewriter {
         var index = range.lowerBound
         while index < range.upperBound {
             if index > range.lowerBound { renderGap(before: index) }
-            if let rewrite = try rewrite(at: index), rewrite.end <= range.upperBound {
+            if let rewrite = try rewrite(at: index, within: range.upperBound), rewrite.end <= range.upperBound {
                 try render(rewrite, at: index)
                 index = rewrite.end
             } else {
@@ -111,8 +109,11 @@ struct Rewriter {
         }
     }
 
-    private mutating func rewrite(at index: Int) throws(TrinoSyntaxError) -> Rewrite? {
+    private func rewrite(at index: Int, within limit: Int) throws(TrinoSyntaxError) -> Rewrite? {
         let token = outline.tokens[index]
+        if let suffix = outline.lastSuffix(of: index, within: limit) {
+            return Rules.suffixed(outline, index, suffix)
+        }
         if token.isName, context.dialect.sessionCatalog != context.dialect.catalog,
             let rewrite = try Rules.otherCatalog.rewrite(outline, index, context)
         {
@@ -120,11 +121,6 @@ struct Rewriter {
         }
         if token.text == context.dialect.catalog, let rewrite = Rules.metadataChain(outline, index, context) {
             return rewrite
-        }
-        // PostgreSQL subscripts names and brackets, but neither `f(x)[1]` nor `ARRAY[1][1]`.
-        if token.isName, bracketed != index, let end = outline.subscripted(index) {
-            bracketed = index
-            return Rewrite(to: end, [.text("("), .source(index..<end), .text(")")])
         }
         let rules = token.text.isEmpty ? Rules.byKind[token.kind] : Rules.byText[token.text]
         guard let rules else { return nil }

@@ -34,7 +34,10 @@ package struct TrinoDialect: Sendable {
             sessionCatalog == "system"
             ? MetadataSchema.postgres(catalog: "system", schema: sessionSchema) ?? sessionSchema : sessionSchema
         return [
-            PostgresQuery.Setting(name: "search_path", value: "\(Rules.quotedName(schema)), tapedeck_sql, trino"),
+            // What stands before pg_catalog holds operators alone.
+            PostgresQuery.Setting(
+                name: "search_path",
+                value: "trino_operators, pg_catalog, \(Rules.quotedName(schema)), tapedeck_sql, trino"),
             PostgresQuery.Setting(name: "TimeZone", value: timeZone),
         ]
     }

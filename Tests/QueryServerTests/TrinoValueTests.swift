@@ -85,6 +85,13 @@ private func signature(_ type: TrinoType, _ dialect: TrinoType.Dialect) -> Strin
     }
 
     @Test(arguments: [
+        ("3 years", "3-0"), ("1 mon", "0-1"), ("-1 years -2 mons", "-1-2"), ("00:00:00", "0-0"),
+    ])
+    func `an interval of months is years and months`(_ text: String, _ expected: String) {
+        #expect(value(text, .intervalYearToMonth) == "\"\(expected)\"")
+    }
+
+    @Test(arguments: [
         ("{1,NULL,3}", TrinoType.array(.integer), "[1,null,3]"), ("{}", .array(.bigint), "[]"),
         ("{1,0.5,NaN}", .array(.double), "[1.0,0.5,\"NaN\"]"),
         (#"{a,"b c","NULL",NULL,"q\"\\",""}"#, .array(.varchar(nil)), #"["a","b c","NULL",null,"q\"\\",""]"#),
@@ -133,7 +140,10 @@ private func signature(_ type: TrinoType, _ dialect: TrinoType.Dialect) -> Strin
             (.date, -1, "date", "date"), (.time, -1, "time(6)", "time"), (.timestamp, 3, "timestamp(3)", "timestamp"),
             (.timestamptz, -1, "timestamp(6) with time zone", "timestamp with time zone"),
             (TypeOID(rawValue: 1266), 0, "time(0) with time zone", "time with time zone"),
-            (.interval, -1, "interval day to second", "interval day to second"), (.jsonb, -1, "json", "json"),
+            (.interval, -1, "interval day to second", "interval day to second"),
+            (.interval, 0x0004_FFFF, "interval year to month", "interval year to month"),
+            (.interval, 0x0006_FFFF, "interval year to month", "interval year to month"),
+            (.interval, 0x0008_FFFF, "interval day to second", "interval day to second"), (.jsonb, -1, "json", "json"),
             (.uuid, -1, "uuid", "uuid"), (TypeOID(rawValue: 869), -1, "ipaddress", "ipaddress"),
             (.textArray, -1, "array(varchar)", "array(varchar)"),
             (TypeOID(rawValue: 1015), 14, "array(varchar(10))", "array(varchar(10))"),

@@ -36,11 +36,16 @@ struct RuleTests {
             "SELECT CAST(x AS double precision), CAST(y AS varchar(3))"
         ),
         ("SELECT CAST(x AS array(array(double)))", "SELECT CAST(x AS double precision[][])"),
-        ("SELECT CAST(x AS timestamp(9) with time zone)", "SELECT CAST(x AS timestamp(6) with time zone)"),
+        (
+            "SELECT CAST(x AS timestamp(9) with time zone), CAST(x AS date), CAST('2024-01-02' AS timestamp)",
+            "SELECT CAST(trino_dialect.to_timestamptz(x) AS timestamp(6) with time zone), trino_dialect.to_date(x), "
+                + "CAST('2024-01-02' AS timestamp)"
+        ),
         ("SELECT CAST('1' AS bigint), CAST(x AS bigint)", "SELECT CAST('1' AS bigint), trino_dialect.to_bigint(x)"),
         (
             "SELECT TRY_CAST(x AS decimal(3,1))",
-            "SELECT CAST(trino_dialect.try_cast(x, NULL::numeric(3,1)) AS numeric(3,1))"
+            "SELECT CAST(trino_dialect.fitting_decimal(trino_dialect.try_cast(x, NULL::numeric(3,1)), 3, 1) "
+                + "AS numeric(3,1))"
         ),
         // Clauses.
         (
@@ -77,7 +82,27 @@ struct RuleTests {
         ("SELECT a / b", "SELECT a / b"),
         ("SELECT EXTRACT(dow FROM ts)", "SELECT trino.day_of_week(ts)"),
         ("SELECT concat(a, 'b')", "SELECT ((a) || ('b'))"),
-        ("SELECT f(x)[1], ARRAY[1][1], (a)[1], a[1]", "SELECT (f(x))[1], (ARRAY[1])[1], (a)[1], a[1]"),
+        (
+            "SELECT f(x)[1], ARRAY[1][1], (a)[i + 1], t.a['k'], a[1:2], ARRAY[a[1]], x::int[]",
+            "SELECT trino_dialect.subscript(f(x), 1), trino_dialect.subscript(ARRAY[1], 1), "
+                + "trino_dialect.subscript((a), i + 1), trino_dialect.subscript(t.a, 'k'), a[1:2], "
+                + "ARRAY[trino_dialect.subscript(a, 1)], x::int[]"
+        ),
+        (
+            "SELECT a[1][2], CASE WHEN a THEN b END[1], DATE '2024-01-02' AT TIME ZONE z",
+            "SELECT trino_dialect.subscript(a, 1, 2), trino_dialect.subscript(CASE WHEN a THEN b END, 1), "
+                + "trino.at_timezone(DATE '2024-01-02', z)"
+        ),
+        (
+            "SELECT -t.ts AT TIME ZONE 'a' AT TIME ZONE u.z + x, f(a) AT LOCAL",
+            "SELECT -trino.at_timezone(trino.at_timezone(t.ts, 'a'), u.z) + x, "
+                + "trino.at_timezone(f(a), current_setting('TimeZone'))"
+        ),
+        (
+            "SELECT hour((ts AT TIME ZONE 'a')), date_trunc('day', ts AT TIME ZONE 'a'), day(ts)",
+            "SELECT trino.hour(trino_dialect.wall_clock((trino.at_timezone(ts, 'a')), 'a')), "
+                + "trino_dialect.date_trunc('day', trino.at_timezone(ts, 'a'), 'a'), trino.day(ts)"
+        ),
         ("SELECT a%-1", "SELECT a% -1"),
         // Calls.
         (
@@ -122,7 +147,7 @@ struct RuleTests {
         "WITH x AS (SELECT kind, COUNT(*) AS n FROM events GROUP BY 1) SELECT * FROM x UNION ALL SELECT 'z', 0 LIMIT 101",
         "SELECT count(*) FILTER (WHERE a) OVER (PARTITION BY b ORDER BY c ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t",
         "SELECT a FROM t CROSS JOIN LATERAL (SELECT 1) AS u WHERE EXISTS (SELECT 1) ORDER BY a NULLS FIRST OFFSET 1 LIMIT 2",
-        "SELECT CASE WHEN a THEN 1 ELSE 2 END, coalesce(a, b), ts AT TIME ZONE 'UTC', INTERVAL '1' DAY * 2, x::int FROM a.b.c",
+        "SELECT CASE WHEN a THEN 1 ELSE 2 END, coalesce(a, b), INTERVAL '1' DAY * 2, x::int FROM a.b.c",
         "(SELECT 1) UNION (VALUES (1), (2))", "SELECT DISTINCT ON (a) a, b ~ '^x', c->>'a' FROM t",
         "SELECT a IS DISTINCT FROM b, a NOT BETWEEN 1 AND 2, row_number() OVER w FROM t WINDOW w AS (ORDER BY a)",
         "SELECT * FROM t TABLESAMPLE BERNOULLI (10) FETCH FIRST ROW ONLY",

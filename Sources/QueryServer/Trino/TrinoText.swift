@@ -10,7 +10,7 @@ enum TrinoForm: Sendable {
     case text
     /// varbinary: base64.
     case bytes
-    case interval
+    case interval, intervalOfMonths
     /// Digits of the fraction.
     case time(Int), timeWithTimeZone(Int), timestamp(Int)
     /// The zone is written as `UTC` if the session's is, else as the offset that PostgreSQL wrote.
@@ -33,6 +33,7 @@ enum TrinoForm: Sendable {
         case .decimal, .varchar, .char, .date, .json, .uuid, .ipaddress: self = .text
         case .varbinary: self = .bytes
         case .intervalDayToSecond: self = .interval
+        case .intervalYearToMonth: self = .intervalOfMonths
         case .time(let count): self = .time(digits(count))
         case .timeWithTimeZone(let count): self = .timeWithTimeZone(digits(count))
         case .timestamp(let count): self = .timestamp(digits(count))
@@ -64,6 +65,7 @@ extension [UInt8] {
         switch form {
         case .bytes: appendBase64(ofHex: text)
         case .interval: appendTrinoInterval(text)
+        case .intervalOfMonths: appendTrinoMonths(text)
         case .time(let digits): appendTrinoTime(text, digits)
         case .timeWithTimeZone(let digits): appendTrinoTime(text, digits)
         case .array(let element): appendTrinoArray(text, of: element)
@@ -213,6 +215,18 @@ extension [UInt8] {
         appendPadded(magnitude / 1000 % 60, 2)
         append(UInt8(ascii: "."))
         appendPadded(magnitude % 1000, 3)
+        append(UInt8(ascii: "\""))
+    }
+
+    /// An interval of years and months as Trino writes it: `1-2`, one sign before all.
+    private mutating func appendTrinoMonths(_ text: UnsafeRawBufferPointer) {
+        guard let milliseconds = Self.intervalMilliseconds(text) else { return appendJSONString(text) }
+        let months = milliseconds.magnitude / (30 * 86_400_000)
+        append(UInt8(ascii: "\""))
+        if milliseconds < 0 { append(UInt8(ascii: "-")) }
+        appendInteger(Int64(months / 12))
+        append(UInt8(ascii: "-"))
+        appendInteger(Int64(months % 12))
         append(UInt8(ascii: "\""))
     }
 

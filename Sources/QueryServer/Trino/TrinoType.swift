@@ -11,7 +11,7 @@ enum TrinoType: Equatable, Sendable {
     case varchar(Int?)
     case char(Int)
     case varbinary, date, json, uuid, ipaddress
-    case intervalDayToSecond
+    case intervalDayToSecond, intervalYearToMonth
     /// With digits of the second's fraction.
     case time(Int), timeWithTimeZone(Int), timestamp(Int), timestampWithTimeZone(Int)
     indirect case array(TrinoType)
@@ -86,6 +86,7 @@ enum TrinoType: Equatable, Sendable {
         case .uuid: "uuid"
         case .ipaddress: "ipaddress"
         case .intervalDayToSecond: "interval day to second"
+        case .intervalYearToMonth: "interval year to month"
         case .time: "time"
         case .timeWithTimeZone: "time with time zone"
         case .timestamp: "timestamp"
@@ -102,7 +103,7 @@ extension TrinoType {
         switch self {
         case .boolean: 1
         case .smallint: 2
-        case .integer, .real, .date: 4
+        case .integer, .real, .date, .intervalYearToMonth: 4
         case .bigint, .double, .time, .timestamp, .timestampWithTimeZone, .intervalDayToSecond: 8
         case .decimal(let precision, _): precision <= 18 ? 8 : 16
         case .uuid, .ipaddress: 16
@@ -198,7 +199,7 @@ extension TrinoType {
         case .time: self = .time(Self.digits(modifier))
         case .timestamp: self = .timestamp(Self.digits(modifier))
         case .timestamptz: self = .timestampWithTimeZone(Self.digits(modifier))
-        case .interval: self = .intervalDayToSecond
+        case .interval: self = Self.isOfMonths(modifier) ? .intervalYearToMonth : .intervalDayToSecond
         case .json, .jsonb: self = .json
         case .uuid: self = .uuid
         case .text, .name, .char, .xml, .unknown: self = .varchar(nil)
@@ -227,6 +228,13 @@ extension TrinoType {
         // Eleven bits with a sign since PostgreSQL 15; a negative scale has no fraction.
         let scale = Int(((modifier - 4) & 0x7FF) ^ 1024) - 1024
         return .decimal(precision: min(38, max(precision, scale)), scale: min(38, max(0, scale)))
+    }
+
+    /// Which fields an `interval` was declared with stands in the upper half of its modifier, a bit for each of month (2)
+    /// and year (4) (src/include/utils/timestamp.h, INTERVAL_RANGE).
+    private static func isOfMonths(_ modifier: Int32) -> Bool {
+        let fields = modifier >> 16 & 0x7FFF
+        return modifier >= 0 && fields != 0 && fields & ~6 == 0
     }
 
     /// PostgreSQL keeps microseconds unless a column says less.

@@ -64,7 +64,18 @@ extension Rules {
                 outline.text(index + 3) == "from"
             else { return nil }
             let close = outline.partners[index + 1]
-            return Rewrite(to: close + 1, [.text("trino.\(function)("), .source(index + 4..<close), .text(")")])
+            let value = index + 4..<close
+            guard let zone = outline.zone(of: value) else {
+                return Rewrite(to: close + 1, [.text("trino.\(function)("), .source(value), .text(")")])
+            }
+            if function.hasPrefix("timezone") {
+                return Rewrite(
+                    to: close + 1,
+                    [
+                        .text("trino_dialect.\(function)("), .source(value), .text(", "), .source(zone), .text(")"),
+                    ])
+            }
+            return Rewrite(to: close + 1, [.text("trino.\(function)(")] + wallClock(value, zone) + [.text(")")])
         },
         RewriteRule(
             "row", "PostgreSQL's ROW has no type that a client could be told", words: ["row"]

@@ -34,10 +34,32 @@ extension Rules {
         RewriteRule(
             "timestamp with zone", "PostgreSQL drops the zone of TIMESTAMP '… Zone', and reads UTC+05:30 as POSIX does",
             words: ["timestamp"]
-        ) { outline, index, _ in
+        ) { outline, index, context throws(TrinoSyntaxError) in
             guard outline.isOperand[index], outline.kind(index + 1) == .string else { return nil }
-            guard let zoned = ZonedTimestamp(outline.value(index + 1)) else { return nil }
+            let text = outline.value(index + 1)
+            guard let zoned = ZonedTimestamp(text) else {
+                try check(TimeText.isTimestamp(TimeText.trimmed(text)), outline, index, context)
+                return nil
+            }
+            try check(TimeText.isTimestamp(zoned.clock[...]), outline, index, context)
             return Rewrite(to: index + 2, [.text("TIMESTAMP WITH TIME ZONE \(quoted(zoned.text))")])
+        },
+        RewriteRule(
+            "date literal", "PostgreSQL reads `now`, `infinity` and many other texts as a date", words: ["date"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            guard outline.isOperand[index], outline.kind(index + 1) == .string else { return nil }
+            try check(TimeText.isDate(TimeText.trimmed(outline.value(index + 1))), outline, index, context)
+            return nil
+        },
+        RewriteRule(
+            "time literal", "PostgreSQL reads `now` and `allballs` as a time", words: ["time"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            guard outline.isOperand[index], outline.kind(index + 1) == .string else { return nil }
+            let text = TimeText.trimmed(outline.value(index + 1))
+            let clock = text.prefix { $0.isNumber || $0 == ":" || $0 == "." }
+            let isOffset = clock.endIndex == text.endIndex || ["+", "-", " "].contains(text[clock.endIndex])
+            try check(isOffset && TimeText.isTime(clock), outline, index, context)
+            return nil
         },
         RewriteRule(
             "typed literal", "types have other names in PostgreSQL",
@@ -56,6 +78,22 @@ extension Rules {
             return Rewrite(to: index + 2, [.text("CAST("), .token(index + 1), .text(" AS numeric)")])
         },
         RewriteRule(
+            "interval without a field", "PostgreSQL takes a number alone for seconds, and the field for a name",
+            words: ["interval"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            let sign = ["+", "-"].contains(outline.text(index + 1)) ? 1 : 0
+            let number = index + 1 + sign
+            guard outline.isOperand[index], outline.kind(number) == .string,
+                !intervalFields.contains(outline.text(number + 1)),
+                outline.value(number).utf8.allSatisfy({ !(UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20) })
+            else { return nil }
+            let found = number + 1 < outline.tokens.count ? outline.sourceText(number + 1) : "<EOF>"
+            throw context.error(
+                .syntaxError,
+                "mismatched input '\(found)'. Expecting: 'DAY', 'HOUR', 'MINUTE', 'MONTH', 'SECOND', 'YEAR'",
+                at: min(number + 1, outline.tokens.count - 1), outline)
+        },
+        RewriteRule(
             "signed interval", "PostgreSQL has no INTERVAL - '1' DAY", words: ["interval"]
         ) { outline, index, _ in
             guard outline.isOperand[index], ["+", "-"].contains(outline.text(index + 1)),
@@ -66,6 +104,19 @@ extension Rules {
         },
     ]
 
+    /// What may stand behind an INTERVAL and its number.
+    static let intervalFields: Set<String> = ["year", "month", "day", "hour", "minute", "second"]
+
+    /// Refuses a literal of a type of time at `index` that is none.
+    private static func check(
+        _ isValid: Bool, _ outline: Outline, _ index: Int, _ context: RewriteContext
+    ) throws(TrinoSyntaxError) {
+        guard !isValid else { return }
+        throw context.error(
+            .invalidLiteral, "'\(outline.value(index + 1))' is not a valid \(outline.text(index).uppercased()) literal",
+            at: index, outline)
+    }
+
     /// A number without its `_`.
     private static func plain(_ number: String) -> String { number.filter { $0 != "_" } }
 }
@@ -74,6 +125,8 @@ extension Rules {
 struct ZonedTimestamp: Equatable {
     /// As PostgreSQL reads it: the sign of an offset is that of ISO 8601 (east is plus).
     let text: String
+    /// The date and the time of day alone.
+    let clock: String
 
     /// Nil for a text without a zone.
     init?(_ text: String) {
@@ -87,13 +140,10 @@ struct ZonedTimestamp: Equatable {
         let zone = behind.filter { $0 != " " }
         guard !zone.isEmpty else { return nil }
         // A date and a zone, without a time of day.
-        if time.isEmpty {
-            self.text = "\(date) 00:00:00\(Self.offset(String(zone)))"
-            return
-        }
         // PostgreSQL wants minutes in a time.
-        let clock = time.contains(":") ? String(time) : "\(time):00"
-        self.text = "\(date) \(clock)\(Self.offset(String(zone)))"
+        let minutes = time.isEmpty ? "00:00:00" : time.contains(":") ? String(time) : "\(time):00"
+        clock = "\(date) \(minutes)"
+        self.text = clock + Self.offset(String(zone))
     }
 
     /// `UTC+05:30`, `GMT-3`, `+05:30` as `+05:30`; names with a blank before them.

@@ -52,35 +52,64 @@ extension Rules {
 
     /// Casts whose result differs, whatever the value.
     private static func typed(_ outline: Outline, _ cast: Cast) -> Rewrite? {
+        let target = outline.text(cast.target.lowerBound)
         // A text becomes a JSON string, and is not parsed; that is json_parse.
-        if cast.spelling == "jsonb", outline.text(cast.target.lowerBound) == "json" {
+        if cast.spelling == "jsonb", target == "json" {
             return Rewrite(to: cast.end, [.text("trino_dialect.to_json("), .source(cast.value), .text(")")])
         }
-        // Trino rounds halves away from zero, PostgreSQL rounds those of doubles to even.
-        if let function = roundingCasts[outline.text(cast.target.lowerBound)], cast.target.count == 1,
-            !isLiteral(outline, cast.value)
-        {
-            return Rewrite(to: cast.end, [.text("trino_dialect.\(function)("), .source(cast.value), .text(")")])
+        let isZoned = outline.first(of: ["with"], in: cast.target) != nil
+        if !isZoned, ["date", "time", "timestamp"].contains(target), let zone = outline.zone(of: cast.value) {
+            return Rewrite(
+                to: cast.end, [.text("CAST(")] + wallClock(cast.value, zone) + [.text(" AS \(cast.spelling))")])
         }
-        return nil
+        guard let function = strictCasts[target], !isPlain(outline, cast, target) else { return nil }
+        let name = isZoned ? "\(function)tz" : function
+        // A precision is not part of what a function returns.
+        let isDeclared = outline.text(cast.target.lowerBound + 1) == "("
+        var pieces: [Rewrite.Piece] = [
+            .text("\(isDeclared ? "CAST(" : "")trino_dialect.\(name)("), .source(cast.value), .text(")"),
+        ]
+        if isDeclared { pieces.append(.text(" AS \(cast.spelling))")) }
+        return Rewrite(to: cast.end, pieces)
     }
 
-    private static let roundingCasts = [
-        "bigint": "to_bigint", "integer": "to_integer", "int": "to_integer",
+    /// Functions that cast as Trino does. It rounds halves away from zero, PostgreSQL rounds those of doubles to even; it
+    /// reads fewer texts as a time or a boolean; and PostgreSQL has no type of one byte.
+    private static let strictCasts = [
+        "bigint": "to_bigint", "integer": "to_integer", "int": "to_integer", "tinyint": "to_tinyint",
+        "boolean": "to_boolean", "date": "to_date", "time": "to_time", "timestamp": "to_timestamp",
     ]
 
-    private static func isLiteral(_ outline: Outline, _ value: Range<Int>) -> Bool {
-        value.count == 1 && [.string, .integer].contains(outline.kind(value.lowerBound))
+    /// Whether PostgreSQL's own cast of this literal is the same: it is a constant for the planner.
+    private static func isPlain(_ outline: Outline, _ cast: Cast, _ target: String) -> Bool {
+        guard cast.value.count == 1 else { return false }
+        let kind = outline.kind(cast.value.lowerBound)
+        switch target {
+        case "bigint", "integer", "int": return kind == .string || kind == .integer
+        case "date", "timestamp":
+            guard kind == .string else { return false }
+            let text = TimeText.trimmed(outline.value(cast.value.lowerBound))
+            return target == "date" ? TimeText.isDate(text) : TimeText.isTimestamp(text)
+        default: return false
+        }
     }
 
     private static func tryCast(_ outline: Outline, _ cast: Cast) -> Rewrite {
         // The target comes along as a NULL of its type. A length or a scale is not part of the type of a value, so it is
-        // cast to once more.
-        Rewrite(
-            to: cast.end,
-            [
-                .text("CAST(trino_dialect.try_cast("), .tried(cast.value),
-                .text(", NULL::\(cast.spelling)) AS \(cast.spelling))"),
-            ])
+        // cast to once more, where it fits.
+        let value: [Rewrite.Piece] = [
+            .text("trino_dialect.try_cast("), .tried(cast.value), .text(", NULL::\(cast.spelling))"),
+        ]
+        let fits: [Rewrite.Piece]
+        switch outline.text(cast.target.lowerBound) {
+        case "tinyint": fits = [.text("trino_dialect.fitting_tinyint(")] + value + [.text(")")]
+        case "decimal", "numeric":
+            let digits = cast.spelling.split { $0 == "(" || $0 == ")" || $0 == "," || $0 == " " }.dropFirst()
+            fits =
+                [.text("trino_dialect.fitting_decimal(")] + value
+                + [.text(", \(digits.first ?? "38"), \(digits.count > 1 ? digits.last ?? "0" : "0"))")]
+        default: fits = value
+        }
+        return Rewrite(to: cast.end, [.text("CAST(")] + fits + [.text(" AS \(cast.spelling))")])
     }
 }
