@@ -20,9 +20,12 @@ enum MarketResource: String, Sendable, CaseIterable {
         }
     }
 
-    private static let pageNames = ["symbol", "symbols", "limit", "order", "page_token", "format", "time"]
-    private static let rangeNames = ["from", "to"] + pageNames
-    private static let indicatorNames = ["timeframe"] + rangeNames
+    // In the order in which errors name them: what is asked for first, how it is to come last.
+    private static let symbolNames = ["symbol", "symbols"]
+    private static let formNames = ["limit", "order", "page_token", "format", "time"]
+    private static let pageNames = symbolNames + formNames
+    private static let rangeNames = symbolNames + ["from", "to"] + formNames
+    private static let indicatorNames = symbolNames + ["timeframe", "from", "to"] + formNames
     private static let barNames = indicatorNames + ["fill", "shape", "value"]
     private static let searchNames = ["search"] + pageNames
 }
