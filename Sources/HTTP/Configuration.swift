@@ -11,7 +11,8 @@ package struct Configuration: Sendable {
     package var tls: TLSServer?
     /// What a request head may hold.
     package var head = RequestParser.Limits()
-    /// Connections open at the same time, over all loops; one more is told 503 and closed.
+    /// Connections served at the same time, over all loops; one more is told 503 and closed. Few are told so at the same
+    /// time, and fewer of one client; others are closed without a word.
     package var connectionLimit = 16_384
     /// Of these, connections of one client address (an IPv6 client is a /64); one more is told 503 and closed. Those of
     /// ``proxies`` do not count, unless a PROXY header tells whose they are.

@@ -12,6 +12,8 @@ final class Connection {
     let socket: StreamSocket
     /// Who is at the other end of the socket, or whom a trusted proxy's PROXY header names.
     private(set) var peer: SocketAddress
+    /// What it takes up among the open connections.
+    private(set) var place: OpenConnections.Place
     var configuration: Configuration { listener.configuration }
     private(set) var parser: RequestParser
     private(set) var body: RequestBody!
@@ -35,9 +37,12 @@ final class Connection {
     /// Requests so far; tells a timer whether it still means the same one.
     private var exchangeNumber = 0
 
-    init(listener: Listener, descriptor: CInt, peer: SocketAddress) throws(SystemError) {
+    init(
+        listener: Listener, descriptor: CInt, peer: SocketAddress, place: OpenConnections.Place
+    ) throws(SystemError) {
         self.listener = listener
         self.peer = peer
+        self.place = place
         parser = RequestParser(limits: listener.configuration.head)
         socket = try StreamSocket(
             descriptor: descriptor, loop: listener.loop,
@@ -52,37 +57,39 @@ final class Connection {
     /// Serves requests until the connection ends, and closes it.
     func run() async {
         defer { socket.close() }
-        var counts = true
-        if configuration.proxies.contains(peer) {
-            counts = false
-            if configuration.proxies.sendsProxyHeader {
-                guard let header = await receiveProxyHeader() else { return }
-                if let client = header.client {
-                    peer = client
-                    counts = true
+        if proxyHeaderComesFirst {
+            guard let header = await receiveProxyHeader(until: .now() + configuration.headDeadline) else { return }
+            if let client = header.client {
+                peer = client
+                switch listener.openConnections.admit(client, insteadOf: &place) {
+                case .admitted: break
+                case .refused(_, let why): return await tellRefusal(why, within: .now() + configuration.lingerDeadline)
+                case .full:
+                    listener.observer?.connectionDropped()
+                    return
                 }
             }
         }
-        if !counts { return await serveAll() }
-        guard listener.openConnections.admit(peer) else {
-            return await tellRefusal("too many connections from this address")
-        }
         await serveAll()
-        listener.openConnections.leave(peer)
     }
 
     /// Answers 503 without looking at the request, and closes.
-    func refuse() async {
+    func refuse(_ why: String) async {
         defer { socket.close() }
-        if configuration.proxies.contains(peer) && configuration.proxies.sendsProxyHeader {
-            guard await receiveProxyHeader() != nil else { return }
+        let deadline = MonotonicTime.now() + configuration.lingerDeadline
+        if proxyHeaderComesFirst {
+            guard await receiveProxyHeader(until: deadline) != nil else { return }
         }
-        await tellRefusal("too many connections")
+        await tellRefusal(why, within: deadline)
+    }
+
+    private var proxyHeaderComesFirst: Bool {
+        configuration.proxies.sendsProxyHeader && configuration.proxies.contains(peer)
     }
 
     private func serveAll() async {
         isIdle = true
-        let mayServe = await secure()
+        let mayServe = await secure(until: .now() + configuration.handshakeDeadline)
         isIdle = false
         while mayServe, let framing = await receiveHead(), await serve(framing) {
             exchangeNumber += 1
@@ -94,10 +101,12 @@ final class Connection {
         if needsLinger { await linger() }
     }
 
-    private func tellRefusal(_ why: String) async {
-        guard await secure() else { return }
+    /// Whoever is refused has little time to hear it: until `deadline` for the handshake and the request, and then
+    /// what ``linger()`` gives.
+    private func tellRefusal(_ why: String, within deadline: MonotonicTime) async {
+        guard await secure(until: deadline) else { return }
         // Wait for the request: an answer before it could be taken for one to nothing.
-        _ = await socket.receive(into: listener.scratch, until: .now() + configuration.lingerDeadline)
+        _ = await socket.receive(into: listener.scratch, until: deadline)
         await answerRefusal(
             HTTPError(.serviceUnavailable, code: "too_many_connections", message: why),
             ["Retry-After": "\(configuration.retryAfterSeconds)"])
@@ -107,8 +116,9 @@ final class Connection {
     /// The PROXY header, looked at in the kernel's buffer and then taken out of it to its last byte: what follows may be
     /// the beginning of another protocol (TLS). Nil if there is none, which ends the connection without a word: the
     /// header's sender speaks no HTTP.
-    private func receiveProxyHeader() async -> (length: Int, client: SocketAddress?)? {
-        let deadline = MonotonicTime.now() + configuration.headDeadline
+    private func receiveProxyHeader(
+        until deadline: MonotonicTime
+    ) async -> (length: Int, client: SocketAddress?)? {
         let buffer = UnsafeMutableRawBufferPointer(rebasing: listener.scratch[..<ProxyHeader.lengthLimit])
         var seen = 0
         while case .bytes(let count) = await socket.peek(into: buffer, beyond: seen, until: deadline) {
@@ -132,10 +142,10 @@ final class Connection {
 
     /// Brings the TLS handshake to its end, if TLS is configured. Returns whether requests may follow. Who speaks plain
     /// HTTP is told so, in plain HTTP.
-    private func secure() async -> Bool {
+    private func secure(until deadline: MonotonicTime) async -> Bool {
         guard let server = configuration.tls else { return true }
         do throws(TLSError) {
-            try await socket.secure(with: server, until: .now() + configuration.handshakeDeadline)
+            try await socket.secure(with: server, until: deadline)
             return true
         } catch {
             let refusal = HTTPError(

@@ -137,32 +137,38 @@ final class Listener: @unchecked Sendable {
     }
 
     private func admit(_ descriptor: CInt, _ peer: SocketAddress, _ group: inout DiscardingTaskGroup) {
-        switch openConnections.admit() {
+        // Whose connection a proxy brings, its header tells later, or nobody.
+        switch openConnections.admit(configuration.proxies.contains(peer) ? nil : peer) {
         case .full:
+            observer?.connectionDropped()
             _ = close(descriptor)
-        case .refused:
+        case .refused(let place, let why):
             live += 1
-            group.addTask { await self.run(descriptor, peer) { await $0.refuse() } }
-        case .admitted:
+            group.addTask { await self.run(descriptor, peer, place) { await $0.refuse(why) } }
+        case .admitted(let place):
             live += 1
-            group.addTask { await self.run(descriptor, peer) { await $0.run() } }
+            group.addTask { await self.run(descriptor, peer, place) { await $0.run() } }
         }
     }
 
     /// A connection's task.
-    private func run(_ descriptor: CInt, _ peer: SocketAddress, _ body: (Connection) async -> Void) async {
+    private func run(
+        _ descriptor: CInt, _ peer: SocketAddress, _ place: OpenConnections.Place, _ body: (Connection) async -> Void
+    ) async {
+        var place = place
         do {
-            let connection = try Connection(listener: self, descriptor: descriptor, peer: peer)
+            let connection = try Connection(listener: self, descriptor: descriptor, peer: peer, place: place)
             let key = ObjectIdentifier(connection)
             connections[key] = connection
             if MonotonicTime.now() >= cutAt { connection.cut() }
             await body(connection)
             connections[key] = nil
+            place = connection.place
         } catch {
             observer?.acceptFailed("\(error)")
         }
         live -= 1
-        openConnections.leave()
+        openConnections.leave(place)
         if live == 0 { drainWaiter?.resume() }
     }
 

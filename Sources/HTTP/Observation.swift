@@ -7,6 +7,9 @@ package protocol ServerObserver: Sendable {
     func exchangeFinished(_ exchange: Exchange)
     /// A request, or a connection, was refused before any handler saw it.
     func requestRefused(_ refusal: Refusal)
+    /// A connection was closed without a word, because too many are being told already why they are refused. Comes as
+    /// often as whoever floods us likes: worth a count and no more.
+    func connectionDropped()
     /// Connections could not be accepted; they will be tried again.
     func acceptFailed(_ description: String)
 }

@@ -24,6 +24,8 @@ struct RequestLog: ServerObserver {
         logger.info("request refused", metadata: ["peer": "\(refusal.peer)", "error": "\(refusal.error)"])
     }
 
+    func connectionDropped() {}
+
     func acceptFailed(_ description: String) {
         logger.warning("connections cannot be accepted", metadata: ["error": "\(description)"])
     }

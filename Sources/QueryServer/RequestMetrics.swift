@@ -45,7 +45,9 @@ final class RequestMetrics: ServerObserver {
             "tapedeck_http_response_bytes_total", "Bytes of bodies sent, without framing.", labels: ["route"])
         refusals = registry.counters(
             "tapedeck_http_requests_refused_total",
-            "Requests and connections refused before any handler saw them, by the error's code.", labels: ["code"])
+            "Requests and connections refused before any handler saw them, by the error's code; "
+                + "connection_dropped: closed without an answer, because too many were being answered so.",
+            labels: ["code"])
         acceptFailures = registry.counter(
             "tapedeck_http_accept_failures_total", "Times that connections could not be accepted.")
     }
@@ -75,6 +77,8 @@ final class RequestMetrics: ServerObserver {
 
     func requestRefused(_ refusal: Refusal) { refusals[refusal.error.code].add() }
 
+    func connectionDropped() { refusals["connection_dropped"].add() }
+
     func acceptFailed(_ description: String) { acceptFailures.add() }
 }
 
@@ -85,6 +89,8 @@ struct ServerObservers: ServerObserver {
     func exchangeFinished(_ exchange: Exchange) { for observer in all { observer.exchangeFinished(exchange) } }
 
     func requestRefused(_ refusal: Refusal) { for observer in all { observer.requestRefused(refusal) } }
+
+    func connectionDropped() { for observer in all { observer.connectionDropped() } }
 
     func acceptFailed(_ description: String) { for observer in all { observer.acceptFailed(description) } }
 }

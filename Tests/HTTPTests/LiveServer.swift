@@ -22,6 +22,7 @@ final class Recorder: ServerObserver {
 
     func exchangeFinished(_ exchange: Exchange) { exchanges.withLock { $0.append(exchange) } }
     func requestRefused(_ refusal: Refusal) { refusals.withLock { $0.append(refusal.error.status.code) } }
+    func connectionDropped() {}
     func acceptFailed(_ description: String) { Issue.record("\(description)") }
 }
 
@@ -30,8 +31,8 @@ struct LiveServer: Sendable {
     let recorder: Recorder
     let running: Task<Void, Never>
 
-    func connect(receiveBuffer: CInt? = nil) throws -> Client {
-        try Client(server.boundAddress, receiveBuffer: receiveBuffer)
+    func connect(receiveBuffer: CInt? = nil, from source: String? = nil) throws -> Client {
+        try Client(server.boundAddress, receiveBuffer: receiveBuffer, from: source)
     }
 
     /// Runs `test` against a server, and ends it.
@@ -80,13 +81,17 @@ final class Client {
 
     struct Timeout: Error {}
 
-    init(_ address: SocketAddress, receiveBuffer: CInt?) throws {
+    /// - Parameter source: the address to come from, without a port; the system's choice by default.
+    init(_ address: SocketAddress, receiveBuffer: CInt?, from source: String? = nil) throws {
         descriptor = socket(address.family, CInt(SOCK_STREAM.rawValue), 0)
         var timeout = timeval(tv_sec: 20, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         if var receiveBuffer {
             setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, socklen_t(MemoryLayout<CInt>.size))
+        }
+        if let source, try SocketAddress("\(source):0").withSockaddr({ bind(descriptor, $0, $1) }) != 0 {
+            throw SystemError(call: "bind")
         }
         if address.withSockaddr({ Glibc.connect(descriptor, $0, $1) }) != 0 { throw SystemError(call: "connect") }
     }

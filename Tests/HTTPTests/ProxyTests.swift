@@ -252,6 +252,32 @@ struct ClientAddressTests {
         }
     }
 
+    @Test func `a client that is refused, as often as it likes, takes no place away from others`() async throws {
+        for proxied in [false, true] {
+            try await LiveServer.serving(
+                configure: {
+                    $0.connectionLimit = 20
+                    $0.connectionLimitPerAddress = 5
+                    // Whoever is being refused stays so for longer than the test takes.
+                    $0.lingerDeadline = .seconds(60)
+                    if proxied { $0.proxies = Self.local }
+                }, Self.peer
+            ) { live in
+                func connect(_ client: String) throws -> Client {
+                    if !proxied { return try live.connect(from: client) }
+                    let connection = try live.connect()
+                    // It may be closed already: the kernel brings many at once, whose headers are still to be read.
+                    try? connection.send("PROXY TCP4 \(client) 10.0.0.1 1 80\r\n")
+                    return connection
+                }
+                let flood = try (0..<100).map { _ in try connect("127.0.0.1") }
+                #expect(try await eventually { (try? connect("127.0.0.2").get("/"))??.text == "127.0.0.2" })
+                for _ in 0..<3 { #expect(try connect("127.0.0.2").get("/")?.text == "127.0.0.2") }
+                withExtendedLifetime(flood) {}
+            }
+        }
+    }
+
     @Test func `connections of a proxy that names its clients in fields only are not limited`() async throws {
         try await LiveServer.serving(
             configure: {
