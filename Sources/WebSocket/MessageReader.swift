@@ -61,8 +61,8 @@ struct MessageReader {
         self.codecs = codecs
     }
 
-    /// Whether a message has begun and not ended.
-    var isInMessage: Bool { kind != nil }
+    /// Whether a message or a frame has begun and not ended.
+    var isUnderWay: Bool { kind != nil || head != nil }
 
     /// Goes on at `position`, which it moves; to be called again until it needs more.
     mutating func next(_ input: borrowing Span<UInt8>, _ position: inout Int) throws(WebSocketError) -> Event {

@@ -25,6 +25,11 @@ package struct WebSocketSettings: Sendable {
     /// Nil refuses, or does not offer, permessage-deflate.
     package var compression: CompressionSettings? = CompressionSettings()
 
+    /// How long a message may be waited for once it has begun (1008): the longest pause, and with
+    /// ``messageBytesPerSecond`` the lowest rate; see ``Pace``.
+    package var messageDeadline = Duration.seconds(30)
+    /// The rate that a message must keep up in the long run.
+    package var messageBytesPerSecond = 4 * 1024
     /// How long the peer may be silent before it is sent a ping.
     package var pingInterval = Duration.seconds(30)
     /// How long it may be silent after that.
@@ -77,6 +82,8 @@ package final class WebSocketConnection: @unchecked Sendable {
     private var position = 0
     private var receivesSinceYield = 0
 
+    /// How slowly the message under way may come.
+    private var pace: Pace
     private var lastHeard: MonotonicTime
     /// A ping was sent, and nothing has come since.
     private var awaitsPongUntil: MonotonicTime?
@@ -103,6 +110,7 @@ package final class WebSocketConnection: @unchecked Sendable {
         self.subprotocol = subprotocol
         self.codecs = codecs
         reader = MessageReader(role: role, limits: settings.limits, codecs: codecs)
+        pace = Pace(limit: settings.messageDeadline, bytesPerSecond: settings.messageBytesPerSecond)
         input = received
         lastHeard = .now()
     }
@@ -148,7 +156,9 @@ package final class WebSocketConnection: @unchecked Sendable {
             if case .closed = state { return nil }
             do throws(WebSocketError) {
                 switch try reader.next(input.span, &position) {
-                case .message(let kind): if case .open = state { return kind }
+                case .message(let kind):
+                    pace.restart()
+                    if case .open = state { return kind }
                 case .ping:
                     lastPing = .now()
                     pong()
@@ -186,9 +196,20 @@ package final class WebSocketConnection: @unchecked Sendable {
                 loop.schedule(at: loop.now) { continuation.resume() }
             }
         }
+        // A message that has begun and dribbles on holds memory for as long as its sender likes, whatever else it sends.
+        let isUnderWay = reader.isUnderWay || !input.isEmpty
+        if !isUnderWay { pace.restart() }
         while true {
-            let deadline = awaitsPongUntil ?? lastHeard + settings.pingInterval
-            switch await socket.receive(into: scratch, until: deadline) {
+            let begun = MonotonicTime.now()
+            let silenceEnds = awaitsPongUntil ?? lastHeard + settings.pingInterval
+            let deadline = isUnderWay ? min(silenceEnds, begun + pace.left) : silenceEnds
+            let received = await socket.receive(into: scratch, until: deadline)
+            if isUnderWay {
+                var bytes = 0
+                if case .bytes(let count) = received { bytes = count }
+                pace.note(waited: .now() - begun, bytes: bytes)
+            }
+            switch received {
             case .bytes(let count):
                 lastHeard = loop.now
                 awaitsPongUntil = nil
@@ -196,6 +217,8 @@ package final class WebSocketConnection: @unchecked Sendable {
                 return
             case .end: throw .lost
             case .cancelled: throw WebSocketError(.cancelled, "the connection was cut off")
+            case .timedOut where isUnderWay && pace.left == .zero:
+                throw WebSocketError(.violation(.policyViolation), "a message came too slowly")
             case .timedOut: try silence()
             }
         }

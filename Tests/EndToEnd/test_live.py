@@ -211,3 +211,26 @@ def test_metrics_tell_of_the_live_tape(start):
 def test_what_cannot_be_asked_for_is_refused_with_a_reason(played, query):
     reply = requests.get(f"{played.url}/api/v1/stream?{query}", timeout=30)
     assert reply.status_code == 400 and reply.json()["message"] and reply.reason == reply.json()["message"]
+
+
+def test_a_subscriber_may_say_little_at_once(played):
+    def answer(*frames):
+        ws = websocket.create_connection(played.url.replace("http://", "ws://") + "/api/v1/ws", timeout=30)
+        try:
+            for opcode, data, final in frames:
+                ws.send_frame(websocket.ABNF.create_frame(data, opcode, int(final)))
+            kind, data = ws.recv_data()
+            return int.from_bytes(data[:2], "big") if kind == websocket.ABNF.OPCODE_CLOSE else json.loads(data)["type"]
+        finally:
+            ws.shutdown()
+
+    text, more = websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_CONT
+
+    def fragments(count):
+        return [(more if index else text, "x", index == count - 1) for index in range(count)]
+
+    for size, said in [(16_383, "error"), (16_384, "error"), (16_385, 1009)]:
+        assert answer((text, "x" * size, True)) == said, size
+    assert answer((text, "x" * 16_000, False), (more, "x" * 385, True)) == 1009
+    for count, said in [(15, "error"), (16, "error"), (17, 1008)]:
+        assert answer(*fragments(count)) == said, count

@@ -36,6 +36,7 @@ final class EchoHandler: Handler, @unchecked Sendable {
                 $0.limits.fragments = 10
                 $0.compression = nil
             },
+            "slow": server { $0.messageDeadline = .milliseconds(500) },
             "silent": server {
                 $0.pingInterval = .milliseconds(500)
                 $0.pongDeadline = .milliseconds(500)

@@ -25,6 +25,12 @@ final class LiveService: @unchecked Sendable {
         // Whoever is told something waits for room, so nothing is dropped here.
         settings.queueMessages = .max
         settings.queueBytes = max(settings.queueBytes, 4 * configuration.live.socketBytes)
+        // All that a client has to say is the name of a symbol.
+        settings.limits.frameBytes = 16 * 1024
+        settings.limits.messageBytes = 16 * 1024
+        settings.limits.fragments = 16
+        settings.messageDeadline = configuration.http.bodyDeadline
+        settings.messageBytesPerSecond = configuration.http.bodyBytesPerSecond
         let origins: WebSocketServer.Origins =
             switch configuration.http.crossOrigin.origins {
             case .none: .sameHost
