@@ -63,7 +63,9 @@ package final class TLSSession {
         var done = X509_VERIFY_PARAM_set1_ip_asc(parameters, host) == 1
         if !done {
             ErrorQueue.clear()
-            X509_VERIFY_PARAM_set_hostflags(parameters, CUnsignedInt(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+            // The subject's CN is a name of nothing (RFC 9110 §4.3.4), also where there are no others.
+            let flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
+            X509_VERIFY_PARAM_set_hostflags(parameters, CUnsignedInt(flags))
             done = tapedeck_set_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1
         }
         if !done { throw TLSError(.wrongHost, "\(host) cannot be the name of a host") }

@@ -74,6 +74,7 @@ import Testing
         try files.leaf("good", names: ["DNS:a.test", "IP:127.0.0.1"])
         try files.leaf("old", names: ["DNS:a.test"], days: -1)
         try files.leaf("self", names: ["DNS:a.test"], authority: nil)
+        try files.leaf("subject", names: [], subject: "/CN=a.test")
         try files.authority("other")
         try files.leaf("foreign", names: ["DNS:a.test"], authority: "other")
         func refusal(_ name: String, _ host: String) throws -> TLSError? {
@@ -85,6 +86,7 @@ import Testing
         let wrong = try refusal("good", "b.test")
         #expect(wrong?.code == .wrongHost && wrong?.message == "the certificate of b.test is for another name")
         #expect(try refusal("good", "127.0.0.2")?.code == .wrongHost)
+        #expect(try refusal("subject", "a.test")?.code == .wrongHost)
         #expect(try refusal("old", "a.test")?.code == .expired)
         #expect(try refusal("old", "a.test")?.message == "the certificate of a.test has expired")
         #expect(try refusal("self", "a.test")?.code == .selfSigned)
