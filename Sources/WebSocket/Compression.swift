@@ -80,6 +80,7 @@ struct CompressionAgreement: Sendable, Equatable {
     ) -> (agreement: CompressionAgreement, element: String)? {
         var agreement = CompressionAgreement()
         var seen: Set<String> = []
+        var limitsServer = false
         for (name, value) in parameters {
             guard seen.insert(name).inserted else { return nil }
             switch (name, value) {
@@ -89,6 +90,7 @@ struct CompressionAgreement: Sendable, Equatable {
                 // zlib makes no raw stream with a window of 8 bits: such an offer is declined.
                 guard let bits = windowBits(value), bits > 8 else { return nil }
                 agreement.serverWindowBits = bits
+                limitsServer = true
             case ("client_max_window_bits", let value):
                 // A hint; we can take any window.
                 if let value, windowBits(value) == nil { return nil }
@@ -102,7 +104,8 @@ struct CompressionAgreement: Sendable, Equatable {
         var element = "permessage-deflate"
         if !agreement.serverKeepsContext { element += "; server_no_context_takeover" }
         if !agreement.clientKeepsContext { element += "; client_no_context_takeover" }
-        if agreement.serverWindowBits < 15 { element += "; server_max_window_bits=\(agreement.serverWindowBits)" }
+        // Keeping to it means saying so (§7.1.2.1), also where the limit is none.
+        if limitsServer { element += "; server_max_window_bits=\(agreement.serverWindowBits)" }
         return (agreement, element)
     }
 

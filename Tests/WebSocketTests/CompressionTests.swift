@@ -133,6 +133,9 @@ struct CompressionTests {
             answer("permessage-deflate; server_no_context_takeover; server_max_window_bits=10")
                 == "permessage-deflate; server_no_context_takeover; server_max_window_bits=10")
         #expect(
+            answer("permessage-deflate; server_max_window_bits=15")
+                == "permessage-deflate; server_max_window_bits=15")
+        #expect(
             answer("permessage-deflate; client_no_context_takeover; client_max_window_bits=\"9\"")
                 == "permessage-deflate; client_no_context_takeover")
         // The first offer that can be kept wins.

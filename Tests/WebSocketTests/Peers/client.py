@@ -427,13 +427,42 @@ async def random_streams():
 # 12, 13 Compression
 
 @case
+async def a_message_that_dribbles_is_given_up_and_silence_between_messages_is_not():
+    raw = Raw("/slow")
+    for _ in range(2):
+        raw.send(frame(0x82, b"whole"))
+        assert raw.frame() == (0x82, b"whole")
+        time.sleep(0.7)
+    raw.close()
+    bytes_of_a_frame = [frame(0x82, length=60_000)] + [b"x"] * 400
+    frames_of_a_message = [frame(0x02, b"x")] + [frame(0x00, b"x"), frame(0x89)] * 200
+    pings_in_pieces = [frame(0x82, b"x")[:3], *[b""] * 400]
+    for pieces in [bytes_of_a_frame, frames_of_a_message, pings_in_pieces]:
+        raw = Raw("/slow")
+        raw.socket.settimeout(0.05)
+        codes = []
+        for piece in pieces:
+            try:
+                raw.send(piece)
+                first, payload = raw.frame()
+                if first == 0x88:
+                    codes.append(struct.unpack("!H", payload[:2])[0])
+                    break
+            except TimeoutError:
+                pass
+        raw.close()
+        assert codes == [1008], codes
+
+
+@case
 async def compression_with_every_offer():
     text = "compress me, compress me, " * 200
     for path in ["/echo", "/context"]:
         for options in [
             {}, {"server_no_context_takeover": True}, {"client_no_context_takeover": True},
             {"server_no_context_takeover": True, "client_no_context_takeover": True},
-            {"server_max_window_bits": 9}, {"server_max_window_bits": 12}, {"client_max_window_bits": 9},
+            {"server_max_window_bits": 9}, {"server_max_window_bits": 12}, {"server_max_window_bits": 15},
+            {"client_max_window_bits": 9}, {"client_max_window_bits": 15},
             {"server_max_window_bits": 10, "client_max_window_bits": 10, "client_no_context_takeover": True},
         ]:
             async with opened(path, compression=None, extensions=[ClientPerMessageDeflateFactory(**options)]) as ws:
