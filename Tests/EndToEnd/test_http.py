@@ -147,6 +147,9 @@ def test_methods_and_types_have_their_statuses(played):
     packed = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
     assert requests.post(url + "/api/v1/sql", data=gzip.compress(b"select 1"), headers=packed, timeout=30).status_code == 415
     assert statuses(exchange(played, POST + b"Connection: close\r\n\r\n")) == [411]
+    for kind, status in [("image/png", 415), ("text/plain", 415), ("application/json", 200), (None, 200)]:
+        reply = requests.post(url + "/simpod/metrics", data=b"{}", headers={"Content-Type": kind}, timeout=30)
+        assert reply.status_code == status, (kind, reply.text)
     assert statuses(exchange(played, POST + b"Content-Type: text/plain\r\nContent-Length: 2000000\r\n\r\n")) == [413]
     options = requests.options(url + "/api/v1/sql", timeout=30)
     assert options.status_code == 204 and "POST" in options.headers["Allow"]

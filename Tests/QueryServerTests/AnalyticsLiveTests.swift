@@ -137,6 +137,26 @@ import Testing
         #expect(reply.status == status && reply.text.hasPrefix("{\"code\":\"\(code)\""), "\(reply.text)")
     }
 
+    @Test func `a forecast is asked for in JSON that says so, as no page of another origin can without asking`()
+        async throws
+    {
+        let address = try await Self.served.value.address
+        let body = #"{"symbol":"FC","paths":10,"store":false}"#
+        func status(_ type: String?, _ body: String?) throws -> Int {
+            try address.request(
+                "/api/v1/forecasts", method: "POST", headers: type.map { ["Content-Type: \($0)"] } ?? [], body: body
+            ).status
+        }
+        for type in [
+            nil, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", "image/png",
+            "text/plain; application/json", "application/json; charset=utf-16",
+        ] { #expect(try status(type, body) == 415, "\(type ?? "none")") }
+        #expect(try status("application/json", nil) == 411)
+        for type in ["application/json", "Application/JSON; charset=\"UTF-8\""] {
+            #expect(try status(type, body) == 200)
+        }
+    }
+
     @Test func `where nothing can be kept, a forecast is answered all the same`() async throws {
         let shared = try await TestServer.shared.value
         let loop = try EventLoop(name: "forecast")
@@ -145,7 +165,8 @@ import Testing
             $0.forecasts = ForecastDesk(loop: loop, writer: nil)
         }
         func post(_ body: String) throws -> Reply {
-            try address.request("/api/v1/forecasts", method: "POST", body: body)
+            try address.request(
+                "/api/v1/forecasts", method: "POST", headers: ["Content-Type: application/json"], body: body)
         }
         #expect(try post(#"{"symbol":"FC","paths":10}"#).status == 200)
         #expect(try post(#"{"symbol":"FC","paths":10,"store":true}"#).status == 422)

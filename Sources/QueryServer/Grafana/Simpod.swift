@@ -17,7 +17,7 @@ extension QueryHandler {
     ) async throws {
         _ = try ParameterReader(try request.head.query(), known: [])
         let body = try SimpodBody(
-            call == .test ? [] : try await request.body.collect(upTo: configuration.bodyLimit))
+            call == .test ? [] : try await request.collectJSON(upTo: configuration.bodyLimit, isRequired: false))
         var json: [UInt8] = []
         switch call {
         case .test: json.appendText("{\"status\":\"ok\"}")

@@ -108,13 +108,9 @@ struct SQLRequest {
     /// What a body is by its Content-Type; without one it is the query.
     private static func bodyKind(_ head: RequestHead) throws(QueryError) -> SQLFields.BodyKind {
         guard let field = head["content-type"] else { return .sql }
-        let parts = field.lowercased().split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" && $0 != "\"" } }
-        for parameter in parts.dropFirst() where parameter.hasPrefix("charset=") {
-            guard ["charset=utf-8", "charset=utf8", "charset=us-ascii"].contains(parameter) else {
-                throw unsupported(field, hint: "Send the body in UTF-8.")
-            }
-        }
-        switch parts.first {
+        let type = MediaType(field)
+        if !type.isUTF8 { throw unsupported(field, hint: "Send the body in UTF-8.") }
+        switch type.name {
         case "text/plain", "application/sql": return .sql
         case "application/json": return .json
         case "application/x-www-form-urlencoded": return .form

@@ -106,7 +106,7 @@ extension QueryHandler {
         }
         let now = Self.now()
         let parameters = try ForecastParameters(
-            try await request.body.collect(upTo: Self.forecastBodyLimit),
+            try await request.collectJSON(upTo: Self.forecastBodyLimit, isRequired: true),
             seed: .random(in: 0...UInt64(Int64.max)), now: now)
         if parameters.store == true && !desk.canStore {
             throw QueryError(
