@@ -121,8 +121,9 @@ package final class WebSocketServer {
         case .any: return true
         case .only(let allowed): return allowed.contains(origin)
         case .sameHost:
-            guard let scheme = origin.firstRange(of: "://"), let host = head["host"] else { return false }
-            return origin[scheme.upperBound...].lowercased() == host.lowercased()
+            guard let scheme = origin.firstRange(of: "://"), let authority = head.authority else { return false }
+            return origin[scheme.upperBound...].lowercased()
+                == String(decoding: authority, as: UTF8.self).lowercased()
         }
     }
 

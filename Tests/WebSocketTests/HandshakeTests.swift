@@ -84,10 +84,13 @@ struct HandshakeTests {
     @Test func `pages of other origins are kept out as configured`() throws {
         let server = WebSocketServer()
         server.settings.compression = nil
-        func allows(_ origin: String?) throws -> Bool {
-            try verdict(server, Self.fields + (origin.map { ["Origin: \($0)"] } ?? [])).hasPrefix("101")
+        func allows(_ origin: String?, line: String = "GET /ws HTTP/1.1") throws -> Bool {
+            try verdict(server, Self.fields + (origin.map { ["Origin: \($0)"] } ?? []), line: line).hasPrefix("101")
         }
         #expect(try allows(nil) && allows("https://example.com") && allows("http://EXAMPLE.com"))
+        // Of a target in absolute form, not of the Host beside it (RFC 9112 §3.2.2).
+        #expect(try allows("https://other.com", line: "GET http://other.com/ws HTTP/1.1"))
+        #expect(try !allows("https://example.com", line: "GET http://other.com/ws HTTP/1.1"))
         #expect(try !allows("https://example.com:81") && !allows("https://evil.com") && !allows("null"))
         server.origins = .only(["https://app.example.com"])
         #expect(try allows(nil) && allows("https://app.example.com") && !allows("https://example.com"))
