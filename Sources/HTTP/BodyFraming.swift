@@ -17,7 +17,10 @@ package enum BodyFraming: Sendable, Equatable {
 struct ControlFields {
     private var host: Range<Int>?
     private var contentLength: Int?
+    /// Transfer-Encoding: a list whose last element, and no other, is `chunked`.
     private var chunked = false
+    /// Another coding stands before it.
+    private var isCodedOtherwise = false
     private var closes = false
     private var persists = false
     private var continues = false
@@ -49,6 +52,10 @@ struct ControlFields {
             // RFC 9112 §6.1: in a 1.0 message the framing is faulty; with Content-Length it is an attack.
             if head.version == .http10 { throw .malformed("Transfer-Encoding in an HTTP/1.0 request") }
             if contentLength != nil { throw .malformed("both Transfer-Encoding and Content-Length") }
+            // RFC 9112 §6.1: where the body ends is clear, what it is is not.
+            if isCodedOtherwise {
+                throw HTTPError(.notImplemented, code: "unknown_transfer_coding", message: "unknown transfer coding")
+            }
             return .chunked
         }
         guard let contentLength, contentLength > 0 else { return .none }
@@ -95,20 +102,31 @@ struct ControlFields {
         _ input: borrowing Span<UInt8>, _ value: Range<Int>
     ) throws(HTTPError) {
         if chunked { throw .malformed("more than one Transfer-Encoding") }
-        if input.equalIgnoringCase(value, "chunked") {
-            chunked = true
-            return
-        }
-        // RFC 9112 §6.1: a coding we do not know is 501; "chunked" anywhere but alone, or what is no list of
-        // codings, is an attempt to be read in two ways.
+        // RFC 9112 §6.3: without "chunked" as the last coding nobody knows where a request ends, with it elsewhere, or
+        // in what is no list of codings, two may know it differently.
+        var (isLast, isCodedOtherwise) = (false, false)
         try input.forEachElement(of: value) { (element) throws(HTTPError) in
-            let isToken = !element.isEmpty && element.allSatisfy { ByteSet.token.contains(input[$0]) }
-            if !isToken || input.equalIgnoringCase(element, "chunked") {
-                throw .malformed("invalid Transfer-Encoding")
+            if isLast { throw Self.invalidTransferEncoding }
+            if input.equalIgnoringCase(element, "chunked") {
+                isLast = true
+                return
             }
+            var end = element.lowerBound
+            while end < element.upperBound && ByteSet.token.contains(input[end]) { end += 1 }
+            let name = element.lowerBound..<end
+            // What follows the name can only be parameters (§7), and "chunked" has none.
+            let rest = input.trimmed(end..<element.upperBound)
+            guard !name.isEmpty, rest.isEmpty || input[rest.lowerBound] == UInt8(ascii: ";"),
+                !input.equalIgnoringCase(name, "chunked")
+            else { throw Self.invalidTransferEncoding }
+            isCodedOtherwise = true
         }
-        throw HTTPError(.notImplemented, code: "unknown_transfer_coding", message: "unknown transfer coding")
+        if !isLast { throw Self.invalidTransferEncoding }
+        chunked = true
+        self.isCodedOtherwise = isCodedOtherwise
     }
+
+    private static let invalidTransferEncoding = HTTPError.malformed("invalid Transfer-Encoding")
 }
 
 extension Span where Element == UInt8 {
