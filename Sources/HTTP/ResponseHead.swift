@@ -57,10 +57,15 @@ extension [UInt8] {
     /// The fields of a response behind its first lines, without the field that frames the body and without the empty
     /// line: those follow with ``endHead(_:)``.
     mutating func continueHead(_ version: Version, keepAlive: Bool, _ headers: Headers) {
-        if !keepAlive {
-            append("Connection: close\r\n")
-        } else if version == .http10 {
-            append("Connection: keep-alive\r\n")
+        // RFC 9110 §7.8: whoever sends Upgrade names it in Connection.
+        let upgrades = headers.fields.contains { $0.name.equalsIgnoringCase("upgrade") }
+        switch (keepAlive, version, upgrades) {
+        case (true, .http11, false): break
+        case (true, .http11, true): append("Connection: Upgrade\r\n")
+        case (true, .http10, false): append("Connection: keep-alive\r\n")
+        case (true, .http10, true): append("Connection: keep-alive, Upgrade\r\n")
+        case (false, _, false): append("Connection: close\r\n")
+        case (false, _, true): append("Connection: close, Upgrade\r\n")
         }
         appendFields(headers)
     }

@@ -87,7 +87,7 @@ package final class WebSocketServer {
         guard head.values(of: "sec-websocket-version") == [Handshake.version] else {
             return refuse(
                 Status(426), "websocket_version", "only version 13 of WebSocket",
-                ["Sec-WebSocket-Version": Handshake.version])
+                ["Upgrade": "websocket", "Sec-WebSocket-Version": Handshake.version])
         }
         let keys = head.values(of: "sec-websocket-key")
         guard keys.count == 1, Handshake.isKey(keys[0]) else {

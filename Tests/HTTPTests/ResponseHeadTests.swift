@@ -28,6 +28,18 @@ struct ResponseHeadTests {
                 "Connection: close\r\nTransfer-Encoding: chunked\r\n"))
     }
 
+    @Test func `whoever says Upgrade says so in Connection, beside what else that says`() {
+        let upgrade: Headers = ["upgrade": "websocket"]
+        for (version, keepAlive, options) in [
+            (Version.http11, true, "Upgrade"), (.http11, false, "close, Upgrade"), (.http10, true, "keep-alive, Upgrade"),
+            (.http10, false, "close, Upgrade"),
+        ] {
+            #expect(
+                Self.head(Status(426), upgrade, version: version, keepAlive: keepAlive).contains(
+                    "\r\nConnection: \(options)\r\nupgrade: websocket\r\n"))
+        }
+    }
+
     @Test func `values cannot split a response, and framing fields are the server's own`() {
         let head = Self.head(
             .ok, ["A": "b\r\nSet-Cookie: c\r\n\r\n\0", "content-length": "5", "TRANSFER-ENCODING": "x"])

@@ -69,7 +69,7 @@ struct HandshakeTests {
         #expect(try verdict(server, without("Connection")) == upgrade)
         #expect(try verdict(server, Self.fields, line: "POST /ws HTTP/1.1") == upgrade)
         #expect(try verdict(server, Self.fields, line: "GET /ws HTTP/1.0") == upgrade)
-        let version = "426 websocket_version Sec-WebSocket-Version: 13"
+        let version = "426 websocket_version Upgrade: websocket, Sec-WebSocket-Version: 13"
         #expect(try verdict(server, without("Sec-WebSocket-Version")) == version)
         #expect(try verdict(server, without("Sec-WebSocket-Version", adding: "Sec-WebSocket-Version: 8")) == version)
         #expect(try verdict(server, Self.fields + ["Sec-WebSocket-Version: 13"]) == version)

@@ -531,9 +531,9 @@ async def handshakes_that_are_refused():
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     upgrade = ["Upgrade: websocket", "Connection: Upgrade"]
     version = "Sec-WebSocket-Version: 13"
-    assert answer().startswith("HTTP/1.1 426 ") and "Upgrade: websocket" in answer()
+    assert answer().startswith("HTTP/1.1 426 ") and "Connection: Upgrade\r\nUpgrade: websocket" in answer()
     old = answer(*upgrade, key, "Sec-WebSocket-Version: 8")
-    assert old.startswith("HTTP/1.1 426 ") and "Sec-WebSocket-Version: 13" in old
+    assert old.startswith("HTTP/1.1 426 ") and "Sec-WebSocket-Version: 13" in old and "Connection: Upgrade\r\nUpgrade: websocket" in old
     assert answer(*upgrade, version).startswith("HTTP/1.1 400 ")
     assert answer(*upgrade, version, key, "Origin: https://evil.example").startswith("HTTP/1.1 403 ")
     assert answer(*upgrade, version, key, line="POST /echo HTTP/1.1").startswith("HTTP/1.1 426 ")
