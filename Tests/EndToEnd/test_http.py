@@ -49,6 +49,7 @@ def statuses(data):
 
 H = b"Host: localhost\r\n"
 POST = b"POST /api/v1/sql HTTP/1.1\r\n" + H
+SYMBOL = "BITSTAMP:BTCUSD"
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -357,3 +358,31 @@ def test_stopping_finishes_what_is_under_way_and_twice_stops_at_once(played):
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(30) == 128 + signal.SIGTERM
         assert time.monotonic() - begun < 10
+
+
+def test_head_answers_as_get_without_the_body(played):
+    """Of everything that can be read: the same status and type, and where a length is told, the one of GET."""
+    index = requests.get(played.url, headers={"Accept": "application/json"}, timeout=30).json()["endpoints"]
+    paths = {entry["path"] for entry in index if "GET" in entry["methods"] and "{" not in entry["path"]}
+    assert {"/live", "/api/v1/sql", "/api/v1/stream", "/api/v1/latest", "/openapi.json"} <= paths
+    queries = {
+        "/api/v1/sql": "query=select+1", "/api/v1/bars": f"symbol={SYMBOL}&timeframe=1d",
+        "/api/v1/indicators": f"symbol={SYMBOL}&timeframe=1d", "/api/v1/trades": f"symbol={SYMBOL}",
+        "/grafana/series": f"symbols={SYMBOL}", "/grafana/candles": f"symbol={SYMBOL}", "/grafana/table": "name=symbols",
+        "/api/v1/quote": f"symbol={SYMBOL}", "/api/v3/klines": f"symbol={SYMBOL}&interval=1d"}
+    # What tells the time, or how long it took, is of another length each time.
+    changes = {"/metrics", "/api/v1/sql", "/api/v1/queries", "/api/v1/sources", "/v1/info"}
+    answered = 0
+    for path in sorted(paths):
+        url = f"{played.url}{path}?{queries.get(path, '')}".rstrip("?")
+        options = {"headers": {"Accept-Encoding": "identity"}, "timeout": 30, "allow_redirects": False}
+        head = requests.head(url, **options)
+        with requests.get(url, stream=True, **options) as get:
+            answered += get.status_code == 200
+            assert head.status_code == get.status_code, path
+            assert head.headers.get("Content-Type") == get.headers.get("Content-Type"), path
+            told, length = head.headers.get("Content-Length"), get.headers.get("Content-Length")
+            if told is not None:
+                assert length is not None, path
+                assert told == length or path in changes and int(told) > 0, (path, told, length)
+    assert answered >= 20

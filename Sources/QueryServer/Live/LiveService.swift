@@ -77,7 +77,11 @@ final class LiveService: @unchecked Sendable {
     ) async throws {
         let wanted = try LiveRequest(
             try request.head.query(), lastEventID: request.head["last-event-id"], configuration)
-        if !response.wantsBody { return try await response.respond(.ok, Self.headers) }
+        if !response.wantsBody {
+            // Not `respond`: the length of a stream is none, and not nothing (RFC 9110 §8.6).
+            try response.start(.ok, Self.headers)
+            return try await response.finish()
+        }
         try await asSubscriber(request, "stream") {
             try await waitForPlace(wanted.place)
             let (subscriber, gap) = desk.subscribe(wanted.filter, after: wanted.place)

@@ -110,8 +110,8 @@ final class TrinoService: @unchecked Sendable {
             noteCancel(of: query, request)
             query.cancel()
             try await response.respond(.noContent)
-        case (.queries, .get): try await sendList(request, response)
-        case (.query(let id), .get):
+        case (.queries, .get), (.queries, .head): try await sendList(request, response)
+        case (.query(let id), .get), (.query(let id), .head):
             guard let query = queries.find(id), maySee(query, request) else {
                 throw TrinoRefusal(410, "Query not found: \(id)")
             }
@@ -135,7 +135,7 @@ final class TrinoService: @unchecked Sendable {
         case (.coordinator, .get), (.coordinator, .head), (.status, .head): try await response.respond(.ok)
         case (.status, .get): try await send(info, response)
         case (.page404, _): throw TrinoRefusal.unknown
-        case (.console, .get): try await sendConsole(request, response)
+        case (.console, .get), (.console, .head): try await sendConsole(request, response)
         case (_, .options): try await response.respond(.noContent, ["Allow": route.allow])
         default:
             try await response.respond(
@@ -320,10 +320,11 @@ enum TrinoRoute: Equatable {
         switch self {
         case .statement: "POST, OPTIONS"
         case .page, .page404: "GET, HEAD, DELETE, OPTIONS"
-        case .query: "GET, DELETE, OPTIONS"
+        case .query: "GET, HEAD, DELETE, OPTIONS"
         case .killed: "PUT, OPTIONS"
-        case .queries, .console: "GET, OPTIONS"
-        case .info, .infoState, .coordinator, .status: "GET, HEAD, OPTIONS"
+        case .queries, .console,
+            .info, .infoState, .coordinator, .status:
+            "GET, HEAD, OPTIONS"
         }
     }
 }
