@@ -263,6 +263,10 @@ def test_it_is_served_as_it_is(known):
     assert reply.json() == CONTRACT
     again = requests.get(known.url + "/openapi.json", headers={"If-None-Match": reply.headers["ETag"]}, timeout=30)
     assert again.status_code == 304
+    # The tag of the compressed one is weak, and a weak tag matches nothing here (RFC 9110 §13.1.1).
+    plain = requests.get(known.url + "/openapi.json", headers={"Accept-Encoding": "identity"}, timeout=30)
+    for tag, status in [(plain.headers["ETag"], 200), ("*", 200), ('"x"', 412), (reply.headers["ETag"], 412)]:
+        assert requests.get(known.url + "/openapi.json", headers={"If-Match": tag}, timeout=30).status_code == status, tag
 
 
 def test_the_page_needs_nothing_from_elsewhere(known):

@@ -528,6 +528,22 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
                 .status == 200)
     }
 
+    @Test func `what is wanted only as it was is refused when it is another`() async throws {
+        let server = try await served()
+        for target in [
+            "/api/v1/latest?symbol=BTC", "/api/v1/instruments", "/api/v1/quote?symbol=BTC", "/api/v1/tables/trades?limit=1",
+        ] {
+            #expect(try server.request(target, headers: ["If-Match: \"x\""]).status == 412, "\(target)")
+            #expect(try server.request(target, headers: ["If-Match: *"]).status == 200, "\(target)")
+            // Other tests write meanwhile.
+            let isSame = try await eventually {
+                let tag = try server.request(target).fields["etag"] ?? ""
+                return try server.request(target, headers: ["If-Match: \(tag)"]).status == 200
+            }
+            #expect(isSame, "\(target)")
+        }
+    }
+
     @Test func `a settled range is immutable for a minute, others are asked for again`() async throws {
         let server = try await served()
         #expect(

@@ -53,6 +53,10 @@ struct QueryError: Error, Equatable {
     /// 500 that tells nothing: what is thrown by no rule of ours is a defect, and its text may hold anything.
     static let unexpected = QueryError(500, "internal", "internal error")
 
+    /// What If-Match names is no longer so.
+    static let preconditionFailed = QueryError(
+        412, "precondition_failed", "it has changed since", hint: "Ask again without If-Match.")
+
     /// `{"code","message","details","hint","position","query_id"}`; what is not known is null.
     func jsonBody(_ id: QueryID) -> [UInt8] {
         var json: [UInt8] = []

@@ -55,8 +55,10 @@ package struct Contract: Sendable {
     /// `GET /openapi.json`, `/openapi.yaml`.
     func answer(_ request: Request, _ response: ResponseWriter, asYAML: Bool) async throws {
         let headers: Headers = ["ETag": entityTag, "Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"]
-        if request.head.preconditions(Validators(entityTag: entityTag)) == .notModified {
-            return try await response.respond(.notModified, headers)
+        switch request.head.preconditions(Validators(entityTag: entityTag)) {
+        case .met: break
+        case .failed: throw QueryError.preconditionFailed
+        case .notModified: return try await response.respond(.notModified, headers)
         }
         var all = headers
         all.add("Content-Type", asYAML ? "application/yaml" : "application/json")

@@ -17,7 +17,7 @@ extension QueryHandler {
         _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool,
         fields: [StaticString] = [], more: [UInt8] = []
     ) async throws -> CachingOutcome {
-        let isConditional = request.head["if-none-match"] != nil
+        let isConditional = request.head.value(of: "if-none-match") != nil || request.head.value(of: "if-match") != nil
         // Who may keep a copy of a settled range for a minute may as well hear of it what was so 100 ms ago.
         guard let state = await isConditional && !isClosed ? version.current() : version.recent() else {
             return .send(nil)
@@ -40,15 +40,16 @@ extension QueryHandler {
             asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")
         }
         let caching = Caching(state, asked, isClosed: isClosed, fields: fields)
-        if isConditional,
-            request.head.preconditions(Validators(entityTag: caching.entityTag)) == .notModified
-        {
+        guard isConditional else { return .send(caching) }
+        switch request.head.preconditions(Validators(entityTag: caching.entityTag)) {
+        case .met: return .send(caching)
+        case .failed: throw QueryError.preconditionFailed
+        case .notModified:
             var headers = Headers.none
             for field in caching.headers { headers.add(field.name, field.value) }
             try await response.respond(.notModified, headers)
             return .answered
         }
-        return .send(caching)
     }
 
     /// What the client's key allows; nothing in particular without one.
