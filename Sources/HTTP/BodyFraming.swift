@@ -136,15 +136,44 @@ extension Span where Element == UInt8 {
         if index < range.upperBound && self[index] == UInt8(ascii: "[") {
             index += 1
             let start = index
-            while index < range.upperBound && ByteSet.addressLiteral.contains(self[index]) { index += 1 }
-            guard index > start, index < range.upperBound, self[index] == UInt8(ascii: "]") else { return false }
+            while index < range.upperBound && self[index] != UInt8(ascii: "]") { index += 1 }
+            guard index < range.upperBound, isAddressLiteral(start..<index) else { return false }
             index += 1
         } else {
-            while index < range.upperBound && ByteSet.registeredName.contains(self[index]) { index += 1 }
+            while index < range.upperBound && ByteSet.registeredName.contains(self[index]) {
+                if self[index] == UInt8(ascii: "%") {
+                    guard index + 2 < range.upperBound, Byte.hexValue(self[index + 1]) != nil,
+                        Byte.hexValue(self[index + 2]) != nil
+                    else { return false }
+                }
+                index += 1
+            }
             if index == range.lowerBound { return false }
         }
         if index == range.upperBound { return true }
-        guard self[index] == Byte.colon, range.upperBound - index <= 6 else { return false }
-        return (index + 1..<range.upperBound).allSatisfy { Byte.isDigit(self[$0]) }
+        guard self[index] == Byte.colon else { return false }
+        var port = 0
+        for digit in index + 1..<range.upperBound {
+            guard Byte.isDigit(self[digit]) else { return false }
+            port = port * 10 + Int(self[digit] - 0x30)
+            if port > 65_535 { return false }
+        }
+        return true
+    }
+
+    /// Whether `range` is what stands in the brackets of an `IP-literal` (RFC 3986 §3.2.2): an IPv6 address, or one of
+    /// a version to come.
+    private func isAddressLiteral(_ range: Range<Int>) -> Bool {
+        guard let first = range.first else { return false }
+        let literal = range.map { self[$0] }
+        guard Byte.lowercased(self[first]) == UInt8(ascii: "v") else {
+            return literal.contains(Byte.colon) && SocketAddress(numeric: literal) != nil
+        }
+        let version = literal.dropFirst().prefix { Byte.hexValue($0) != nil }
+        let rest = literal.dropFirst(1 + version.count)
+        return !version.isEmpty && rest.first == UInt8(ascii: ".") && rest.count > 1
+            && rest.allSatisfy {
+                $0 == Byte.colon || ByteSet.registeredName.contains($0) && $0 != UInt8(ascii: "%")
+            }
     }
 }

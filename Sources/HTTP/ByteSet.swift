@@ -24,8 +24,6 @@ struct ByteSet: Equatable {
     static let target = ByteSet(low: 0xffff_fff6_0000_0000, high: 0x7fff_ffff_ffff_ffff)
     /// `reg-name` and IPv4, RFC 3986 §3.2.2.
     static let registeredName = ByteSet(low: 0x2bff_7ff2_0000_0000, high: 0x47ff_fffe_87ff_fffe)
-    /// Inside the brackets of an IPv6 literal.
-    static let addressLiteral = ByteSet(low: 0x07ff_4000_0000_0000, high: 0x0000_007e_0000_007e)
 }
 
 /// The bytes with a meaning of their own in HTTP/1.1.
