@@ -51,6 +51,12 @@ enum Byte {
     @inline(__always)
     static func lowercased(_ byte: UInt8) -> UInt8 { byte &- 0x41 < 26 ? byte | 0x20 : byte }
 
+    /// `unreserved`, RFC 3986 §2.3: the same with and without percent-encoding.
+    static func isUnreserved(_ byte: UInt8) -> Bool {
+        isDigit(byte) || (byte | 0x20) &- 0x61 < 26
+            || [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~")].contains(byte)
+    }
+
     /// The value of a hexadecimal digit.
     @inline(__always)
     static func hexValue(_ byte: UInt8) -> UInt8? {

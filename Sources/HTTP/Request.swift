@@ -17,7 +17,7 @@ package protocol Handler: Sendable {
 
 /// A request, for as long as its handler runs.
 package struct Request {
-    package let head: RequestHead
+    package var head: RequestHead
     package let body: RequestBody
     /// The client's address: the peer's, or what trusted proxies say of it.
     package let peer: SocketAddress

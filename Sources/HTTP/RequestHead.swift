@@ -70,6 +70,28 @@ package struct RequestHead: Sendable {
         return bytes.span.equal(pathRange, text)
     }
 
+    /// Writes the path anew where it encodes what needs no encoding, so that equivalent paths (RFC 3986 §6.2.2.2) are the
+    /// same to ``pathIs(_:)`` and ``rawPath``. Throws 400 for a path that cannot be decoded.
+    package mutating func normalizePath() throws(HTTPError) {
+        let percent = UInt8(ascii: "%")
+        guard bytes[pathRange].contains(percent) else { return }
+        _ = try path()
+        let start = bytes.count
+        var index = pathRange.lowerBound
+        while index < pathRange.upperBound {
+            var byte = bytes[index]
+            index += 1
+            if byte == percent, let high = Byte.hexValue(bytes[index]), let low = Byte.hexValue(bytes[index + 1]),
+                Byte.isUnreserved(high << 4 | low)
+            {
+                byte = high << 4 | low
+                index += 2
+            }
+            bytes.append(byte)
+        }
+        pathRange = start..<bytes.count
+    }
+
     /// The pairs of the query; none if there is no query. Throws 400.
     package func query() throws(HTTPError) -> QueryParameters { try QueryParameters(rawQuery ?? []) }
 

@@ -144,6 +144,9 @@ def test_methods_and_types_have_their_statuses(played):
     wrong = requests.request("DELETE", url + "/live", timeout=30)
     assert wrong.status_code == 405 and "GET" in wrong.headers["Allow"]
     assert requests.get(url + "/nothing", timeout=30).status_code == 404
+    for path, status in [(b"/%6cive", 200), (b"/%zz", 400), (b"/%ff", 400), (b"/nothing%20", 404)]:
+        reply = exchange(played, b"GET " + path + b" HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n")
+        assert statuses(reply) == [status], path
     assert requests.get(url + "/api/v1/sql?query=select+1", headers={"Accept": "image/png"}, timeout=30).status_code == 406
     typed = {"Content-Type": "image/png"}
     assert requests.post(url + "/api/v1/sql", data=b"x", headers=typed, timeout=30).status_code == 415

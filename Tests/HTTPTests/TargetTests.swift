@@ -32,6 +32,22 @@ struct TargetTests {
         #expect(try !Self.head("/").lists("accept-encoding", "zip"))
     }
 
+    @Test(arguments: [
+        ("/%6cive", "/live"), ("/%6Cive?%6c", "/live"), ("/a%2Fb%7e%2E%5F", "/a%2Fb~._"), ("/%25%36c", "/%256c"),
+        ("/%c3%a9%2b", "/%c3%a9%2b"), ("http://h/%61", "/a"), ("http://h", "/"), ("/", "/"),
+    ])
+    func `paths that mean the same become the same`(target: String, path: String) throws {
+        var head = try Self.head(target)
+        let before = (try head.path(), head.target, head["host"])
+        try head.normalizePath()
+        #expect(String(decoding: head.rawPath, as: UTF8.self) == path)
+        #expect((try head.path(), head.target, head["host"]) == before)
+        for bad in ["/%", "/%4", "/%zz", "/%ff"] {
+            var head = try Self.head(bad)
+            #expect(throws: HTTPError.self) { try head.normalizePath() }
+        }
+    }
+
     @Test(arguments: ["/%", "/%4", "/%4g", "/%ff", "/%c3%28", "/%ed%a0%80", "/?a=%", "/?a=%ff", "/?%zz"])
     func `invalid encodings are 400`(target: String) throws {
         let head = try Self.head(target)

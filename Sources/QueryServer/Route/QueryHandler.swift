@@ -49,6 +49,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             if request.head.method == .options && request.head.rawPath.elementsEqual("*".utf8) {
                 return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, OPTIONS"])
             }
+            try request.head.normalizePath()
             if let route = TrinoRoute(request.head) {
                 request.identity = try await identify(request, route.access)
                 return try await trino.handle(route, request, response)
