@@ -447,6 +447,11 @@ final class Connection {
     /// Removes and returns up to `count` bytes.
     func takeInput(upTo count: Int) -> [UInt8] { input.take(upTo: count) }
 
+    /// Shows what there is, and leaves it.
+    func lookAtInput(_ look: (borrowing Span<UInt8>) throws(HTTPError) -> Void) throws(HTTPError) {
+        try look(input.contents().span)
+    }
+
     /// Removes as many bytes as `use` says that it used.
     func consumeInput(_ use: (borrowing Span<UInt8>) throws(HTTPError) -> Int) throws(HTTPError) {
         let bytes = input.contents()

@@ -55,11 +55,26 @@ package final class RequestBody {
         }
     }
 
-    /// Whether no more than `limit` bytes are known to be unread.
+    /// Whether the end of the body can be reached for sure by reading no more than `limit` bytes.
     func isDrainable(within limit: Int) -> Bool {
         if failure != nil || owesContinue { return false }
-        if case .length = framing { return remaining <= limit }
-        return true
+        switch framing {
+        case .none: return true
+        case .length: return remaining <= limit
+        case .chunked: return decoder.isDone || chunksEndHere(within: limit)
+        }
+    }
+
+    /// Whether the rest of the chunks has come, and is in order. Where it has not, a broken one may follow, after which
+    /// nothing can be told about where the next request begins.
+    private func chunksEndHere(within limit: Int) -> Bool {
+        guard connection.hasInput else { return false }
+        var rest = decoder
+        var bytes: [UInt8] = []
+        let isInOrder: Void? = try? connection.lookAtInput { (input) throws(HTTPError) in
+            _ = try rest.decode(input, into: &bytes, limit: limit)
+        }
+        return isInOrder != nil && rest.isDone
     }
 
     /// The next bytes, as many as have come, at least one; nil at the end.

@@ -135,6 +135,8 @@ package struct RequestParser: Sendable {
         guard input.equal(start..<start + 5, "HTTP/"), Byte.isDigit(input[start + 5]),
             input[start + 6] == UInt8(ascii: "."), Byte.isDigit(input[start + 7])
         else { throw .malformed("invalid protocol version") }
+        // RFC 9110 §2.5: a higher minor version is taken for the highest that we know.
+        if input[start + 5] == UInt8(ascii: "1") { return .http11 }
         // The HTTP/2 preface, `PRI * HTTP/2.0`, ends here too.
         throw HTTPError(.versionNotSupported, code: "version_not_supported", message: "only HTTP/1.1 and HTTP/1.0")
     }
