@@ -335,6 +335,31 @@ private func rows(_ count: Int) -> String { (0..<count).map { "\($0),0123456789\
         }
     }
 
+    @Test(arguments: [
+        ("5\r\nhello\r\n0\r\n\r\n", true), ("0\r\nA: b\r\n\r\n", true), ("5\r\nhello!\r\n0\r\n\r\n", false),
+        ("x\r\n", false), ("5\r\nhel", false), ("", false),
+        ("64\r\n" + String(repeating: "x", count: 100) + "\r\n0\r\n\r\n", true),
+        ("65\r\n" + String(repeating: "x", count: 101) + "\r\n0\r\n\r\n", false),
+    ])
+    func `behind unread chunks the connection ends, and is said to end, unless their end is plain`(
+        chunks: String, goesOn: Bool
+    ) async throws {
+        try await LiveServer.serving(configure: { $0.unreadBodyLimit = 100 }, routes) { live in
+            let client = try live.connect()
+            let next = goesOn ? "GET /x HTTP/1.1\r\nHost: a\r\n\r\n" : ""
+            try client.send(
+                "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\(chunks)\(next)")
+            let response = try #require(try client.response())
+            #expect(response.text == "ignored")
+            #expect(response.head.contains("Connection: close\r\n") == !goesOn)
+            if goesOn {
+                #expect(try client.response()?.text == "hello /x")
+            } else {
+                #expect(try client.isAtEnd)
+            }
+        }
+    }
+
     @Test(arguments: [(99, true), (100, true), (101, false)])
     func `an unread body is dropped up to a bound, else the connection ends`(size: Int, goesOn: Bool) async throws {
         try await LiveServer.serving(configure: { $0.unreadBodyLimit = 100 }, routes) { live in
