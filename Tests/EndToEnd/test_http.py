@@ -159,6 +159,8 @@ def test_methods_and_types_have_their_statuses(played):
     assert statuses(exchange(played, POST + b"Content-Type: text/plain\r\nContent-Length: 2000000\r\n\r\n")) == [413]
     options = requests.options(url + "/api/v1/sql", timeout=30)
     assert options.status_code == 204 and "POST" in options.headers["Allow"]
+    everything = exchange(played, b"OPTIONS * HTTP/1.1\r\n" + H + b"Connection: close\r\n\r\n")
+    assert statuses(everything) == [204] and b"\r\nAllow: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n" in everything
     head = requests.head(url + "/version", timeout=30)
     assert head.status_code == 200 and not head.content and int(head.headers["Content-Length"]) > 0
 

@@ -47,7 +47,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         let id = QueryID(request.id)
         do {
             if request.head.method == .options && request.head.rawPath.elementsEqual("*".utf8) {
-                return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, OPTIONS"])
+                return try await response.respond(.noContent, ["Allow": "GET, HEAD, POST, PUT, DELETE, OPTIONS"])
             }
             try request.head.normalizePath()
             if let route = TrinoRoute(request.head) {
