@@ -531,7 +531,8 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
     @Test func `what is wanted only as it was is refused when it is another`() async throws {
         let server = try await served()
         for target in [
-            "/api/v1/latest?symbol=BTC", "/api/v1/instruments", "/api/v1/quote?symbol=BTC", "/api/v1/tables/trades?limit=1",
+            "/api/v1/latest?symbol=BTC", "/api/v1/instruments", "/api/v1/quote?symbol=BTC",
+            "/api/v1/tables/trades?limit=1",
         ] {
             #expect(try server.request(target, headers: ["If-Match: \"x\""]).status == 412, "\(target)")
             #expect(try server.request(target, headers: ["If-Match: *"]).status == 200, "\(target)")
@@ -552,7 +553,26 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         for target in ["/api/v1/trades?symbol=BTC", "/api/v1/trades?symbol=BTC&to=now-2h", "/api/v1/latest"] {
             #expect(try server.request(target).fields["cache-control"] == "private, no-cache", "\(target)")
         }
-        #expect(try server.request("/api/v1/sources").fields["etag"] == nil)
+        for target in ["/api/v1/sources", "/api/v1/sql?query=select+1"] {
+            let fields = try server.request(target).fields
+            #expect(fields["etag"] == nil && fields["cache-control"] == "no-store", "\(target)")
+        }
+    }
+
+    @Test(arguments: [
+        "/api/v1/sources", "/api/v1/sql?query=select+1", "/api/v1/latest", "/api/v1/instruments",
+        "/api/v1/tables/trades",
+    ])
+    func `whatever comes in the format that Accept names says so to caches`(target: String) async throws {
+        let server = try await served()
+        let (json, csv) = (
+            try server.request(target, headers: ["Accept: application/json"]),
+            try server.request(target, headers: ["Accept: text/csv"])
+        )
+        #expect(json.fields["content-type"] != csv.fields["content-type"])
+        for reply in [json, csv] {
+            #expect(reply.fields["vary"]?.split(separator: ", ").contains("Accept") == true, "\(reply.fields)")
+        }
     }
 
     @Test func `a copy in other units, or with longer pages, is another`() async throws {

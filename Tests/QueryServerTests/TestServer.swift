@@ -242,7 +242,8 @@ final class Client {
         reply.status = status.count > 1 ? Int(status[1]) ?? 0 : 0
         reply.reason = status.count > 2 ? status[2] : ""
         while case let field = line(), let colon = field.firstIndex(of: ":") {
-            reply.fields[field[..<colon].lowercased()] = String(field[field.index(colon, offsetBy: 2)...])
+            let (name, value) = (field[..<colon].lowercased(), String(field[field.index(colon, offsetBy: 2)...]))
+            reply.fields[name] = reply.fields[name].map { "\($0), \(value)" } ?? value
         }
         guard reply.fields["transfer-encoding"] == "chunked" else {
             reply.body = Array(bytes[index...])

@@ -44,6 +44,9 @@ struct Caching {
         ]
     }
 
+    /// Of a reply without a validator.
+    static let none = [(name: "Cache-Control", value: "no-store"), (name: "Vary", value: "Accept")]
+
     /// FNV-1a (Fowler, Noll, Vo), 64 bits: tells texts apart, not forgeries.
     static func digest(_ bytes: some Sequence<UInt8>) -> UInt64 {
         bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }

@@ -74,10 +74,9 @@ final class RowBody {
     /// Adds a field to the head, which must not have left.
     func addHeader(_ name: String, _ value: String) { headers.add(name, value) }
 
-    /// Adds what tells caches about the reply.
+    /// Adds what tells caches about a reply in a format that Accept may have named; nil for one that nobody may keep.
     func add(_ caching: Caching?) {
-        guard let caching else { return }
-        for field in caching.headers { headers.add(field.name, field.value) }
+        for field in caching?.headers ?? Caching.none { headers.add(field.name, field.value) }
     }
 
     /// Whether there is enough to send.

@@ -16,6 +16,7 @@ struct SQLQuery {
     /// Answers. The transaction is never committed: the pool rolls it back and discards the session's state.
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
         let body = RowBody(response, contentType: query.format.contentType, query: lease.query)
+        body.add(nil)
         if mayBeBatched, let quick = lease.gate.repeated.quick.find(query.sql),
             let rows = try await batched(quick, lease)
         {
