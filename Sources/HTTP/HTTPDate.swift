@@ -14,12 +14,17 @@ struct HeadBeginning {
     private var code: UInt16 = 0
     private var lines: [UInt8] = []
 
-    /// Adds the lines for `status` and now to `head`. One vDSO call; the coarse clock is a few milliseconds late at most,
-    /// and the Date field counts seconds.
-    mutating func append(_ status: Status, serverName: String?, to head: inout [UInt8]) {
+    /// Seconds since 1970. One vDSO call; the coarse clock is a few milliseconds late at most, and the Date field counts
+    /// seconds.
+    static var now: Int {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &time)
-        if time.tv_sec != second { begin(time.tv_sec) }
+        return time.tv_sec
+    }
+
+    /// Adds the lines for `status` and `now`, in seconds since 1970, to `head`.
+    mutating func append(_ status: Status, at now: Int, serverName: String?, to head: inout [UInt8]) {
+        if now != second { begin(now) }
         if status.reason != nil { return head.beginHead(status, serverName: serverName, date: dateLine) }
         if status.code != code {
             code = status.code

@@ -233,7 +233,7 @@ final class Listener: @unchecked Sendable {
 
     /// Adds the first lines of a response to `head`.
     func beginHead(_ status: Status, _ head: inout [UInt8]) {
-        headBeginning.append(status, serverName: configuration.serverName, to: &head)
+        headBeginning.append(status, at: HeadBeginning.now, serverName: configuration.serverName, to: &head)
     }
 
     func nextRequestID() -> UInt64 {

@@ -31,7 +31,8 @@ struct ResponseHeadTests {
     @Test func `whoever says Upgrade says so in Connection, beside what else that says`() {
         let upgrade: Headers = ["upgrade": "websocket"]
         for (version, keepAlive, options) in [
-            (Version.http11, true, "Upgrade"), (.http11, false, "close, Upgrade"), (.http10, true, "keep-alive, Upgrade"),
+            (Version.http11, true, "Upgrade"), (.http11, false, "close, Upgrade"),
+            (.http10, true, "keep-alive, Upgrade"),
             (.http10, false, "close, Upgrade"),
         ] {
             #expect(
@@ -54,6 +55,26 @@ struct ResponseHeadTests {
     ])
     func `a reason phrase is printable and bounded`(reason: String, sent: String) {
         #expect(Self.head(Status(400, reason: reason)).hasPrefix("HTTP/1.1 400 \(sent)\r\n"))
+    }
+
+    @Test func `the first lines tell the second of each answer, whatever was answered before`() {
+        var beginning = HeadBeginning()
+        func lines(_ status: Status, _ second: Int) -> String {
+            var head: [UInt8] = []
+            beginning.append(status, at: second, serverName: "s", to: &head)
+            return String(decoding: head, as: UTF8.self)
+        }
+        let other = Status(404, reason: "nothing here")
+        // The same again, another status, another second, both, a reason of its own between, and the clock set back.
+        for (status, line, second) in [
+            (Status.ok, "200 OK", 0), (.ok, "200 OK", 0), (.notFound, "404 Not Found", 0), (.ok, "200 OK", 1),
+            (.notFound, "404 Not Found", 2), (other, "404 nothing here", 2), (.notFound, "404 Not Found", 2),
+            (other, "404 nothing here", 3), (.ok, "200 OK", 3), (.ok, "200 OK", 1),
+        ] {
+            #expect(
+                lines(status, second)
+                    == "HTTP/1.1 \(line)\r\nServer: s\r\nDate: Thu, 01 Jan 1970 00:00:0\(second) GMT\r\n")
+        }
     }
 
     @Test(arguments: [
