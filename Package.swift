@@ -230,10 +230,17 @@ let package = Package(
     ]
 )
 
-// Fuzzing needs a main of its own (libFuzzer's), which would be in the way of every other build: see `make fuzz`.
+// Fuzzing needs a main of its own (libFuzzer's), which would be in the way of every other build: see `make fuzz`. Those
+// try the same properties on the seeds alone.
 if Context.environment["TAPEDECK_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
-            name: "fuzz", dependencies: ["HTTP", "QueryServer", "WebSocket"], path: "Tests/Fuzz", exclude: ["corpus"],
+            name: "fuzz", dependencies: ["HTTP", "QueryServer", "WebSocket"], path: "Tests/Fuzz",
+            exclude: ["corpus", "CorpusTests.swift"],
             swiftSettings: strict + [.unsafeFlags(["-parse-as-library"])]))
+} else {
+    package.targets.append(
+        .testTarget(
+            name: "FuzzTests", dependencies: ["HTTP", "QueryServer", "WebSocket", "TestSupport"], path: "Tests/Fuzz",
+            exclude: ["corpus", "Fuzz.swift"], swiftSettings: strict))
 }

@@ -5,6 +5,22 @@
 @testable import QueryServer
 @testable import WebSocket
 
+/// A parser under test: takes any bytes, and traps where a property of it does not hold.
+typealias FuzzTarget = @Sendable ([UInt8]) -> Void
+
+/// What `FUZZ=NAME` chooses; seeds are in `Tests/Fuzz/corpus/NAME`. Another parser is one more line here, a function, and
+/// a folder of seeds.
+let targets: [String: FuzzTarget] = [
+    "request": fuzzRequest,
+    "chunked": fuzzChunked,
+    "query": fuzzQuery,
+    "proxy": fuzzProxy,
+    "json": fuzzJSON,
+    "websocket": fuzzWebSocket,
+    "answer": fuzzAnswer,
+    "extensions": fuzzExtensions,
+]
+
 /// What a request parser makes of a stream, as far as it can be seen.
 private enum Outcome: Equatable {
     case needMore, refused(UInt16, String)
@@ -30,7 +46,7 @@ private func parse(_ stream: [UInt8], step: Int) -> (Outcome, RequestHead) {
 
 /// How the stream is cut changes nothing; what is refused is 4xx, 501 or 505; what is accepted can be read in one way
 /// only, and everything that looks at it comes to an end.
-let fuzzRequest: FuzzTarget = { stream in
+@Sendable func fuzzRequest(_ stream: [UInt8]) {
     let (whole, head) = parse(stream, step: .max - stream.count)
     // Byte by byte is quadratic here; a few uneven steps find the same.
     for step in stream.count < 64 ? [1, 3] : [7, 61] {
@@ -80,7 +96,7 @@ private func inspect(_ head: RequestHead) {
 }
 
 /// How the body is cut changes nothing, and what comes out is no more than what went in.
-let fuzzChunked: FuzzTarget = { stream in
+@Sendable func fuzzChunked(_ stream: [UInt8]) {
     func decode(step: Int) -> (UInt16, [UInt8], used: Int, done: Bool) {
         var decoder = ChunkedDecoder()
         var output: [UInt8] = []
@@ -101,7 +117,7 @@ let fuzzChunked: FuzzTarget = { stream in
 }
 
 /// Nothing but text comes out, and no more of it than came in.
-let fuzzQuery: FuzzTarget = { bytes in
+@Sendable func fuzzQuery(_ bytes: [UInt8]) {
     guard let query = try? QueryParameters(bytes[...]) else { return }
     precondition(query.pairs.count <= QueryParameters.pairLimit)
     let count = query.pairs.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count }
@@ -109,7 +125,7 @@ let fuzzQuery: FuzzTarget = { bytes in
 }
 
 /// A header is a header when its last byte has come, and not before.
-let fuzzProxy: FuzzTarget = { bytes in
+@Sendable func fuzzProxy(_ bytes: [UInt8]) {
     let whole = ProxyHeader.parse(bytes[...])
     guard case .header(let length, _) = whole else { return }
     precondition(length <= bytes.count && length <= max(ProxyHeader.lengthLimit, 107))
@@ -118,7 +134,7 @@ let fuzzProxy: FuzzTarget = { bytes in
 }
 
 /// What is read ends, and a value's text is a value again.
-let fuzzJSON: FuzzTarget = { bytes in
+@Sendable func fuzzJSON(_ bytes: [UInt8]) {
     _ = try? JSONReader.read(bytes)
 }
 
@@ -163,7 +179,7 @@ private struct Reading: Equatable {
 
 /// Of either role, compressed or not, as the first byte says: how the stream is cut changes nothing, no message is over
 /// the limits, texts are UTF-8, and what is refused has a code that may be sent.
-let fuzzWebSocket: FuzzTarget = { bytes in
+@Sendable func fuzzWebSocket(_ bytes: [UInt8]) {
     guard let choice = bytes.first else { return }
     let role: Role = choice & 1 == 0 ? .server : .client
     var agreement = CompressionAgreement()
@@ -194,4 +210,50 @@ let fuzzWebSocket: FuzzTarget = { bytes in
     if let failure = whole.failure {
         guard case .violation(let code) = failure.reason, code.mayBeSent else { preconditionFailure("\(failure)") }
     }
+}
+
+/// The head of a server's answer ends where its last byte is, whatever follows; what is in it can be judged, and told.
+@Sendable func fuzzAnswer(_ bytes: [UInt8]) {
+    func head(_ bytes: ArraySlice<UInt8>) -> (head: ClientHandshake.Head, length: Int)? {
+        // Malformed, or not whole.
+        (try? ClientHandshake.head(Array(bytes))) ?? nil
+    }
+    guard let (found, length) = head(bytes[...]) else { return }
+    precondition(length <= bytes.count && length <= ClientHandshake.headLimit)
+    precondition(head(bytes[..<length])?.length == length && head(bytes[..<(length - 1)]) == nil)
+    precondition((100...599).contains(found.status))
+    for (name, value) in found.fields {
+        precondition(CompressionAgreement.isToken(name) && name == name.lowercased(), "a name that is none")
+        precondition(value.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f || $0 == 0x09 }, "a control byte")
+    }
+    guard let url = try? WebSocketURL("ws://example.com/") else { preconditionFailure("the URL is good") }
+    let handshake = ClientHandshake(
+        url: url, headers: [], subprotocols: ["v1"], compression: CompressionSettings(), key: "dGhlIHNhbXBsZSBub25jZQ=="
+    )
+    _ = try? handshake.judge(found)
+    let refusal = ClientHandshake.refusal(found, body: Array(bytes[length...].prefix(ClientHandshake.bodyLimit)))
+    precondition(!refusal.message.isEmpty)
+}
+
+/// A list of extensions that is read means the same when it is written and read again, and what we agree on as a server
+/// is what a client of ours makes of the answer.
+@Sendable func fuzzExtensions(_ bytes: [UInt8]) {
+    let field = String(decoding: bytes, as: UTF8.self)
+    func text(_ field: String) -> String? {
+        CompressionAgreement.parse(field).map { elements in
+            elements.map { name, parameters in
+                ([name] + parameters.map { $0.value == nil ? $0.name : "\($0.name)=\($0.value!)" }).joined(
+                    separator: "; ")
+            }.joined(separator: ", ")
+        }
+    }
+    if let once = text(field) { precondition(text(once) == once, "read again, it is another") }
+    for keepsContext in [false, true] {
+        var settings = CompressionSettings()
+        settings.keepsContext = keepsContext
+        guard let (agreement, element) = CompressionAgreement.accept([field], settings) else { continue }
+        let heard = (try? CompressionAgreement.accepted([element], offered: true)) ?? nil
+        precondition(heard == agreement, "the sides take the answer differently")
+    }
+    _ = try? CompressionAgreement.accepted([field], offered: true)
 }
