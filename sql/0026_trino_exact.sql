@@ -571,13 +571,9 @@ create or replace function trino.json_value(x jsonb, path text) returns text lan
 return case when jsonb_array_length(trino_dialect.json_items(x, path)) = 1
         and jsonb_typeof(trino_dialect.json_items(x, path) -> 0) not in ('object', 'array')
     then trino_dialect.json_items(x, path) ->> 0 end;
-create or replace function trino.json_value(x text, path text) returns text language sql immutable parallel safe
-return trino.json_value(x::jsonb, path);
 create or replace function trino.json_query(x jsonb, path text) returns text language sql immutable parallel safe
 return case when jsonb_array_length(trino_dialect.json_items(x, path)) = 1
     then (trino_dialect.json_items(x, path) -> 0)::text end;
-create or replace function trino.json_query(x text, path text) returns text language sql immutable parallel safe
-return trino.json_query(x::jsonb, path);
 
 -- Regular expressions -----------------------------------------------------------------------------------
 
@@ -763,5 +759,415 @@ begin atomic
     union all
     select null, null, null, null, size.total, null, null from size, known where known.oid is not null;
 end;
+
+-- Parts of times ----------------------------------------------------------------------------------------
+
+do $$
+declare
+    source text;
+begin
+    -- A constant unit is checked when the statement is planned.
+    foreach source in array array['timestamp', 'timestamptz'] loop
+        execute format(
+            'create or replace function trino_dialect.date_trunc(unit text, x %s) returns %s language sql %s parallel safe '
+            'return case when lower(unit) in (''millisecond'', ''second'', ''minute'', ''hour'', ''day'', ''week'', ''month'', ''quarter'', ''year'') '
+            'then pg_catalog.date_trunc(unit, x) when unit is not null and x is not null '
+            'then trino_dialect.fail(format(''''''%%s'''' is not a valid TIMESTAMP field'', unit), ''22023'', x) end',
+            source, source, case source when 'timestamptz' then 'stable' else 'immutable' end);
+    end loop;
+end
+$$;
+create or replace function trino_dialect.date_trunc(unit text, x date) returns date
+language sql immutable parallel safe
+return case when lower(unit) in ('day', 'week', 'month', 'quarter', 'year') then pg_catalog.date_trunc(unit, x::timestamp)::date
+    when unit is not null and x is not null
+        then trino_dialect.fail(format('''%s'' is not a valid DATE field', unit), '22023', x) end;
+create function trino_dialect.date_trunc(unit text, x time) returns time language sql immutable parallel safe
+return case when lower(unit) in ('millisecond', 'second', 'minute', 'hour')
+    then pg_catalog.date_trunc(unit, x::interval)::time when unit is not null and x is not null
+        then trino_dialect.fail(format('''%s'' is not a valid TIME field', unit), '22023', x) end;
+comment on function trino_dialect.date_trunc(text, time) is 'A time of day cut to a whole unit, hour at most.';
+create function trino.date_add(unit text, value bigint, ts time) returns time language sql immutable parallel safe
+return case when lower(unit) in ('millisecond', 'second', 'minute', 'hour') then ts + value * trino_dialect.unit(unit)
+    when unit is not null and value is not null and ts is not null
+        then trino_dialect.fail(format('''%s'' is not a valid TIME field', unit), '22023', ts) end;
+comment on function trino.date_add(text, bigint, time) is 'Adds value units (millisecond, second, minute, hour) to a time of day.';
+create function trino_dialect.time_diff(unit text, a time, b time) returns bigint language sql immutable parallel safe
+return case when lower(unit) in ('millisecond', 'second', 'minute', 'hour')
+    then trunc(extract(epoch from b - a) / extract(epoch from trino_dialect.unit(unit)))::bigint
+    when unit is not null and a is not null and b is not null
+        then trino_dialect.fail(format('''%s'' is not a valid TIME field', unit), '22023', null::bigint) end;
+comment on function trino_dialect.time_diff(text, time, time) is 'Part of date_diff: complete units between two times of day.';
+create function trino.date_diff(unit text, a time, b time) returns bigint language sql immutable parallel safe
+return trino_dialect.time_diff(unit, a, b);
+comment on function trino.date_diff(text, time, time) is 'Complete units (millisecond, second, minute, hour) from a to b.';
+create function trino.from_unixtime(seconds double precision, hours bigint, minutes bigint) returns timestamptz
+language sql immutable parallel safe return case when hours is not null and minutes is not null then to_timestamp(seconds) end;
+comment on function trino.from_unixtime(double precision, bigint, bigint) is
+    'The time that lies seconds after 1970-01-01 00:00 UTC. A time keeps no offset here: it is shown in the zone of the session.';
+
+create function trino_dialect.joda_text(ts timestamp, format text) returns text
+language plpgsql stable strict parallel safe
+as $$
+declare
+    part text;
+    result text := '';
+begin
+    -- Of hours from 0 to 11 (K) and from 1 to 24 (k) to_char knows nothing.
+    foreach part in array array(
+        select m[1] from regexp_matches(format, '''(?:[^'']|'''')*''|K+|k+|G+|[^KkG'']+', 'g') as m) loop
+        result := result || case left(part, 1)
+            when 'K' then lpad((extract(hour from ts)::integer % 12)::text, length(part), '0')
+            when 'k' then lpad(((extract(hour from ts)::integer + 23) % 24 + 1)::text, length(part), '0')
+            when 'G' then to_char(ts, 'BC')
+            else to_char(ts, trino_dialect.joda_pattern(part)) end;
+    end loop;
+    return result;
+end
+$$;
+comment on function trino_dialect.joda_text(timestamp, text) is
+    'Part of format_datetime: by a pattern of Joda-Time that has a letter to_char lacks.';
+create or replace function trino.format_datetime(ts timestamp, format text) returns text language sql stable parallel safe
+return case when format ~ '[KkG]' then trino_dialect.joda_text(ts, format)
+    else to_char(ts, trino_dialect.joda_pattern(format)) end;
+create or replace function trino.format_datetime(ts timestamptz, format text) returns text language sql stable parallel safe
+return case when format ~ '[KkG]' then trino_dialect.joda_text(ts::timestamp, format)
+    else to_char(ts, trino_dialect.joda_pattern(format)) end;
+
+-- JSON, once more ---------------------------------------------------------------------------------------
+
+create function trino_dialect.json_or_null(x text) returns jsonb
+language plpgsql immutable strict parallel unsafe
+as $$ begin return x::jsonb; exception when data_exception then return null; end $$;
+comment on function trino_dialect.json_or_null(text) is 'Part of the JSON functions: a JSON text read; NULL for what is none.';
+
+create or replace function trino.json_extract(x text, path text) returns jsonb language sql immutable parallel unsafe
+return trino.json_extract(trino_dialect.json_or_null(x), path);
+create or replace function trino.json_extract_scalar(x text, path text) returns text language sql immutable parallel unsafe
+return trino.json_extract_scalar(trino_dialect.json_or_null(x), path);
+create or replace function trino.json_size(x text, path text) returns bigint language sql immutable parallel unsafe
+return trino.json_size(trino_dialect.json_or_null(x), path);
+create or replace function trino_dialect.json_array_length(x text) returns bigint language sql immutable parallel unsafe
+return trino_dialect.json_array_length(trino_dialect.json_or_null(x));
+create or replace function trino.json_array_contains(x text, element anyelement) returns boolean
+language sql stable parallel unsafe
+as $$ select trino.json_array_contains(trino_dialect.json_or_null(x), element) $$;
+create function trino.json_array_contains(x text, element text) returns boolean language sql stable parallel unsafe
+return trino.json_array_contains(trino_dialect.json_or_null(x), element);
+comment on function trino.json_array_contains(text, text) is 'Whether a JSON array has a text.';
+
+-- What the functions of the standard do where a path leads to nothing or fails: their clauses, as words.
+create function trino_dialect.json_places_of(x jsonb, path text, variables jsonb) returns jsonb
+language plpgsql immutable parallel unsafe
+as $$ begin
+    if x is null or path is null then
+        return 'null';
+    end if;
+    return jsonb_path_query_array(x, trino_dialect.json_path(path), coalesce(variables, '{}'));
+exception when data_exception then return null; end $$;
+comment on function trino_dialect.json_places_of(jsonb, text, jsonb) is
+    'Part of JSON_VALUE and its like: all that a path of the standard leads to, in an array; a JSON null for NULL, and NULL where it fails.';
+create function trino_dialect.json_places_of(x text, path text, variables jsonb) returns jsonb
+language sql immutable parallel unsafe
+return case when x is null then jsonb 'null' when trino_dialect.json_or_null(x) is not null
+    then trino_dialect.json_places_of(trino_dialect.json_or_null(x), path, variables) end;
+comment on function trino_dialect.json_places_of(text, text, jsonb) is
+    'Part of JSON_VALUE and its like: all that a path of the standard leads to in a JSON text; NULL for what is none.';
+
+create function trino_dialect.json_value(
+    places jsonb, on_empty text, empty_value text, on_error text, error_value text
+) returns text language plpgsql immutable parallel safe
+as $$
+begin
+    if jsonb_typeof(places) = 'null' then
+        return null;
+    elsif jsonb_array_length(places) = 0 then
+        if on_empty = 'error' then
+            raise exception 'cannot extract SQL scalar from JSON: JSON path found no items' using errcode = '22035';
+        end if;
+        return case when on_empty = 'default' then empty_value end;
+    elsif jsonb_array_length(places) = 1 and jsonb_typeof(places -> 0) not in ('object', 'array') then
+        return places ->> 0;
+    elsif on_error = 'error' then
+        raise exception 'cannot extract SQL scalar from JSON: JSON path failed, or found several items or no scalar'
+            using errcode = '22034';
+    end if;
+    return case when on_error = 'default' then error_value end;
+end
+$$;
+comment on function trino_dialect.json_value(jsonb, text, text, text, text) is
+    'Part of JSON_VALUE with clauses: what to do where a path leads to nothing or to no scalar is error, null or default.';
+
+create function trino_dialect.json_query(places jsonb, wrapper text, omits_quotes boolean, on_empty text, on_error text)
+returns text language plpgsql immutable parallel safe
+as $$
+declare
+    action text;
+begin
+    if jsonb_typeof(places) = 'null' then
+        return null;
+    elsif jsonb_array_length(places) > 0 and (wrapper = 'unconditional' or wrapper = 'conditional'
+        and (jsonb_array_length(places) > 1 or jsonb_typeof(places -> 0) not in ('object', 'array')))
+    then
+        return places::text;
+    elsif jsonb_array_length(places) = 1 then
+        return case when omits_quotes and jsonb_typeof(places -> 0) = 'string' then places ->> 0 else (places -> 0)::text end;
+    end if;
+    action := case when jsonb_array_length(places) = 0 then on_empty else on_error end;
+    if action = 'error' then
+        raise exception 'cannot extract JSON: JSON path failed, or found no item or several' using errcode = '22034';
+    end if;
+    return case action when 'array' then '[]' when 'object' then '{}' end;
+end
+$$;
+comment on function trino_dialect.json_query(jsonb, text, boolean, text, text) is
+    'Part of JSON_QUERY with clauses: what to do where a path leads to nothing or to several is error, null, array or object.';
+
+create function trino_dialect.json_exists(places jsonb, on_error text) returns boolean language sql immutable parallel safe
+return case
+    when jsonb_typeof(places) = 'array' then jsonb_array_length(places) > 0
+    when places is not null or on_error = 'unknown' then null
+    when on_error = 'error' then trino_dialect.fail('JSON path failed', '22034', places is null)
+    else on_error = 'true' end;
+comment on function trino_dialect.json_exists(jsonb, text) is
+    'Part of JSON_EXISTS with clauses: what to say where a path fails is true, false, unknown or error.';
+
+create or replace function trino.json_value(x text, path text) returns text language sql immutable parallel unsafe
+return trino.json_value(trino_dialect.json_or_null(x), path);
+create or replace function trino.json_query(x text, path text) returns text language sql immutable parallel unsafe
+return trino.json_query(trino_dialect.json_or_null(x), path);
+create or replace function trino.json_exists(x text, path text) returns boolean language sql immutable parallel unsafe
+return case when x is not null then coalesce(trino.json_exists(trino_dialect.json_or_null(x), path), false) end;
+
+create function trino_dialect.to_varchar(x anyelement) returns text language sql stable parallel safe
+as $$ select x::text $$;
+comment on function trino_dialect.to_varchar(anyelement) is 'Part of casts: CAST(x AS varchar).';
+create function trino_dialect.to_varchar(x text) returns text language sql immutable parallel safe return x;
+comment on function trino_dialect.to_varchar(text) is 'Part of casts: CAST(x AS varchar), x itself.';
+create function trino_dialect.to_varchar(x jsonb) returns text language sql immutable parallel safe return x #>> '{}';
+comment on function trino_dialect.to_varchar(jsonb) is 'Part of casts: CAST(x AS varchar) of JSON: a JSON text without its quotes.';
+
+create function trino_dialect.to_array(x jsonb, sample anycompatiblearray) returns anycompatiblearray
+language plpgsql immutable parallel safe
+as $$
+begin
+    if jsonb_typeof(x) = 'null' then
+        return null;
+    elsif jsonb_typeof(x) <> 'array' then
+        raise exception 'Cannot cast to array: %', x using errcode = '22P02';
+    elsif pg_typeof(sample) = 'jsonb[]'::regtype then
+        return array(select value from jsonb_array_elements(x) with ordinality as e (value, n) order by n);
+    end if;
+    sample := array(select value from jsonb_array_elements_text(x) with ordinality as e (value, n) order by n);
+    return sample;
+end
+$$;
+comment on function trino_dialect.to_array(jsonb, anycompatiblearray) is
+    'Part of casts: CAST of a JSON array to an array of the type of sample.';
+create function trino_dialect.to_array(x anyarray, sample anycompatiblearray) returns anycompatiblearray
+language plpgsql immutable parallel safe
+as $$ begin sample := x; return sample; end $$;
+comment on function trino_dialect.to_array(anyarray, anycompatiblearray) is
+    'Part of casts: CAST of an array to an array of the type of sample.';
+create or replace function trino_dialect.try_cast(value jsonb, sample anyelement) returns anyelement
+language plpgsql stable parallel unsafe
+as $$
+begin
+    case
+        when jsonb_typeof(value) = 'null' then return null;
+        when pg_typeof(sample) = 'jsonb'::regtype then return value;
+        when pg_typeof(sample)::text like '%[]' then sample := trino_dialect.to_array(value, sample);
+        when jsonb_typeof(value) = 'string' then sample := value #>> '{}';
+        else sample := value;
+    end case;
+    return sample;
+exception
+    when data_exception or cannot_coerce or program_limit_exceeded then
+        return null;
+end
+$$;
+
+create function trino_dialect.json_without_nulls(x jsonb) returns jsonb language sql immutable parallel safe
+return case jsonb_typeof(x)
+    when 'array' then (select coalesce(jsonb_agg(value order by n), '[]') from jsonb_array_elements(x) with ordinality as e (value, n)
+        where jsonb_typeof(value) <> 'null')
+    else (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(x) where jsonb_typeof(value) <> 'null') end;
+comment on function trino_dialect.json_without_nulls(jsonb) is 'Part of JSON_OBJECT and JSON_ARRAY: ABSENT ON NULL.';
+
+-- Maps of two arrays that are written where they are read keep the type of their values -------------------
+
+create function trino_dialect.map_value(keys anyarray, "values" anycompatiblearray, key anyelement) returns anycompatible
+language sql immutable parallel safe
+as $$ select "values"[pg_catalog.array_position(keys, key)] $$;
+comment on function trino_dialect.map_value(anyarray, anycompatiblearray, anyelement) is
+    'Part of element_at: the value of a key in a map of two arrays; NULL if it has none.';
+create function trino_dialect.map_entry(keys anyarray, "values" anycompatiblearray, key anyelement) returns anycompatible
+language sql immutable parallel safe
+as $$ select case when key is null or pg_catalog.array_position(keys, key) is not null
+    then "values"[pg_catalog.array_position(keys, key)]
+    else trino_dialect.fail('Key not present in map: ' || key, '22023', "values"[1]) end $$;
+comment on function trino_dialect.map_entry(anyarray, anycompatiblearray, anyelement) is
+    'Part of subscripts: the value of a key in a map of two arrays; an error if it has none.';
+create function trino_dialect.text_entry(x jsonb, key text) returns text language sql immutable parallel safe
+return trino_dialect.subscript(x, key) #>> '{}';
+comment on function trino_dialect.text_entry(jsonb, text) is 'Part of subscripts: the value of a key in a map of texts; an error if it has none.';
+
+-- Aggregates and windows --------------------------------------------------------------------------------
+
+create function trino_dialect.weighted_percentiles(x anyarray, weights double precision[], fractions double precision[])
+returns anyarray language plpgsql immutable parallel safe
+as $$
+begin
+    if exists (select from unnest(fractions) as f where f not between 0 and 1) then
+        raise exception 'Percentile must be between 0 and 1' using errcode = '22023';
+    elsif exists (select from unnest(weights) as w where w <= 0) then
+        raise exception 'percentile weight must be > 0' using errcode = '22023';
+    end if;
+    return (
+        with sums as (
+            select v, sum(w) over (order by v, n) as upto, sum(w) over () as total
+            from unnest(x, weights) with ordinality as u (v, w, n) where v is not null and w is not null
+        )
+        select array_agg((
+            select v from sums where upto >= f * total order by upto limit 1) order by n)
+        from unnest(fractions) with ordinality as wanted (f, n));
+end
+$$;
+comment on function trino_dialect.weighted_percentiles(anyarray, double precision[], double precision[]) is
+    'Part of approx_percentile: for each fraction the value up to which the weights make up so much of all.';
+create function trino_dialect.weighted_percentile(x anyarray, weights double precision[], fraction double precision)
+returns anyelement language sql immutable parallel safe
+as $$ select (trino_dialect.weighted_percentiles(x, weights, array[fraction]))[1] $$;
+comment on function trino_dialect.weighted_percentile(anyarray, double precision[], double precision) is
+    'Part of approx_percentile: the value up to which the weights make up a fraction of all.';
+create function trino_dialect.weighted_percentile(x anyarray, weights double precision[], fractions double precision[])
+returns anyarray language sql immutable parallel safe
+as $$ select trino_dialect.weighted_percentiles(x, weights, fractions) $$;
+comment on function trino_dialect.weighted_percentile(anyarray, double precision[], double precision[]) is
+    'Part of approx_percentile: the values up to which the weights make up fractions of all.';
+
+create function trino_dialect.later_of(a anyelement, b anyelement) returns anyelement
+language sql immutable strict parallel safe as $$ select b $$;
+comment on function trino_dialect.later_of(anyelement, anyelement) is 'Part of last_value: the second of two.';
+create aggregate trino_dialect.last_known(anyelement) (sfunc = trino_dialect.later_of, stype = anyelement, parallel = safe);
+comment on aggregate trino_dialect.last_known(anyelement) is
+    'Part of LAST_VALUE and LAG with IGNORE NULLS: the last value that is not NULL.';
+
+create function trino_dialect.entropy_step(state double precision[], n double precision) returns double precision[]
+language sql immutable parallel safe
+return case when n is null or n = 0 then state
+    when n < 0 then trino_dialect.fail('Entropy count argument must be non-negative', '22023', state)
+    else array[state[1] + n, state[2] + n * ln(n)] end;
+comment on function trino_dialect.entropy_step(double precision[], double precision) is 'Part of entropy.';
+create function trino_dialect.entropy_of(state double precision[]) returns double precision
+language sql immutable strict parallel safe
+return case when state[1] > 0 then greatest((ln(state[1]) - state[2] / state[1]) / ln(2::double precision), 0) else 0 end;
+comment on function trino_dialect.entropy_of(double precision[]) is 'Part of entropy.';
+create aggregate trino.entropy(double precision) (
+    sfunc = trino_dialect.entropy_step, stype = double precision[], finalfunc = trino_dialect.entropy_of, initcond = '{0,0}', parallel = restricted);
+comment on aggregate trino.entropy(double precision) is 'Entropy, in bits, of a distribution of which these are the counts.';
+
+create function trino_dialect.multimap_of(keys anycompatiblearray, "values" jsonb[]) returns jsonb
+language sql stable parallel safe
+as $$ select (select pg_catalog.jsonb_object_agg(k, v) from (
+    select k::text as k, pg_catalog.jsonb_agg(v order by n) as v from unnest(keys, "values") with ordinality as u (k, v, n)
+    where k is not null group by k::text) as groups) $$;
+comment on function trino_dialect.multimap_of(anycompatiblearray, jsonb[]) is 'Part of multimap_agg: a map of arrays of values.';
+create function trino_dialect.frequent_of(x anycompatiblearray, buckets bigint) returns jsonb
+language sql stable parallel safe
+as $$ select (select pg_catalog.jsonb_object_agg(v, n) from (
+    select v::text as v, pg_catalog.count(*) as n from unnest(x) as v where v is not null group by v
+    order by pg_catalog.count(*) desc, v limit buckets) as top) $$;
+comment on function trino_dialect.frequent_of(anycompatiblearray, bigint) is 'Part of approx_most_frequent: the values that occur most often, and how often.';
+
+-- Functions of arrays, texts and bits that were missing -------------------------------------------------
+
+create function trino.flatten(x anyarray) returns anyarray language sql immutable parallel safe
+as $$ select case when x is not null then array(select e from unnest(x) with ordinality as u (e, n) order by n) end $$;
+comment on function trino.flatten(anyarray) is 'The elements of the arrays in an array.';
+create function trino.array_first(x anyarray) returns anyelement language sql immutable parallel safe as $$ select x[1] $$;
+comment on function trino.array_first(anyarray) is 'The first element; NULL if there is none.';
+create function trino.array_last(x anyarray) returns anyelement language sql immutable parallel safe
+as $$ select x[pg_catalog.array_upper(x, 1)] $$;
+comment on function trino.array_last(anyarray) is 'The last element; NULL if there is none.';
+create function trino.contains_sequence(x anyarray, part anyarray) returns boolean language sql immutable parallel safe
+as $$ select case when x is not null and part is not null then pg_catalog.cardinality(part) = 0 or exists (
+    select from pg_catalog.generate_series(1, pg_catalog.cardinality(x) - pg_catalog.cardinality(part) + 1) as n
+    where x[n:n + pg_catalog.cardinality(part) - 1] = part) end $$;
+comment on function trino.contains_sequence(anyarray, anyarray) is 'Whether the elements of part stand in x side by side.';
+create function trino.shuffle(x anyarray) returns anyarray language sql volatile parallel restricted
+as $$ select case when x is not null then array(select e from unnest(x) as e order by pg_catalog.random()) end $$;
+comment on function trino.shuffle(anyarray) is 'The elements in a random order.';
+create function trino.ngrams(x anyarray, n bigint) returns anyarray language sql immutable parallel safe
+as $$ select case
+    when n < 1 then trino_dialect.fail('N must be positive', '22023', x)
+    when x is not null and n is not null then (
+        select pg_catalog.array_agg(x[i:i + least(n, pg_catalog.cardinality(x))::integer - 1] order by i)
+        from pg_catalog.generate_series(1, greatest(pg_catalog.cardinality(x) - n::integer + 1, 1)) as i) end $$;
+comment on function trino.ngrams(anyarray, bigint) is 'All runs of n elements that stand side by side.';
+create function trino.map_from_entries(x jsonb[]) returns jsonb language sql immutable parallel safe
+return case
+    when (select count(distinct e ->> 0) from unnest(x) as e) < cardinality(x)
+        then trino_dialect.fail('Duplicate map keys are not allowed', '22023', x[1])
+    when x is not null then (select coalesce(jsonb_object_agg(e ->> 0, e -> 1), '{}') from unnest(x) as e) end;
+comment on function trino.map_from_entries(jsonb[]) is 'A map of pairs of keys and values: map_from_entries(ARRAY[ROW(''a'', 1)]).';
+create function trino.multimap_from_entries(x jsonb[]) returns jsonb language sql immutable parallel safe
+return case when x is not null then (select coalesce(jsonb_object_agg(k, v), '{}') from (
+    select e ->> 0 as k, jsonb_agg(e -> 1 order by n) as v from unnest(x) with ordinality as u (e, n) group by 1) as groups) end;
+comment on function trino.multimap_from_entries(jsonb[]) is 'A map of arrays of values, of pairs of keys and values.';
+create function trino.split_to_multimap(x text, entries text, pairs text) returns jsonb language sql immutable parallel safe
+return (select coalesce(jsonb_object_agg(k, v), '{}') from (
+    select pg_catalog.split_part(entry, pairs, 1) as k, jsonb_agg(
+        pg_catalog.substr(entry, pg_catalog.strpos(entry, pairs) + pg_catalog.length(pairs)) order by n) as v
+    from unnest(string_to_array(x, entries)) with ordinality as u (entry, n) group by 1) as groups);
+comment on function trino.split_to_multimap(text, text, text) is
+    'A map of arrays of what stands between two delimiters: split_to_multimap(''a=1;a=2'', '';'', ''='').';
+create function trino_dialect.bit_count(x bigint, bits bigint) returns bigint language sql immutable parallel safe
+return case
+    when bits not between 2 and 64 then trino_dialect.fail(format('Bits specified in bit_count must be between 2 and 64, got %s', bits), '22023', x)
+    when bits < 64 and x not between -(1::bigint << (bits - 1)::integer) and (1::bigint << (bits - 1)::integer) - 1
+        then trino_dialect.fail(format('Number must be representable with the bits specified. %s cannot be represented with %s bits', x, bits), '22023', x)
+    when bits = 64 then pg_catalog.bit_count(x::bit(64))
+    else pg_catalog.bit_count((x & ((1::bigint << bits::integer) - 1))::bit(64)) end;
+comment on function trino_dialect.bit_count(bigint, bigint) is 'Bits that are set in x as a number of so many bits.';
+create function trino.soundex(x text) returns text language plpgsql immutable strict parallel safe
+as $$
+declare
+    codes constant text := translate(upper(x), 'BFPVCGJKQSXZDTLMNRAEIOUYHW', '11112222222233455600000077');
+    result text := upper(left(x, 1));
+    previous text := left(codes, 1);
+    code text;
+begin
+    if x !~ '^[A-Za-z]*$' then
+        raise exception 'The character is not mapped: %', substring(x from '[^A-Za-z]') using errcode = '22023';
+    end if;
+    for n in 2..length(x) loop
+        code := substr(codes, n, 1);
+        -- H and W do not part two letters of one code; vowels do.
+        continue when code = '7';
+        if code <> '0' and code <> previous then
+            result := result || code;
+        end if;
+        previous := code;
+    end loop;
+    return case when x = '' then '' else rpad(left(result, 4), 4, '0') end;
+end
+$$;
+comment on function trino.soundex(text) is 'How a name sounds in English: a letter and three digits.';
+create function trino.crc32(x bytea) returns bigint language plpgsql immutable strict parallel safe
+as $$
+declare
+    crc bigint := 4294967295;
+begin
+    for n in 0..length(x) - 1 loop
+        crc := crc # get_byte(x, n);
+        for bit in 1..8 loop
+            crc := case when crc & 1 = 1 then (crc >> 1) # 3988292384 else crc >> 1 end;
+        end loop;
+    end loop;
+    return crc # 4294967295;
+end
+$$;
+comment on function trino.crc32(bytea) is 'CRC-32 of bytes.';
 
 grant execute on all functions in schema trino, trino_dialect to tapedeck_reader;

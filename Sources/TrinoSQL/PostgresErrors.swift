@@ -61,6 +61,8 @@ private struct ErrorTranslation {
         case "22012": TrinoError(.divisionByZero, "Division by zero")
         case "22008" where message.contains(": \"\(Self.dateParse)"): unreadableDay()
         case "22P02", "22007", "22008", "22P03", "22021": TrinoError(.invalidCastArgument, cast, at: location)
+        case "22003" where message.hasPrefix("percentile value"):
+            TrinoError(.invalidFunctionArgument, "Percentile must be between 0 and 1", at: location)
         case "22003": TrinoError(.numericValueOutOfRange, TypeNames.inMessage(message))
         case "21000": TrinoError(.subqueryMultipleRows, "Scalar sub-query has returned multiple rows", at: location)
         case "42501": TrinoError(.permissionDenied, "Access Denied: \(denied)")
@@ -69,6 +71,8 @@ private struct ErrorTranslation {
             message.contains("timeout")
                 ? TrinoError(.exceededTimeLimit, "Query exceeded the maximum execution time limit")
                 : TrinoError(.userCanceled, "Query was canceled")
+        case "42712" where message.hasPrefix("WITH query name "):
+            TrinoError(.duplicateNamedQuery, "WITH query name '\(name)' specified more than once", at: location)
         case "42712", "42701": TrinoError(.duplicateColumnName, message, at: location)
         case "42P02": TrinoError(.invalidParameterUsage, message, at: location)
         case "2201W", "2201X": TrinoError(.invalidLimitClause, message, at: location)
@@ -142,7 +146,8 @@ private struct ErrorTranslation {
 
     private func unsupported() -> TrinoError {
         guard message.hasPrefix("cross-database references") else {
-            return TrinoError(.notSupported, message, at: location)
+            // What SHOW CREATE says of the wrong kind of relation is about the whole statement.
+            return TrinoError(.notSupported, message, at: message.hasPrefix("Relation '") ? place : location)
         }
         let catalog = chain.first ?? (quoted.first ?? "").split(separator: ".").first.map { String($0) } ?? ""
         return TrinoError(.catalogNotFound, "Catalog '\(catalog)' does not exist", at: place)
@@ -183,6 +188,10 @@ private struct ErrorTranslation {
     }
 
     private func syntax() -> TrinoError {
+        if message.contains("must have the same number of columns") {
+            let operation = message.split(separator: " ").dropFirst().first ?? "UNION"
+            return TrinoError(.typeMismatch, "\(operation) query has different number of fields", at: location)
+        }
         if message == "syntax error at end of input" {
             return TrinoError(.syntaxError, "mismatched input '<EOF>'", at: location)
         }
@@ -269,7 +278,7 @@ enum TypeNames {
     static let casts = [
         "bigint": "bigint", "integer": "integer", "tinyint": "tinyint", "boolean": "boolean", "date": "date",
         "time": "time(6)", "timetz": "time(6) with time zone", "timestamp": "timestamp(6)",
-        "timestamptz": "timestamp(6) with time zone", "json": "json",
+        "timestamptz": "timestamp(6) with time zone", "json": "json", "varchar": "varchar", "array": "array",
     ]
 
     /// Longer names first.

@@ -66,7 +66,9 @@ enum SelectList {
         let isReserved = outline.kind(last) == .word && Keywords.reserved.contains(outline.text(last))
         if outline.endOfChain(first) == item.upperBound { return isReserved ? .anonymous : .named(outline.value(last)) }
         // `count(*) n`: a name behind an operand. `INTERVAL '1' DAY` is none.
-        guard !outline.isOperand[last], !isReserved, outline.text(last - 1) != ".", !isInterval(outline, last) else {
+        guard !outline.isOperand[last], !isReserved, ![".", "over"].contains(outline.text(last - 1)),
+            !isInterval(outline, last)
+        else {
             return .anonymous
         }
         return .named(outline.value(last))

@@ -193,6 +193,9 @@ extension StatementParser {
                 .notSupported, "Invalid statement type for prepared statement: \(text(at).uppercased())",
                 at: location(of: tokens[at]))
         }
+        // Errors are told now, where they are.
+        var inner = StatementParser(source: source, dialect: dialect, tokens: Array(tokens[at...]))
+        _ = try inner.statement()
         return .prepare(name: name, sql: written(at..<tokens.count))
     }
 
@@ -240,7 +243,7 @@ extension StatementParser {
                 try expectEnd()
                 return .resetSession(name: "time_zone_id")
             }
-            let zone = try string()
+            let zone = try take("interval") ? zoneOfInterval() : string()
             try expectEnd()
             return .setSession(name: "time_zone_id", value: zone)
         }
@@ -259,6 +262,36 @@ extension StatementParser {
         let value = try sessionValue()
         try expectEnd()
         return .setSession(name: name, value: value)
+    }
+
+    /// `INTERVAL '-2' HOUR`, `INTERVAL '330' MINUTE`, `INTERVAL '5:30' HOUR TO MINUTE` as the offset `-02:00`, `+05:30`.
+    private mutating func zoneOfInterval() throws(TrinoSyntaxError) -> String {
+        var isNegative = take("-")
+        if !isNegative { _ = take("+") }
+        let token = current
+        let text = try string()
+        var parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        if parts.first?.first == "-" {
+            isNegative.toggle()
+            parts[0] = parts[0].dropFirst()
+        }
+        let numbers = parts.compactMap { Int($0) }
+        var minutes = numbers.first ?? 0
+        if take("hour") {
+            minutes *= 60
+            if take("to") {
+                try expect("minute")
+                minutes += numbers.count == 2 ? numbers[1] : 0
+            }
+        } else {
+            try expect("minute")
+        }
+        guard numbers.count == parts.count, (1...2).contains(parts.count), (0...840).contains(minutes) else {
+            throw TrinoSyntaxError(
+                .invalidLiteral, "Invalid offset of a time zone: '\(text)'", at: token.map { location(of: $0) })
+        }
+        func padded(_ number: Int) -> String { (number < 10 ? "0" : "") + "\(number)" }
+        return "\(isNegative ? "-" : "+")\(padded(minutes / 60)):\(padded(minutes % 60))"
     }
 
     /// A constant: what session properties are set to.

@@ -53,7 +53,8 @@ enum TrinoType {
         return open + 1..<range.upperBound - 1
     }
 
-    private static func text(_ outline: Outline, _ range: Range<Int>) -> String {
+    /// The type as it was written.
+    static func text(_ outline: Outline, _ range: Range<Int>) -> String {
         guard !range.isEmpty else { return "" }
         let bytes =
             outline.tokens[range.lowerBound].range.lowerBound..<outline.tokens[range.upperBound - 1].range.upperBound

@@ -224,6 +224,18 @@ struct DialectTests {
         #expect(rows.last?[4] == "40")
     }
 
+    @Test func `SHOW STATS does not know how many rows a table has that was never analysed`() async throws {
+        let server = try await DialectServer("tapedeck_unknown")
+        _ = try await server.pipeline.query("CREATE TABLE public.fresh (a integer) WITH (autovacuum_enabled = off)")
+        _ = try await server.pipeline.query("GRANT SELECT ON public.fresh TO tapedeck_reader")
+        let outcome = await server.run("SHOW STATS FOR public.fresh", server.dialect())
+        guard case .rows(_, let rows) = outcome else {
+            Issue.record("\(outcome)")
+            return
+        }
+        #expect(rows.count == 2 && rows.last?[4] == nil as String?, "\(rows)")
+    }
+
     @Test func `the columns that need no NULLS LAST are never NULL`() async throws {
         let pipeline = try await TestPipeline("dialect_not_null")
         let rows = try await pipeline.query(
@@ -285,6 +297,7 @@ struct RecordedStatementTests {
                 ["Kind", "_col1", "_col2"]
             ),
             ("WITH x AS (SELECT 1 AS a) (SELECT a AS \"A\" FROM x) UNION ALL SELECT 2", ["A"]),
+            ("SELECT sum(id) OVER w, id w FROM public.events WINDOW w AS (ORDER BY id)", ["_col0", "w"]),
             ("VALUES (1, 2)", ["_col0", "_col1"]), ("SHOW TABLES FROM public", ["Table"]),
             ("DESCRIBE public.events", ["Column", "Type", "Extra", "Comment"]),
             ("EXPLAIN SELECT 1", ["Query Plan"]), ("EXPLAIN (TYPE VALIDATE) SELECT 1", ["Valid"]),

@@ -33,9 +33,12 @@ struct RuleTests {
         // Types.
         (
             "SELECT CAST(x AS double), CAST(y AS varchar(3))",
-            "SELECT CAST(x AS double precision), CAST(y AS varchar(3))"
+            "SELECT CAST(x AS double precision), CAST(trino_dialect.to_varchar(y) AS varchar(3))"
         ),
-        ("SELECT CAST(x AS array(array(double)))", "SELECT CAST(x AS double precision[][])"),
+        (
+            "SELECT CAST(x AS array(array(double))), CAST(ARRAY[x] AS array(double))",
+            "SELECT trino_dialect.to_array(x, NULL::double precision[][]), CAST(ARRAY[x] AS double precision[])"
+        ),
         (
             "SELECT CAST(x AS timestamp(9) with time zone), CAST(x AS date), CAST('2024-01-02' AS timestamp)",
             "SELECT CAST(trino_dialect.to_timestamptz(x) AS timestamp(6) with time zone), trino_dialect.to_date(x), "

@@ -40,6 +40,11 @@ struct StatementTests {
             ("SET SESSION query_max_run_time = '5m'", .setSession(name: "query_max_run_time", value: "5m")),
             ("SET SESSION hive.x = -1", .setSession(name: "hive.x", value: "-1")),
             ("SET TIME ZONE 'Europe/Paris'", .setSession(name: "time_zone_id", value: "Europe/Paris")),
+            ("SET TIME ZONE INTERVAL '2' HOUR", .setSession(name: "time_zone_id", value: "+02:00")),
+            (
+                "SET TIME ZONE INTERVAL -'5:30' HOUR TO MINUTE", .setSession(name: "time_zone_id", value: "-05:30")
+            ),
+            ("SET TIME ZONE INTERVAL '-90' MINUTE", .setSession(name: "time_zone_id", value: "-01:30")),
             ("RESET SESSION a", .resetSession(name: "a")),
             ("SHOW SESSION LIKE 'query%'", .showSession(pattern: TrinoPattern("query%"))),
             ("USE market", .use(catalog: nil, schema: "market")),
@@ -52,6 +57,12 @@ struct StatementTests {
             ),
         ]
         for (sql, statement) in expected { #expect(try testDialect.parse(sql) == statement, "\(sql)") }
+    }
+
+    @Test func `what cannot be prepared is told where it is wrong`() {
+        #expect(failure("PREPARE p FROM SELECT nope(")?.location == TrinoLocation(line: 1, column: 28))
+        #expect(failure("PREPARE p FROM SELECT INTERVAL ? DAY, ')")?.location == TrinoLocation(line: 1, column: 39))
+        #expect(failure("SET TIME ZONE INTERVAL '20' HOUR")?.code == .invalidLiteral)
     }
 
     @Test func `writing is refused by name`() {

@@ -46,7 +46,7 @@ struct TrinoRun {
         case .execute, .executeImmediate, .prepare, .deallocate, .describeInput, .describeOutput:
             if isInner { throw TrinoFailure(.notSupported, "Invalid statement type for prepared statement") }
             try await executePrepared(statement)
-        case .setSession(let name, let value): try setSession(name, value)
+        case .setSession(let name, let value): try await setSession(name, value)
         case .resetSession(let name): finish("RESET SESSION", [("Clear-Session", name)])
         case .showSession(let pattern): try await showSession(pattern)
         case .use(let catalog, let schema): try await use(catalog, schema)
@@ -256,11 +256,26 @@ struct TrinoRun {
 
     // MARK: Session
 
-    private func setSession(_ name: String, _ value: String) throws {
-        guard TrinoProperty.accepts(name, value) else {
+    private func setSession(_ name: String, _ value: String) async throws {
+        let isKnown = try await isKnownZone(name, value)
+        guard TrinoProperty.accepts(name, value), isKnown else {
             throw TrinoFailure(.invalidSessionProperty, "Invalid value for session property '\(name)': \(value)")
         }
         finish("SET SESSION", [("Set-Session", "\(name)=\(PercentText.encode(value))")])
+    }
+
+    /// Whether PostgreSQL knows the zone; with another every statement of the session would fail.
+    private func isKnownZone(_ name: String, _ value: String) async throws -> Bool {
+        guard name == TrinoProperty.timeZone, let zone = try? TrinoSession.timeZone(value) else { return true }
+        do {
+            _ = try await withTransaction([]) { connection in
+                try await connection.query(
+                    "SELECT pg_catalog.now() AT TIME ZONE $1::text", [.text(zone)], deadline: query.deadline)
+            }
+            return true
+        } catch let error as PostgresError where error.sqlState == "22023" {
+            return false
+        }
     }
 
     private func showSession(_ pattern: TrinoPattern?) async throws {

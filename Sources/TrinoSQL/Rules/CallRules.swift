@@ -38,8 +38,13 @@ extension Rules {
         RewriteRule("count_if", "PostgreSQL counts what is not NULL", words: ["count_if"]) { outline, index, _ in
             guard outline.isCall(index), outline.items(in: index + 1).count == 1 else { return nil }
             let close = outline.partners[index + 1]
+            let isDistinct = outline.text(index + 2) == "distinct"
             return Rewrite(
-                to: close + 1, [.text("count(CASE WHEN "), .source(index + 2..<close), .text(" THEN 1 END)")])
+                to: close + 1,
+                [
+                    .text("count(\(isDistinct ? "DISTINCT " : "")CASE WHEN "),
+                    .source(index + (isDistinct ? 3 : 2)..<close), .text(" THEN 1 END)"),
+                ])
         },
         RewriteRule(
             "approx_distinct", "PostgreSQL counts exactly, which is an approximation, too", words: ["approx_distinct"]
@@ -56,8 +61,9 @@ extension Rules {
             guard outline.isCall(index) else { return nil }
             let arguments = outline.items(in: index + 1)
             let close = outline.partners[index + 1]
-            // With weights there are three or four.
-            guard arguments.count == 2, outline.text(close + 1) != "over" else { return nil }
+            guard outline.text(close + 1) != "over" else { return nil }
+            if arguments.count == 3 { return weightedPercentile(outline, arguments, close) }
+            guard arguments.count == 2 else { return nil }
             return Rewrite(
                 to: close + 1,
                 [
@@ -68,6 +74,37 @@ extension Rules {
         RewriteRule(
             "max_by", "the value of the greatest key, of the smallest, or of several", words: ["max_by", "min_by"]
         ) { outline, index, _ in extremeBy(outline, index) },
+        RewriteRule(
+            "set_agg", "PostgreSQL writes DISTINCT", words: ["set_agg"]
+        ) { outline, index, _ in
+            guard outline.isCall(index), outline.items(in: index + 1).count == 1 else { return nil }
+            let close = outline.partners[index + 1]
+            return Rewrite(to: close + 1, [.text("array_agg(DISTINCT "), .source(index + 2..<close), .text(")")])
+        },
+        RewriteRule(
+            "multimap_agg", "an aggregate of ours would be slower than array_agg", words: ["multimap_agg"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count == 2 else { return nil }
+            let (filter, end) = filterClause(outline, behind: outline.partners[index + 1])
+            return Rewrite(
+                to: end,
+                [.text("trino_dialect.multimap_of(array_agg("), .source(arguments[0]), .text(")")] + filter
+                    + [.text(", array_agg(to_jsonb("), .source(arguments[1]), .text("))")] + filter + [.text(")")])
+        },
+        RewriteRule(
+            "approx_most_frequent", "the same, and PostgreSQL counts exactly", words: ["approx_most_frequent"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count == 3 else { return nil }
+            let (filter, end) = filterClause(outline, behind: outline.partners[index + 1])
+            return Rewrite(
+                to: end,
+                [.text("trino_dialect.frequent_of(array_agg("), .source(arguments[1]), .text(")")] + filter
+                    + [.text(", "), .source(arguments[0]), .text(")")])
+        },
         RewriteRule(
             "max of several", "PostgreSQL's max and min have one argument", words: ["max", "min"]
         ) { outline, index, _ in
@@ -86,11 +123,32 @@ extension Rules {
         },
     ]
 
+    /// `approx_percentile(x, w, p)`: of the values and their weights, as arrays in one order.
+    private static func weightedPercentile(_ outline: Outline, _ arguments: [Range<Int>], _ close: Int) -> Rewrite {
+        let (filter, end) = filterClause(outline, behind: close)
+        return Rewrite(
+            to: end,
+            [.text("trino_dialect.weighted_percentile(array_agg("), .source(arguments[0]), .text(")")] + filter
+                + [.text(", array_agg(("), .source(arguments[1]), .text(")::double precision)")] + filter
+                + [.text(", "), .source(arguments[2]), .text(")")])
+    }
+
+    /// The FILTER behind a call whose bracket closes at `close`, and where it ends.
+    private static func filterClause(_ outline: Outline, behind close: Int) -> ([Rewrite.Piece], Int) {
+        guard outline.text(close + 1) == "filter", outline.text(close + 2) == "(" else { return ([], close + 1) }
+        let end = outline.partners[close + 2] + 1
+        return ([.text(" "), .source(close + 1..<end)], end)
+    }
+
     /// `max_by(x, y)` and `max_by(x, y, n)`, with their FILTER: rows whose key is NULL do not count.
     private static func extremeBy(_ outline: Outline, _ index: Int) -> Rewrite? {
         guard outline.isCall(index) else { return nil }
-        let arguments = outline.items(in: index + 1)
+        var arguments = outline.items(in: index + 1)
         var end = outline.partners[index + 1] + 1
+        // DISTINCT changes nothing about which is the greatest.
+        if arguments.count == 2, outline.text(index + 2) == "distinct" {
+            arguments[0] = arguments[0].lowerBound + 1..<arguments[0].upperBound
+        }
         guard arguments.count == 2 || arguments.count == 3, outline.text(end) != "over" else { return nil }
         let order = outline.text(index) == "max_by" ? " DESC" : ""
         var pieces: [Rewrite.Piece] = [
@@ -113,6 +171,9 @@ enum FunctionNames {
     /// In the schema `trino`, which is on the search path of everybody: PostgreSQL has none of these names.
     static let missing: Set<String> = [
         "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct", "array_except",
+        "array_first",
+        "array_last", "contains_sequence", "crc32", "entropy", "flatten", "map_from_entries", "multimap_from_entries",
+        "ngrams", "shuffle", "soundex", "split_to_multimap",
         "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
         "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
         "bitwise_xor", "codepoint", "contains", "count_if", "current_timezone", "date_add", "date_diff", "date_format",
@@ -134,7 +195,8 @@ enum FunctionNames {
 
     /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.
     static let different: Set<String> = [
-        "array_position", "avg", "cardinality", "ceil", "ceiling", "date", "date_trunc", "floor", "json_array_length",
+        "array_position", "avg", "bit_count", "cardinality", "ceil", "ceiling", "date", "date_trunc", "floor",
+        "json_array_length",
         "length", "log", "md5", "mod", "random", "regexp_count", "regexp_like", "regexp_replace", "repeat", "replace",
         "reverse", "round", "split_part", "stddev", "stddev_pop", "stddev_samp", "strpos", "substr", "substring", "sum",
         "to_hex", "var_pop", "var_samp", "variance",

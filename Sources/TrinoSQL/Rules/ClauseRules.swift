@@ -21,7 +21,12 @@ extension Rules {
             "unnest of several", "PostgreSQL takes arrays only where one UNNEST has several, no maps", words: ["unnest"]
         ) { outline, index, _ in
             guard outline.clauses[index] == .from, outline.isCall(index) else { return nil }
-            let arguments = outline.items(in: index + 1)
+            if let rows = writtenRows(outline, index) { return rows }
+            let arguments = outline.items(in: index + 1).flatMap { argument -> [Range<Int>] in
+                // The arrays of a map that is written here have types; its JSON has none.
+                if let map = writtenMap(outline, argument) { return [map.keys, map.values] }
+                return [argument]
+            }
             guard arguments.count > 1 else { return nil }
             var pieces: [Rewrite.Piece] = [.text("ROWS FROM (")]
             for (number, argument) in arguments.enumerated() {
@@ -34,6 +39,28 @@ extension Rules {
             words: ["like"]
         ) { outline, index, _ in like(outline, index) },
     ]
+
+    /// `UNNEST(ARRAY[ROW(1, 'a'), ROW(2, 'b')])`: rows of columns, which JSON would not be.
+    private static func writtenRows(_ outline: Outline, _ index: Int) -> Rewrite? {
+        let close = outline.partners[index + 1]
+        let array = index + 2
+        guard outline.text(array) == "array", outline.text(array + 1) == "[", outline.partners[array + 1] == close - 1,
+            outline.text(close + 1) != "with"
+        else { return nil }
+        let rows = outline.items(in: array + 1)
+        guard !rows.isEmpty,
+            rows.allSatisfy({
+                outline.text($0.lowerBound) == "row" && outline.text($0.lowerBound + 1) == "("
+                    && outline.partners[$0.lowerBound + 1] == $0.upperBound - 1
+            })
+        else { return nil }
+        var pieces: [Rewrite.Piece] = [.text("LATERAL (VALUES ")]
+        for (number, row) in rows.enumerated() {
+            if number > 0 { pieces.append(.text(", ")) }
+            pieces.append(.source(row.lowerBound + 1..<row.upperBound))
+        }
+        return Rewrite(to: close + 1, pieces + [.text(")")])
+    }
 
     private static func values(_ outline: Outline, _ index: Int) -> Rewrite? {
         guard outline.clauses[index] == .values, outline.text(index - 1) != "." else { return nil }

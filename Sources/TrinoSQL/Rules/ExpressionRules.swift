@@ -97,10 +97,6 @@ extension Rules {
             "listagg", "PostgreSQL calls it string_agg, and orders inside its brackets", words: ["listagg"]
         ) { outline, index, _ in listagg(outline, index) },
         RewriteRule(
-            "json functions of the standard", "PostgreSQL 15 has none of JSON_VALUE, JSON_QUERY, JSON_EXISTS",
-            words: ["json_value", "json_query", "json_exists"]
-        ) { outline, index, _ in standardJSON(outline, index) },
-        RewriteRule(
             "grouping", "both count alike, PostgreSQL in an integer", words: ["grouping"]
         ) { outline, index, _ in
             guard outline.isCall(index) else { return nil }
@@ -133,20 +129,5 @@ extension Rules {
         pieces += arguments.count > 1 ? [.text(", "), .source(arguments[1])] : [.text(", ''")]
         pieces += [.text(" "), .source(order + 1..<outline.partners[order]), .text(")")]
         return Rewrite(to: outline.partners[order] + 1, pieces)
-    }
-
-    /// `JSON_VALUE(x, 'lax $.a')` without further clauses.
-    private static func standardJSON(_ outline: Outline, _ index: Int) -> Rewrite? {
-        guard outline.isCall(index) else { return nil }
-        let arguments = outline.items(in: index + 1)
-        guard arguments.count == 2, arguments[1].count == 1, outline.kind(arguments[1].lowerBound) == .string else {
-            return nil
-        }
-        return Rewrite(
-            to: outline.partners[index + 1] + 1,
-            [
-                .text("trino.\(outline.text(index))("), .source(arguments[0]), .text(", "), .source(arguments[1]),
-                .text(")"),
-            ])
     }
 }

@@ -94,6 +94,8 @@ extension Rules {
         case "array": return next != "[" && next != "(" && next != "<"
         case "any", "some": return next != "("
         case "all":
+            // `x < ALL (SELECT …)`
+            if next == "(" { return false }
             return !["union", "except", "intersect", "limit", "select", "(", "by"].contains(previous)
                 || [",", ")", ".", "from", "="].contains(next)
         case "both", "leading", "trailing": return previous != "("

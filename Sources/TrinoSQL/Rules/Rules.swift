@@ -3,7 +3,8 @@
 /// All rules. To add one: write it in one of these files, with its reason; add it to the list there; add an example to
 /// `docs/dialect.md`, which the tests run.
 enum Rules {
-    static let all: [RewriteRule] = literals + names + types + clauses + expressions + zoned + calls
+    static let all: [RewriteRule] =
+        literals + names + types + clauses + expressions + json + clocks + windows + typedMaps + zoned + calls
 
     /// The rules that are asked about a text, in the order of ``all``.
     static let byText: [String: [RewriteRule]] = {

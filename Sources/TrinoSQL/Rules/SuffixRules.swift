@@ -28,9 +28,61 @@ extension Rules {
             places.insert(first + 1..<open - 1, at: 0)
             value = index..<first
         }
+        if places.count == 1, let entry = entry(outline, value, places[0], map: "map_entry", text: "text_entry") {
+            return Rewrite(to: outline.partners[open] + 1, entry)
+        }
         var pieces: [Rewrite.Piece] = [.text("trino_dialect.subscript("), .source(value)]
         for place in places { pieces += [.text(", "), .source(place)] }
         return Rewrite(to: outline.partners[open] + 1, pieces + [.text(")")])
+    }
+
+    /// Maps are JSON, and so are their values; of a map that is written where it is read, their type is known.
+    static let typedMaps: [RewriteRule] = [
+        RewriteRule(
+            "element of a written map", "values of JSON are no numbers", words: ["element_at"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count == 2,
+                let entry = entry(outline, arguments[0], arguments[1], map: "map_value", text: nil)
+            else { return nil }
+            return Rewrite(to: outline.partners[index + 1] + 1, entry)
+        },
+        RewriteRule(
+            "values of a written map", "values of JSON are no numbers", words: ["map_values"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let close = outline.partners[index + 1]
+            guard let map = writtenMap(outline, index + 2..<close) else { return nil }
+            return Rewrite(to: close + 1, [.text("("), .source(map.values), .text(")")])
+        },
+    ]
+
+    /// The value of a key of a map that is written there.
+    private static func entry(
+        _ outline: Outline, _ value: Range<Int>, _ key: Range<Int>, map function: String, text: String?
+    ) -> [Rewrite.Piece]? {
+        if let map = writtenMap(outline, value) {
+            return [
+                .text("trino_dialect.\(function)("), .source(map.keys), .text(", "), .source(map.values), .text(", "),
+                .source(key), .text(")"),
+            ]
+        }
+        guard outline.text(value.lowerBound) == "split_to_map", outline.isCall(value.lowerBound),
+            outline.partners[value.lowerBound + 1] == value.upperBound - 1
+        else { return nil }
+        guard let text else { return [.text("("), .source(value), .text(" ->> "), .source(key), .text(")")] }
+        return [.text("trino_dialect.\(text)("), .source(value), .text(", "), .source(key), .text(")")]
+    }
+
+    /// The two arrays of `MAP(keys, values)`, if that is all of the range.
+    static func writtenMap(_ outline: Outline, _ range: Range<Int>) -> (keys: Range<Int>, values: Range<Int>)? {
+        let start = range.lowerBound
+        guard outline.text(start) == "map", outline.text(start + 1) == "(", outline.text(start - 1) != ".",
+            outline.partners[start + 1] == range.upperBound - 1
+        else { return nil }
+        let arguments = outline.items(in: start + 1)
+        return arguments.count == 2 ? (arguments[0], arguments[1]) : nil
     }
 
     /// The functions that read the parts of a time, and which argument that is.

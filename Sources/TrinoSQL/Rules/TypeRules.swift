@@ -57,6 +57,15 @@ extension Rules {
         if cast.spelling == "jsonb", target == "json" {
             return Rewrite(to: cast.end, [.text("trino_dialect.to_json("), .source(cast.value), .text(")")])
         }
+        // Only JSON is written otherwise as a text; and PostgreSQL cannot make an array of it.
+        if target == "array" || outline.text(cast.target.upperBound - 1) == "array" {
+            return outline.text(cast.value.lowerBound) == "array" || outline.kind(cast.value.lowerBound) == .string
+                || cast.value.count == 1 && outline.text(cast.value.lowerBound) == "null"
+                ? nil
+                : Rewrite(
+                    to: cast.end,
+                    [.text("trino_dialect.to_array("), .source(cast.value), .text(", NULL::\(cast.spelling))")])
+        }
         let isZoned = outline.first(of: ["with"], in: cast.target) != nil
         if !isZoned, ["date", "time", "timestamp"].contains(target), let zone = outline.zone(of: cast.value) {
             return Rewrite(
@@ -78,6 +87,7 @@ extension Rules {
     private static let strictCasts = [
         "bigint": "to_bigint", "integer": "to_integer", "int": "to_integer", "tinyint": "to_tinyint",
         "boolean": "to_boolean", "date": "to_date", "time": "to_time", "timestamp": "to_timestamp",
+        "varchar": "to_varchar",
     ]
 
     /// Whether PostgreSQL's own cast of this literal is the same: it is a constant for the planner.
@@ -85,7 +95,7 @@ extension Rules {
         guard cast.value.count == 1 else { return false }
         let kind = outline.kind(cast.value.lowerBound)
         switch target {
-        case "bigint", "integer", "int": return kind == .string || kind == .integer
+        case "bigint", "integer", "int", "varchar": return kind == .string || kind == .integer
         case "date", "timestamp":
             guard kind == .string else { return false }
             let text = TimeText.trimmed(outline.value(cast.value.lowerBound))
