@@ -10,6 +10,7 @@
 # make calibration  measures how well forecasts fit daily closes
 # make bench-http   measures the HTTP server beside nginx, Hummingbird and FlyingFox
 # make bench-idle  measures what ten thousand idle connections cost, beside nginx
+# make bench-allocations  counts what the HTTP server allocates for a small GET
 # make soak CONNECTIONS=1000000   looks for what that many short connections leave behind
 # make bench-secure   measures TLS beside nginx, and WebSocket beside Python's websockets
 # make screenshots  makes the pictures of the console in the README
@@ -130,7 +131,11 @@ bench-http: deps
 	swift build -c release --package-path Benchmarks/http/peers
 	python3 Benchmarks/http/run.py $(ARGS)
 
-.PHONY: bench-idle soak
+.PHONY: bench-allocations bench-idle soak
+bench-allocations: deps
+	swift build -c release --product bench
+	python3 Benchmarks/http/allocations.py $(ARGS)
+
 bench-idle: deps
 	@deploy/install-packages nginx-light wrk util-linux python3
 	swift build -c release --product bench
