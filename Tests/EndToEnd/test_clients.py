@@ -77,6 +77,28 @@ def test_types_of_trino(played):
         uuid.UUID("12151fd2-7586-11e9-8f9e-2a86e4085a59"), None)
 
 
+def test_types_that_the_dialect_decides(played):
+    cursor = trino_connection(played).cursor()
+    cursor.execute("""
+        SELECT INTERVAL '3' YEAR, current_timestamp, DATE '2024-01-31' + INTERVAL '1' DAY,
+          TIMESTAMP '2024-01-02 12:00:00 UTC' AT TIME ZONE 'Asia/Tokyo', sum(1) OVER w WINDOW w AS ()""")
+    result = cursor.fetchall()[0]
+    assert [column[1] for column in cursor.description] == [
+        "interval year to month", "timestamp(3) with time zone", "date", "timestamp(6) with time zone", "bigint"]
+    assert cursor.description[4][0] == "_col4" and str(result[0]) in ("3-0", "relativedelta(years=+3)")
+    assert result[2:4] == [
+        datetime.date(2024, 2, 1), datetime.datetime(2024, 1, 2, 12, tzinfo=datetime.timezone.utc)]
+
+
+def test_a_zone_that_there_is_not_is_refused(played):
+    connection = trino_connection(played)
+    with pytest.raises(trino.exceptions.TrinoUserError) as caught:
+        rows(connection, "SET TIME ZONE 'Nope/Zone'")
+    assert caught.value.error_name == "INVALID_SESSION_PROPERTY"
+    rows(connection, "SET TIME ZONE INTERVAL '9' HOUR")
+    assert rows(connection, "SELECT hour(TIMESTAMP '2024-01-02 12:00:00 UTC')") == [(21,)]
+
+
 def test_parameters_of_trino(played):
     values = (7, "it's", decimal.Decimal("1.20"), datetime.date(2024, 1, 2), None, True, b"\x01\xff")
     for legacy in [False, True]:
