@@ -312,6 +312,55 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
             try client.run(call.replacing(otherID, with: "nobody")).last.string("error", "errorName") == "NOT_FOUND")
     }
 
+    @Test func `PUT killed stops a query with a message, once`() async throws {
+        let (client, accepted) = try await begin("put_killed")
+        let path = "/v1/query/\(try #require(accepted.string("id")))/killed"
+        #expect(try client.address.request(path, method: "PUT", body: "too dear").status == 202)
+        #expect(try await eventually { try await running("put_killed") == 0 })
+        let told = try client.address.request(try #require(accepted.next))
+        #expect(told.string("error", "errorName") == "ADMINISTRATIVELY_KILLED")
+        #expect(told.string("error", "message")?.contains("too dear") == true)
+        #expect(try client.address.request(path, method: "PUT", body: "again").status == 410)
+    }
+
+    @Test func `system_runtime shows queries under the ids that kill_query takes`() async throws {
+        let (client, accepted) = try await begin("runtime_kill")
+        let id = try #require(accepted.string("id"))
+        let found = try client.run(
+            """
+            SELECT query_id, state, "user", query, "end" IS NULL FROM system.runtime.queries
+            WHERE query LIKE '%runtime' || '_kill%' AND state = 'RUNNING'
+            """)
+        let sql = Self.endless.replacing("marker", with: "runtime_kill")
+        #expect(
+            found.rows == [
+                .array([.string(id), .string("RUNNING"), .string("alice"), .string(sql), .bool(true)])
+            ])
+        let task = "SELECT running_splits FROM system.runtime.tasks WHERE query_id = '\(id)'"
+        #expect(try client.run(task).rows == [.array([.number("1")])])
+        #expect(try client.run("CALL system.runtime.kill_query(query_id => '\(id)')").last.member("error") == nil)
+        #expect(try await eventually { try await running("runtime_kill") == 0 })
+        let ended = """
+            SELECT state, error_type, error_code, "end" >= created FROM queries WHERE query_id = '\(id)'
+            """
+        var inside = client
+        inside.headers = ["X-Trino-User: alice", "X-Trino-Catalog: system", "X-Trino-Schema: runtime"]
+        #expect(
+            try inside.run(ended).rows == [
+                .array([
+                    .string("FAILED"), .string("USER_ERROR"), .string("ADMINISTRATIVELY_KILLED"), .bool(true),
+                ])
+            ])
+        let begun = try client.run("START TRANSACTION").last
+        let transaction = try #require(begun.fields["x-trino-started-transaction-id"])
+        #expect(
+            try client.run(
+                "SELECT auto_commit_context FROM system.runtime.transactions WHERE transaction_id = '\(transaction)'"
+            ).rows == [.array([.bool(false)])])
+        #expect(try client.run("SELECT '\0'").last.member("error") != nil)
+        #expect(try client.run("SELECT count(*) > 2 FROM system.runtime.queries").rows == [.array([.bool(true)])])
+    }
+
     @Test func `the list of all queries knows it and cancels it`() async throws {
         let (client, accepted) = try await begin("stop_list")
         let id = try #require(accepted.string("id"))

@@ -37,6 +37,8 @@ package struct TrinoLimits: Sendable {
 /// may have ready, how many that are done are remembered, and for how long each.
 final class TrinoQueries: Sendable {
     private struct Transaction {
+        let owner: Caller
+        let began: Timestamp
         var lastUse: MonotonicTime
         /// Whether a statement in it failed.
         var isAborted = false
@@ -176,11 +178,17 @@ final class TrinoQueries: Sendable {
     ///
     /// Each statement reads what is committed when it begins, whether in a transaction or not: there is nothing that a
     /// reader could undo, so a transaction is what the client believes, and no session of PostgreSQL is kept for it.
-    func startTransaction(_ now: MonotonicTime) throws(TrinoFailure) -> String {
+    ///
+    /// - Parameters:
+    ///   - owner: who starts it.
+    ///   - began: the time of the wall clock.
+    func startTransaction(
+        _ now: MonotonicTime, by owner: Caller, at began: Timestamp
+    ) throws(TrinoFailure) -> String {
         let id = Self.makeSecret()
         let isMade = state.withLock { state in
             if state.transactions.count >= limits.transactions { return false }
-            state.transactions[id] = Transaction(lastUse: now)
+            state.transactions[id] = Transaction(owner: owner, began: began, lastUse: now)
             return true
         }
         if isMade { return id }
@@ -207,6 +215,17 @@ final class TrinoQueries: Sendable {
 
     /// A statement in the transaction has failed.
     func abortTransaction(_ id: String) { state.withLock { $0.transactions[id]?.isAborted = true } }
+
+    /// The transactions that are open, of those whom a caller may see, and since when nothing is done in each.
+    func openTransactions(
+        for caller: Caller, _ now: MonotonicTime
+    ) -> [(id: String, began: Timestamp, idle: Duration)] {
+        state.withLock { $0.transactions }.compactMap { id, transaction in
+            let idle = now - transaction.lastUse
+            guard idle < limits.transactionTimeout, caller.maySee(transaction.owner) else { return nil }
+            return (id, transaction.began, idle)
+        }
+    }
 
     func endTransaction(_ id: String) { state.withLock { _ = $0.transactions.removeValue(forKey: id) } }
 }

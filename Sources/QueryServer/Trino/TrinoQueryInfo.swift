@@ -19,7 +19,62 @@ extension [TrinoQuery] {
     }
 }
 
+extension TrinoQueries {
+    /// The schema of the views of `system.runtime`.
+    static let runtimeSchema = "trino_runtime"
+
+    /// Characters of a statement that `system.runtime.queries` shows.
+    static let runtimeText = 10_000
+
+    /// What a caller may see in `system.runtime`: rows of `queries` and `transactions` as arrays of objects, which the
+    /// views in `sql/` read.
+    func runtimeTables(for caller: Caller) -> [(name: StaticString, rows: String)] {
+        let now = MonotonicTime.now()
+        var queries: [UInt8] = []
+        for query in all where caller.maySee(query.running.client) {
+            queries.appendText(queries.isEmpty ? "[" : ",")
+            query.appendRuntime(now, to: &queries)
+        }
+        queries.appendText(queries.isEmpty ? "[]" : "]")
+        let transactions = openTransactions(for: caller, now).map { transaction in
+            """
+            {"transaction_id":"\(transaction.id)","create_time":"\(transaction.began)",\
+            "idle_time_secs":\(transaction.idle.milliseconds / 1000)}
+            """
+        }
+        return [
+            ("queries", String(decoding: queries, as: UTF8.self)),
+            ("transactions", "[" + transactions.joined(separator: ",") + "]"),
+        ]
+    }
+}
+
 extension TrinoQuery {
+    /// A row of `system.runtime.queries`.
+    fileprivate func appendRuntime(_ now: MonotonicTime, to json: inout [UInt8]) {
+        let snapshot = snapshot(now)
+        let began = running.startedAt
+        func after(_ delay: Duration) -> Timestamp {
+            Timestamp(microseconds: began.microseconds + delay.inNanoseconds / 1000)
+        }
+        json.appendText("{\"query_id\":\"\(id)\",\"state\":\"\(snapshot.stage.rawValue)\"")
+        let text = sql.count > TrinoQueries.runtimeText ? sql.prefix(TrinoQueries.runtimeText) + "…" : sql[...]
+        for (name, value) in [("user", session.user), ("source", session.source ?? ""), ("query", String(text))]
+        where !value.isEmpty {
+            json.appendText(",\"\(name)\":")
+            // PostgreSQL has no texts with a zero byte.
+            json.appendJSONString(value.split(separator: "\0", omittingEmptySubsequences: false).joined())
+        }
+        json.appendText(",\"queued_time_ms\":\(snapshot.queued.milliseconds),\"created\":\"\(began)\"")
+        if snapshot.stage != .queued { json.appendText(",\"started\":\"\(after(snapshot.queued))\"") }
+        json.appendText(",\"last_heartbeat\":\"\(after(now - created - snapshot.silence))\"")
+        if snapshot.isEnded { json.appendText(",\"end\":\"\(after(snapshot.elapsed))\"") }
+        if let code = snapshot.failure?.error.code {
+            json.appendText(",\"error_type\":\"\(code.type.rawValue)\",\"error_code\":\"\(code.name)\"")
+        }
+        json.appendText("}")
+    }
+
     fileprivate func appendInfo(_ base: TrinoBase, to json: inout [UInt8]) {
         let snapshot = snapshot()
         json.appendText("{\"queryId\":\"\(id)\",\"session\":{\"queryId\":\"\(id)\",\"user\":")

@@ -64,12 +64,16 @@ struct TrinoRun {
 
     /// Calls `body` with a connection inside a transaction that can only read, set as the session and the statement
     /// ask.
+    ///
+    /// - Parameter statement: what will be sent there; nil for questions of ours.
     private func withTransaction<T>(
-        _ settings: [PostgresQuery.Setting], _ body: (PostgresConnection) async throws -> T
+        _ settings: [PostgresQuery.Setting], for statement: String? = nil,
+        _ body: (PostgresConnection) async throws -> T
     ) async throws -> T {
         try await gate.run(query.running, in: .queries, deadline: query.deadline) { connection in
             query.begin()
-            try await connection.script(prologue(settings), deadline: query.deadline)
+            let script = prologue(settings) + runtime(for: statement, settings)
+            try await connection.script(script, deadline: query.deadline)
             try query.running.checkGoing()
             return try await body(connection)
         }
@@ -86,9 +90,19 @@ struct TrinoRun {
         return script
     }
 
+    /// The settings that hold what `system.runtime` shows, where a statement may read it.
+    private func runtime(for statement: String?, _ settings: [PostgresQuery.Setting]) -> String {
+        guard let statement else { return "" }
+        let texts = [statement] + settings.map(\.value)
+        guard texts.contains(where: { $0.firstRange(of: TrinoQueries.runtimeSchema) != nil }) else { return "" }
+        return queries.runtimeTables(for: query.running.client).map { table in
+            "; SET LOCAL tapedeck.trino_\(table.name) = \(PostgresConnection.quotedLiteral(table.rows))"
+        }.joined()
+    }
+
     private func send(_ postgres: PostgresQuery) async throws {
         do throws(any Error) {
-            try await withTransaction(postgres.settings) { connection in
+            try await withTransaction(postgres.settings, for: postgres.text) { connection in
                 if let limit = configuration.costLimit { try await checkCost(limit, postgres, connection) }
                 let rows = try await connection.stream(postgres.text, deadline: query.deadline)
                 let types = try await types.types(of: rows.columns, ask: askForTypes)
@@ -151,7 +165,7 @@ struct TrinoRun {
 
     private func explain(_ form: ExplainForm, _ postgres: PostgresQuery) async throws {
         do throws(any Error) {
-            let plan = try await withTransaction(postgres.settings) { connection in
+            let plan = try await withTransaction(postgres.settings, for: postgres.text) { connection in
                 try await connection.query(postgres.text, deadline: query.deadline).map { try $0.string(0) }
             }
             try await finish(
@@ -317,7 +331,8 @@ struct TrinoRun {
     private func changeTransaction(_ statement: TrinoStatement) throws {
         if case .startTransaction = statement {
             if session.transaction != nil { throw TrinoFailure(.notSupported, "Nested transactions not supported") }
-            finish("START TRANSACTION", [("Started-Transaction-Id", try queries.startTransaction(.now()))])
+            let id = try queries.startTransaction(.now(), by: query.running.client, at: query.running.startedAt)
+            finish("START TRANSACTION", [("Started-Transaction-Id", id)])
             return
         }
         guard let transaction = session.transaction else {
