@@ -52,8 +52,21 @@ private func signature(_ type: TrinoType, _ dialect: TrinoType.Dialect) -> Strin
         ("2024-02-29 23:59:59.999999", .timestamp(6), "\"2024-02-29 23:59:59.999999\"", "\"2024-02-29 23:59:59.999\""),
         ("2024-02-29 23:59:59", .timestamp(6), "\"2024-02-29 23:59:59.000000\"", "\"2024-02-29 23:59:59.000\""),
         ("2024-02-29 23:59:59.5", .timestamp(1), "\"2024-02-29 23:59:59.5\"", "\"2024-02-29 23:59:59.500\""),
-        ("infinity", .timestamp(6), "\"infinity\"", "\"infinity\""),
-        ("0044-03-15 00:00:00 BC", .timestamp(6), "\"0044-03-15 00:00:00 BC\"", "\"0044-03-15 00:00:00 BC\""),
+        ("infinity", .timestamp(6), "null", "null"), ("-infinity", .timestampWithTimeZone(6), "null", "null"),
+        (
+            "0044-03-15 00:00:00 BC", .timestamp(6), "\"-0043-03-15 00:00:00.000000\"", "\"-0043-03-15 00:00:00.000\""
+        ),
+        (
+            "0001-12-31 23:00:00.25 BC", .timestamp(6), "\"0000-12-31 23:00:00.250000\"", "\"0000-12-31 23:00:00.250\""
+        ),
+        (
+            "10000-01-01 12:00:00+00", .timestampWithTimeZone(3), "\"+10000-01-01 12:00:00.000 UTC\"",
+            "\"+10000-01-01 12:00:00.000 UTC\""
+        ),
+        (
+            "0981-07-01 12:00:00.5+00 BC", .timestampWithTimeZone(6), "\"-0980-07-01 12:00:00.500000 UTC\"",
+            "\"-0980-07-01 12:00:00.500 UTC\""
+        ),
         (
             "2024-02-29 23:59:59.5+00", .timestampWithTimeZone(6), "\"2024-02-29 23:59:59.500000 UTC\"",
             "\"2024-02-29 23:59:59.500 UTC\""
@@ -73,6 +86,33 @@ private func signature(_ type: TrinoType, _ dialect: TrinoType.Dialect) -> Strin
         #expect(
             value("2024-07-01 12:00:00.25-03:30", .timestampWithTimeZone(3), isUTC: false)
                 == "\"2024-07-01 12:00:00.250 -03:30\"")
+    }
+
+    @Test(arguments: [
+        ("1.20", 2, "1.20"), ("3.375", 18, "3.375000000000000000"), ("7", 3, "7.000"), ("7", 0, "7"),
+        ("-0.5", 0, "-1"), ("0.5", 0, "1"), ("-0.4", 0, "0"), ("0.33333333333333333333", 18, "0.333333333333333333"),
+        ("0.66666666666666666667", 18, "0.666666666666666667"), ("9.999", 2, "10.00"), ("-99.995", 2, "-100.00"),
+        ("-0.001", 2, "0.00"), ("12.3449", 2, "12.34"), ("-12.345", 2, "-12.35"),
+        ("123456789012345678901234567890.12", 2, "123456789012345678901234567890.12"),
+    ])
+    func `a decimal has the digits of its type`(_ text: String, _ scale: Int, _ expected: String) {
+        #expect(value(text, .decimal(precision: 38, scale: scale)) == "\"\(expected)\"")
+    }
+
+    @Test func `what a type of Trino's does not have is NULL`() {
+        for text in ["NaN", "Infinity", "-Infinity"] {
+            #expect(value(text, .decimal(precision: 38, scale: 18)) == "null")
+        }
+        #expect(value("infinity", .date) == "null" && value("-infinity", .date) == "null")
+        #expect(value("{infinity,2024-02-29}", .array(.date)) == "[null,\"2024-02-29\"]")
+    }
+
+    @Test(arguments: [
+        ("0044-03-15 BC", "-0043-03-15"), ("0001-01-01 BC", "0000-01-01"), ("0001-01-01", "0001-01-01"),
+        ("10000-12-31", "+10000-12-31"), ("4713-01-01 BC", "-4712-01-01"), ("294276-12-31", "+294276-12-31"),
+    ])
+    func `years before 1 and after 9999 have a sign`(_ text: String, _ expected: String) {
+        #expect(value(text, .date) == "\"\(expected)\"")
     }
 
     @Test(arguments: [

@@ -11,6 +11,9 @@ enum TrinoForm: Sendable {
     /// varbinary: base64.
     case bytes
     case interval, intervalOfMonths
+    /// decimal: exactly so many digits after the point.
+    case decimal(Int)
+    case date
     /// Digits of the fraction.
     case time(Int), timeWithTimeZone(Int), timestamp(Int)
     /// The zone is written as `UTC` if the session's is, else as the offset that PostgreSQL wrote.
@@ -30,7 +33,9 @@ enum TrinoForm: Sendable {
         case .boolean: self = .boolean
         case .smallint, .integer, .bigint: self = .number
         case .real, .double: self = .float
-        case .decimal, .varchar, .char, .date, .json, .uuid, .ipaddress: self = .text
+        case .varchar, .char, .json, .uuid, .ipaddress: self = .text
+        case .decimal(_, let scale): self = .decimal(scale)
+        case .date: self = .date
         case .varbinary: self = .bytes
         case .intervalDayToSecond: self = .interval
         case .intervalYearToMonth: self = .intervalOfMonths
@@ -66,6 +71,8 @@ extension [UInt8] {
         case .bytes: appendBase64(ofHex: text)
         case .interval: appendTrinoInterval(text)
         case .intervalOfMonths: appendTrinoMonths(text)
+        case .decimal(let scale): appendTrinoDecimal(text, scale)
+        case .date: appendTrinoDate(text)
         case .time(let digits): appendTrinoTime(text, digits)
         case .timeWithTimeZone(let digits): appendTrinoTime(text, digits)
         case .array(let element): appendTrinoArray(text, of: element)
@@ -92,6 +99,47 @@ extension [UInt8] {
         } else {
             appendJSONString(text)
         }
+    }
+
+    /// A decimal in quotes with exactly `scale` digits after the point, rounded half away from zero or filled up with zeros.
+    /// Trino's have neither NaN nor infinities: these are NULL.
+    private mutating func appendTrinoDecimal(_ text: UnsafeRawBufferPointer, _ scale: Int) {
+        guard let last = text.last, last &- 0x30 < 10 else { return appendText("null") }
+        let point = text.firstIndex(of: UInt8(ascii: "."))
+        let digits = point.map { text.count - $0 - 1 } ?? 0
+        if digits > scale { return appendRounded(text, point: text.count - digits - 1, scale) }
+        append(UInt8(ascii: "\""))
+        append(contentsOf: text)
+        if scale > 0 && point == nil { append(UInt8(ascii: ".")) }
+        for _ in digits..<scale { append(UInt8(ascii: "0")) }
+        append(UInt8(ascii: "\""))
+    }
+
+    /// A decimal that has more than `scale` digits after its point.
+    private mutating func appendRounded(_ text: UnsafeRawBufferPointer, point: Int, _ scale: Int) {
+        let isNegative = text[0] == UInt8(ascii: "-")
+        // A leading zero takes the last carry.
+        var kept: [UInt8] = [UInt8(ascii: "0")]
+        kept.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[(isNegative ? 1 : 0)..<point]))
+        kept.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[(point + 1)..<(point + 1 + scale)]))
+        if text[point + scale + 1] >= UInt8(ascii: "5") {
+            var index = kept.count - 1
+            while kept[index] == UInt8(ascii: "9") {
+                kept[index] = UInt8(ascii: "0")
+                index -= 1
+            }
+            kept[index] += 1
+        }
+        let whole = kept.count - scale
+        append(UInt8(ascii: "\""))
+        if isNegative && kept.contains(where: { $0 != UInt8(ascii: "0") }) { append(UInt8(ascii: "-")) }
+        let start = kept[0] == UInt8(ascii: "0") && whole > 1 ? 1 : 0
+        append(contentsOf: kept[start..<whole])
+        if scale > 0 {
+            append(UInt8(ascii: "."))
+            append(contentsOf: kept[whole...])
+        }
+        append(UInt8(ascii: "\""))
     }
 
     /// `\x00ff` as base64 (RFC 4648 §4), in quotes.
@@ -137,12 +185,13 @@ extension [UInt8] {
     // MARK: Times
 
     /// `2024-02-29 23:59:59.5+05:30` as `"2024-02-29 23:59:59.500000 +05:30"`; without a zone there is none after.
-    /// What has another shape (`infinity`, years before 1 or after 9999) stays PostgreSQL's.
+    /// Years before 1 or after 9999 have a sign, as Java's: `-0043-03-15`, `+10000-01-01`. Trino has no infinite times: they
+    /// are NULL.
     @inline(__always)
     private mutating func appendTrinoTimestamp(_ text: UnsafeRawBufferPointer, _ digits: Int, isUTC: Bool) {
         guard text.count >= 19, text[4] == UInt8(ascii: "-"), text[10] == UInt8(ascii: " "),
             text[text.count - 1] &- 0x30 < 10
-        else { return appendJSONString(text) }
+        else { return appendFarTimestamp(text, digits, isUTC: isUTC) }
         append(UInt8(ascii: "\""))
         append(contentsOf: UnsafeRawBufferPointer(rebasing: text[..<19]))
         let zone = appendFraction(text, from: 19, digits)
@@ -155,6 +204,41 @@ extension [UInt8] {
             }
         }
         append(UInt8(ascii: "\""))
+    }
+
+    /// A timestamp whose year has not four digits, or has BC after the time.
+    private mutating func appendFarTimestamp(_ text: UnsafeRawBufferPointer, _ digits: Int, isUTC: Bool) {
+        guard let (year, rest) = Self.farYear(text) else { return appendText("null") }
+        // With a year of four digits it has the usual shape.
+        var near: [UInt8] = Array("2000".utf8)
+        near.append(contentsOf: rest)
+        let start = count
+        near.withUnsafeBytes { appendTrinoTimestamp($0, digits, isUTC: isUTC) }
+        replaceSubrange((start + 1)..<(start + 5), with: year)
+    }
+
+    /// `2024-02-29`, or a date of another year as for a timestamp.
+    private mutating func appendTrinoDate(_ text: UnsafeRawBufferPointer) {
+        if text.count == 10 && text[4] == UInt8(ascii: "-") { return appendJSONString(text) }
+        guard let (year, rest) = Self.farYear(text) else { return appendText("null") }
+        append(UInt8(ascii: "\""))
+        append(contentsOf: year)
+        append(contentsOf: rest)
+        append(UInt8(ascii: "\""))
+    }
+
+    /// The year of PostgreSQL's `10000-01-01 …` or `0044-03-15 … BC` with Java's sign, and what follows it without the era:
+    /// 44 BC is the year -43. Nil for an infinity.
+    private static func farYear(_ text: UnsafeRawBufferPointer) -> (year: [UInt8], rest: UnsafeRawBufferPointer)? {
+        guard let dash = text.firstIndex(of: UInt8(ascii: "-")), dash > 0,
+            let year = Int(String(decoding: text[..<dash], as: UTF8.self))
+        else { return nil }
+        let isBC = text.last == UInt8(ascii: "C")
+        let rest = UnsafeRawBufferPointer(rebasing: text[dash..<(isBC ? text.count - 3 : text.count)])
+        let signed = isBC ? 1 - year : year
+        let digits = "\(signed.magnitude)"
+        let zeros = String(repeating: "0", count: Swift.max(0, 4 - digits.utf8.count))
+        return (Array(((signed < 0 ? "-" : signed > 9999 ? "+" : "") + zeros + digits).utf8), rest)
     }
 
     /// `23:59:59.5+05:30` as `"23:59:59.500000+05:30"`.
