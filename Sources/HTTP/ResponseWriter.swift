@@ -60,6 +60,10 @@ package final class ResponseWriter {
         discard()
     }
 
+    /// A field line, with its line end, after the last chunk (RFC 9112 §7.1.2); set before ``finish()``. A body that is not
+    /// sent in chunks has no place for it.
+    package var trailer: StaticString?
+
     /// Whether the client wants a body: not for HEAD. A stream may be ended after `start` without making it.
     package var wantsBody: Bool { connection.parser.head.method != .head }
 
@@ -299,6 +303,7 @@ package final class ResponseWriter {
             } else if last {
                 tail = "0\r\n\r\n"
             }
+            if last, let trailer { return try await emitEnd(body, trailer) }
         } else if declaredLength != nil {
             lengthLeft -= body.count
             // More than was declared would be read as another response; less would be waited for.
@@ -309,6 +314,15 @@ package final class ResponseWriter {
         try await emit(body, tail, last: last)
         bodyBytesSent += body.count
         if !last && yields { await connection.listener.letOthersRun() }
+    }
+
+    /// Sends the last bytes of a chunked body, whose chunk has begun if there are any, and a field line behind them.
+    private func emitEnd(_ body: [UInt8], _ trailer: StaticString) async throws(HTTPError) {
+        if !body.isEmpty { try await emit(body, "\r\n", last: false) }
+        head.append("0\r\n")
+        head.append(trailer)
+        try await emit([], "\r\n", last: true)
+        bodyBytesSent += body.count
     }
 
     private func chooseFraming(_ count: Int, last: Bool) -> ResponseFraming {

@@ -107,6 +107,26 @@ def test_bigints_as_strings(played):
     assert post(played, query, {"X-Tapedeck-Bigint": "string"}).json()["rows"] == expected
 
 
+def test_a_long_reply_says_at_its_end_that_rows_were_left_out(played):
+    """Its head has left before that is known."""
+    host, port = played.url.removeprefix("http://").split(":")
+
+    def reply(limit, encoding):
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            query = "select+g+from+generate_series(1,+40000)+g"
+            connection.sendall(
+                f"GET /api/v1/sql?query={query}&format=csv&limit={limit} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+                f"Accept-Encoding: {encoding}\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200") and b"\r\nTrailer: X-Tapedeck-Truncated" in head, head
+        return body
+
+    for encoding in ("identity", "gzip"):
+        assert reply(30000, encoding).endswith(b"\r\n0\r\nX-Tapedeck-Truncated: true\r\n\r\n")
+        assert reply(40000, encoding).endswith(b"\r\n0\r\n\r\n")
+
+
 def test_limits_by_parameter_and_header(played):
     query = "select g from generate_series(1, 1000) g"
     for headers, parameters in [({"X-Tapedeck-Limit": "2"}, {}), ({"X-Tapedeck-Limit": "9"}, {"limit": 2})]:
@@ -118,6 +138,9 @@ def test_limits_by_parameter_and_header(played):
         assert whole.startswith(cut) and len(cut) <= size and cut.endswith("\n")
         assert (cut == whole) == (size == len(whole))
     assert post(played, query, {"X-Tapedeck-Max-Bytes": "300"}).json()["truncated"] is True
+    for form in ("json", "objects", "ndjson", "csv"):
+        assert post(played, query, format=form, limit=9).headers["X-Tapedeck-Truncated"] == "true"
+        assert "X-Tapedeck-Truncated" not in post(played, query, format=form, limit=1000).headers
     slow = post(played, "select pg_sleep(20)", {"X-Tapedeck-Timeout-Ms": "100"})
     assert slow.status_code == 504 and slow.json()["code"] == "57014"
     for name, value in [("X-Tapedeck-Limit", "x"), ("X-Tapedeck-Timeout-Ms", "0"), ("X-Tapedeck-Max-Bytes", "-1")]:

@@ -50,6 +50,19 @@ final class RowBody {
         lastFlush = .distantFuture
     }
 
+    /// Whether rows may be left out because the client wanted no more: the head of a stream then says that its end will
+    /// tell.
+    var mayBeTruncated = false
+
+    /// Says that rows were left out: in the head if it has not left, else behind the last chunk.
+    func noteTruncation() {
+        if response.isStarted {
+            response.trailer = "X-Tapedeck-Truncated: true\r\n"
+        } else {
+            headers.add("X-Tapedeck-Truncated", "true")
+        }
+    }
+
     /// Bytes of the body so far.
     @inline(__always)
     var count: Int { flushed + bytes.count }
@@ -99,7 +112,10 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws {
         try checkLimits()
-        if !response.isStarted { try response.start(status, headers) }
+        if !response.isStarted {
+            if mayBeTruncated { headers.add("Trailer", "X-Tapedeck-Truncated") }
+            try response.start(status, headers)
+        }
         note()
         flushed += bytes.count
         // Two buffers change places, so that nothing is copied and the memory is used again.
