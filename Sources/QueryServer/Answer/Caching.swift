@@ -28,10 +28,11 @@ struct Caching {
 
     /// For how long a settled range is sent as immutable (RFC 8246), in seconds.
     static let freshness = 60
+    private static let settledControl = "private, max-age=\(freshness), immutable"
 
     /// - Parameter request: what was asked, with all times resolved.
     init(_ version: StoreVersion.State, _ request: [UInt8], isClosed: Bool, fields: [StaticString] = []) {
-        entityTag = "\"\(Self.hexadecimal(version.digest))-\(Self.hexadecimal(Self.digest(request)))\""
+        entityTag = "\"" + String(hexadecimal: version.digest) + String(hexadecimal: Self.digest(request)) + "\""
         self.isClosed = isClosed
         self.fields = fields
     }
@@ -39,8 +40,8 @@ struct Caching {
     var headers: [(name: String, value: String)] {
         [
             ("ETag", entityTag),
-            ("Cache-Control", isClosed ? "private, max-age=\(Self.freshness), immutable" : "private, no-cache"),
-            ("Vary", fields.reduce("Accept") { "\($0), \($1)" }),
+            ("Cache-Control", isClosed ? Self.settledControl : "private, no-cache"),
+            ("Vary", fields.isEmpty ? "Accept" : fields.reduce("Accept") { "\($0), \($1)" }),
         ]
     }
 
@@ -51,8 +52,6 @@ struct Caching {
     static func digest(_ bytes: some Sequence<UInt8>) -> UInt64 {
         bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
     }
-
-    private static func hexadecimal(_ value: UInt64) -> String { String(value, radix: 16) }
 }
 
 /// Which transactions of the store are visible, as one event loop last saw it. On the loop's thread only.

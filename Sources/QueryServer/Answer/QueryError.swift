@@ -9,8 +9,20 @@ struct QueryID: CustomStringConvertible, Equatable {
     let description: String
 
     init(_ number: UInt64) {
-        let digits = String(number, radix: 16)
-        description = String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        description = String(hexadecimal: number)
+    }
+}
+
+extension String {
+    /// All 16 digits.
+    init(hexadecimal number: UInt64) {
+        self.init(unsafeUninitializedCapacity: 16) { digits in
+            for index in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * index)) & 15
+                digits[index] = digit < 10 ? 0x30 + digit : 0x57 + digit
+            }
+            return 16
+        }
     }
 }
 

@@ -78,7 +78,8 @@ final class RowBody {
         var text: [UInt8] = []
         for (index, timing) in (query?.timings ?? []).enumerated() {
             if index > 0 { text.appendText(", ") }
-            text.appendText("\(timing.name);dur=")
+            text.appendText(timing.name)
+            text.appendText(";dur=")
             text.appendMilliseconds(timing.duration)
         }
         headers.add("Server-Timing", String(decoding: text, as: UTF8.self))

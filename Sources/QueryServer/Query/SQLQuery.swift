@@ -200,8 +200,10 @@ struct SQLQuery {
         if progress.cut != nil { body.noteTruncation() }
         switch query.format {
         case .json:
-            body.bytes.appendText(
-                "],\"row_count\":\(progress.sent),\"truncated\":\(progress.cut != nil),\"elapsed_ms\":")
+            body.bytes.appendText("],\"row_count\":")
+            body.bytes.appendInteger(Int64(progress.sent))
+            body.bytes.appendText(progress.cut != nil ? ",\"truncated\":true" : ",\"truncated\":false")
+            body.bytes.appendText(",\"elapsed_ms\":")
             body.bytes.appendMilliseconds(MonotonicTime.now() - started)
             body.bytes.appendText("}\n")
         case .objects: body.bytes.appendText("]\n")
@@ -248,7 +250,7 @@ extension [UInt8] {
     /// Appends a time in milliseconds, to the microsecond: `0.25`, `12.5`.
     mutating func appendMilliseconds(_ duration: Duration) {
         let microseconds = duration.inNanoseconds / 1000
-        appendText("\(microseconds / 1000)")
+        appendInteger(microseconds / 1000)
         var rest = microseconds % 1000
         if rest == 0 { return }
         append(UInt8(ascii: "."))
