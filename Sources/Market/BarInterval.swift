@@ -34,7 +34,7 @@ package struct BarInterval: Hashable, Sendable {
     }
 
     /// Reads an interval in the spellings of this field: `1s 5m 90m 4h 1d 1w 1M 1y`; bare minutes and `D`, `W`, `M`
-    /// (Finnhub, TradingView: `1`, `60`, `D`); `1Min`, `1Hour`, `1Day`, `1Week`, `1Month` (Alpaca); `1wk`, `1mo`
+    /// (Finnhub, TradingView: `1`, `60`, `D`); `1Min`, `1T`, `1Hour`, `1Day`, `1Week`, `1Month` (Alpaca); `1wk`, `1mo`
     /// (Yahoo). A single letter is `m` for minutes and `M` for months; words may be in any case.
     package init?(_ text: String) {
         let digits = text.utf8.prefix { $0 &- 0x30 < 10 }
@@ -124,7 +124,7 @@ package struct BarInterval: Hashable, Sendable {
         }
         switch unit.lowercased() {
         case "sec", "second", "seconds": return 1
-        case "min", "minute", "minutes": return 60
+        case "t", "min", "minute", "minutes": return 60
         case "hour", "hours": return 3600
         case "day", "days": return 86_400
         case "wk", "week", "weeks": return 604_800
