@@ -673,6 +673,26 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         ("10y", 3653), ("1002y", 365_981), ("366000d", 366_000),
     ])
     func `ranges of Yahoo's are as long as they say`(_ range: String, _ days: Int64) {
+    @Test func `what does not fit one reply is refused, for there is no next page`() async throws {
+        let shared = try await TestServer.shared.value
+        let targets = [
+            "/api/v1/stock/candle?symbol=BTC&resolution=1&from=1&to=4000000000",
+            "/v8/finance/chart/BTC?interval=1m&range=max",
+        ]
+        for (limit, status) in [(9, 400), (10, 200)] {
+            let (server, address) = try await TestServer.serve(shared.readerURL) {
+                $0.pageSizeDefault = 5
+                $0.pageSizeLimit = limit
+            }
+            for target in targets {
+                let reply = try address.request(target)
+                #expect(reply.status == status, "\(reply.text)")
+                #expect(reply.text.contains("more than 9 bars") == (limit == 9))
+            }
+            await server.shutdown(deadline: .seconds(1))
+        }
+    }
+
         #expect(DropInRequest.yahooDays(range) == days)
     }
 

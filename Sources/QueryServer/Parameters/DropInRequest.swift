@@ -78,7 +78,6 @@ struct DropInRequest: Equatable {
         _ = try required(reader, "to")
         let range = TimeRange(from: try moment(reader, "from", now), to: try moment(reader, "to", now)?.next)
         var request = DropInRequest(.finnhub, [symbol], interval, range, limit: configuration.pageSizeLimit)
-        request.takesNewest = true
         request.isCSV = try reader.choice("format", ["json", "csv"]) == "csv"
         return request
     }
@@ -171,7 +170,6 @@ struct DropInRequest: Equatable {
         }
         let interval = try MarketRequest.interval(reader.text("interval") ?? standard, "interval")
         var request = DropInRequest(.yahoo, [symbol], interval, range, limit: configuration.pageSizeLimit)
-        request.takesNewest = true
         request.rangeName = name
         request.includesExtendedHours = ["true", "1"].contains(reader.text("includePrePost")?.lowercased())
         return request

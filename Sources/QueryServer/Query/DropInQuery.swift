@@ -24,6 +24,18 @@ struct DropInQuery {
         try await body.finish()
     }
 
+    /// All bars of one symbol, the oldest first: there is no second page for who misses some.
+    private func allBars(_ reader: BarReader, _ symbol: String) async throws -> [PriceBar] {
+        let bars = try await reader.bars(
+            symbol, request.interval, request.range, limit: request.limit + 1, isDescending: false)
+        if bars.count > request.limit {
+            throw QueryError(
+                400, "too_many_bars", "more than \(request.limit) bars",
+                hint: "Ask for a shorter range, or for wider bars.")
+        }
+        return bars
+    }
+
     /// The bars of one symbol, the oldest first.
     private func bars(_ reader: BarReader, _ symbol: String) async throws(PostgresError) -> [PriceBar] {
         let bars = try await reader.bars(
@@ -34,7 +46,7 @@ struct DropInQuery {
     // MARK: Finnhub
 
     private func sendFinnhub(_ reader: BarReader) async throws {
-        let bars = try await bars(reader, request.symbols[0])
+        let bars = try await allBars(reader, request.symbols[0])
         body.rows = bars.count
         if request.isCSV {
             body.bytes.appendText("t,o,h,l,c,v\n")
@@ -127,7 +139,7 @@ struct DropInQuery {
         guard !facts.isEmpty else {
             throw QueryError(404, "Not Found", "No data found, symbol may be delisted")
         }
-        let bars = try await bars(reader, symbol)
+        let bars = try await allBars(reader, symbol)
         body.rows = bars.count
         // The close before the range, which changes are measured from.
         var before: Double?
