@@ -90,6 +90,7 @@ extension QueryHandler {
         let lane: Admission.Lane = panel.isLookup(configuration) ? .lookups : .queries
         let lease = lease(request, lane, .rest, request.head.target, id)
         let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
+        body.add(nil)
         try await lease.run(body) { connection in
             let frames = try await panel.frames(connection, lease)
             body.rows = frames.reduce(0) { $0 + $1.count }

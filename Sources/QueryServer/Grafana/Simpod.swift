@@ -68,7 +68,8 @@ extension QueryHandler {
             }
         }
         json.append(0x0A)
-        try await response.respond(.ok, ["Content-Type": ReplyFormat.json.contentType], json)
+        try await response.respond(
+            .ok, ["Content-Type": ReplyFormat.json.contentType, "Cache-Control": "no-store"], json)
     }
 
     /// `/query`: an array with the answers of all targets.
@@ -152,6 +153,7 @@ extension QueryHandler {
         let lane: Admission.Lane = panels.allSatisfy { $0.isLookup(configuration) } ? .lookups : .queries
         let lease = lease(request, lane, .rest, request.head.target, id)
         let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
+        body.add(nil)
         try await lease.run(body) { connection in
             var answers: [[Frame]] = []
             var size = 0
