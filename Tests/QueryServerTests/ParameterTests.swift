@@ -85,7 +85,15 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         #expect(refusal { try market(.trades, "to=to-6h") }?.code == "invalid_parameter")
     }
 
-    @Test(arguments: ["yesterday", "now-", "now-6", "now-6y", "nowish", "2024-13-01", "now-99999999999d"])
+    @Test(arguments: ["now-+6h", "now++6h", "now+-6h", "now--6h", "now-h"])
+    func `a number of hours has no sign of its own`(_ text: String) {
+        #expect(Timestamp(text, now: .epoch) == nil)
+    }
+
+    @Test(arguments: [
+        "yesterday", "now-", "now-6", "now- 6h", "now--6h", "now-6y", "nowish", "2024-13-01",
+        "now-99999999999d",
+    ])
     func `what is no moment is refused by name and value`(_ text: String) {
         let error = refusal { try market(.trades, "to=\(text)") }
         #expect(error?.status == 400)

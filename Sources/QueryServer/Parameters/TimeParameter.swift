@@ -18,9 +18,10 @@ extension Timestamp {
         }
         // A plus sign in a URL is a space.
         let isLater = rest.first == UInt8(ascii: "+") || rest.first == UInt8(ascii: " ")
+        let digits = rest.dropFirst().dropLast()
         guard isLater || rest.first == UInt8(ascii: "-"), let unit = rest.last.flatMap(Self.microsecondsOfUnit),
-            let count = Int64(String(decoding: rest.dropFirst().dropLast(), as: UTF8.self)),
-            (0...100_000_000).contains(count)
+            digits.allSatisfy({ $0 &- 0x30 < 10 }), let count = Int64(String(decoding: digits, as: UTF8.self)),
+            count <= 100_000_000
         else { return nil }
         let (distance, isTooFar) = count.multipliedReportingOverflow(by: unit)
         let (time, overflows) =
