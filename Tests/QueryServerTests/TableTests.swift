@@ -147,7 +147,14 @@ private func texts(_ plan: TablePlan) -> [String] {
 
     @Test func `names are those of the catalogue`() {
         #expect(refusal { try plan("ages=eq.1") }?.hint == "Perhaps you meant \"age\".")
-        #expect(refusal { try plan("selct=age.eq.1") }?.code == "invalid_parameter")
+        for (query, meant) in [
+            ("selct=age.eq.1", "select"), ("limt=5", "limit"), ("ordr=born.desc", "order"), ("slect=height", "select"),
+            ("nme=13", "name"),
+        ] {
+            let error = refusal { try plan(query) }
+            #expect(error?.code == "unknown_column" && error?.hint == "Perhaps you meant \"\(meant)\".", "\(query)")
+            #expect(refusal { try plan(query, "Range: 0\r\n") }?.code == "unknown_column", "\(query)")
+        }
         #expect(refusal { try plan("select=pasword") }?.code == "unknown_column")
         #expect(refusal { try plan("order=a%22%3Bdrop.desc") }?.code != nil)
         #expect(refusal { try plan("or=(secret.eq.1)") }?.code == "unknown_column")

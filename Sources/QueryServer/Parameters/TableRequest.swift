@@ -22,6 +22,8 @@ struct TableRequest {
     /// Pages by key: nil where they are not asked for, empty for the first.
     var pageToken: String?
     var count: Count?
+    /// Filters that cannot be read: whether that is because there is no such column, the catalogue says.
+    var unread: [(name: String, error: QueryError)] = []
     /// One object, and not an array of one.
     var isSingular = false
     var format: ReplyFormat
@@ -58,7 +60,11 @@ struct TableRequest {
                 single[pair.name] = pair.value
             } else {
                 // The same column may be asked for several times: all must hold.
-                conditions.append(try TableParser.filter(pair.name, pair.value))
+                do {
+                    conditions.append(try TableParser.filter(pair.name, pair.value))
+                } catch {
+                    unread.append((pair.name, error))
+                }
             }
         }
         if let text = single["select"], !text.isEmpty { select = try TableParser.select(text) }
@@ -74,7 +80,8 @@ struct TableRequest {
             }
             self.format = format
         }
-        if let range = head["range"] { try narrow(to: range) }
+        // A filter that cannot be read is the catalogue's to refuse, and comes first.
+        if unread.isEmpty, let range = head["range"] { try narrow(to: range) }
         if pageToken != nil && offset > 0 {
             throw QueryError(
                 400, "invalid_parameter", "\"page_token\" and \"offset\" exclude each other",

@@ -46,6 +46,10 @@ struct TablePlan {
     private mutating func build() throws(QueryError) {
         if request.pageToken != nil { pageKey = try keyOrder() }
         let items = try selected()
+        for (name, error) in request.unread {
+            if table.column(name) == nil { throw unknownColumn(name, name, 1) }
+            throw error
+        }
         visible = items.count
         var conditions: [String] = []
         for condition in request.conditions { conditions.append(try sql(of: condition, inHaving: false)) }
