@@ -23,6 +23,14 @@ private struct TextRow: Cells {
     func cell(_ column: Int) -> UnsafeRawBufferPointer? { storage[column] }
 }
 
+private func safeJSON(_ text: String, _ type: TypeOID) -> String {
+    let row = TextRow([text])
+    defer { row.free() }
+    var bytes: [UInt8] = []
+    bytes.appendJSON(row.cell(0), as: .safe(ResultTypes()[type]))
+    return String(decoding: bytes, as: UTF8.self)
+}
+
 private func json(_ text: String?, _ type: TypeOID, bigintAsString: Bool = false) -> String {
     let row = TextRow([text])
     defer { row.free() }
@@ -40,6 +48,22 @@ private func csv(_ text: String?, _ type: TypeOID) -> String {
 }
 
 @Suite struct EncodingTests {
+    @Test(arguments: [
+        ("9007199254740992", TypeOID.int8, "9007199254740992"), ("-9007199254740993", .int8, "\"-9007199254740993\""),
+        ("9007199254740992.5", .numeric, "9007199254740992.5"),
+        ("-9007199254740993.0", .numeric, "\"-9007199254740993.0\""),
+        ("99999999999999999999999", .numeric, "\"99999999999999999999999\""),
+        ("0.12345678901234567890", .numeric, "0.12345678901234567890"), ("NaN", .numeric, "null"),
+        ("-Infinity", .numeric, "null"), ("1e+300", .float8, "1e+300"),
+        ("{1,NULL,9007199254740993}", TypeOID(rawValue: 1016), "[1,null,\"9007199254740993\"]"),
+        ("{1.5,9007199254740993}", TypeOID(rawValue: 1231), "[1.5,\"9007199254740993\"]"),
+    ])
+    func `what doubles cannot hold is a string where readers have nothing else`(
+        _ text: String, _ type: TypeOID, _ expected: String
+    ) {
+        #expect(safeJSON(text, type) == expected)
+    }
+
     @Test(arguments: [
         ("42", TypeOID.int2, "42"), ("-7", .int4, "-7"), ("9223372036854775807", .int8, "9223372036854775807"),
         ("1.5", .float8, "1.5"), ("1e-07", .float8, "1e-07"), ("-0", .float8, "-0"), ("NaN", .float8, "null"),

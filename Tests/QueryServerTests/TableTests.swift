@@ -259,6 +259,52 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(beyond.status == 416)
         #expect(try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=planned"]).fields["content-range"] != nil)
         #expect(
+        let sums = try await get(
+            "trades?symbol=eq.BTC&select=trade_id.max(),s:trade_id.sum(),a:trade_id.avg(),tx:trade_id::numeric.max(),"
+                + "p:price::numeric.sum(),n:count()")
+        #expect(
+            sums.text
+                == #"[{"max":"9007199254741093","s":"900719925474104350","a":"9007199254741043.5000","#
+                + #""tx":"9007199254741093","p":15050,"n":100}]"# + "\n")
+    }
+
+    @Test func `ids of trades are strings, small ones too`() async throws {
+        let reply = try await get("latest?symbol=eq.ETH&select=trade_id,other:trade_id::bigint,previous_trade_id")
+        #expect(reply.text == #"[{"trade_id":"5","other":"5","previous_trade_id":null}]"# + "\n")
+        #expect(try await get("latest?symbol=eq.ETH").text.contains(#""trade_id":"5""#))
+    }
+
+    @Test(arguments: [
+        "gt.0000-06-01", "gt.-99999999999", "not.in.(0000-06-01,1999-01-01)",
+        "gt(all).{0000-06-01,-99999999999}",
+    ])
+    func `times before our era are understood`(_ filter: String) async throws {
+        let reply = try await get(
+            "trades?symbol=eq.BTC&select=n:count()&ts=" + filter.replacing("{", with: "%7B").replacing("}", with: "%7D")
+        )
+        #expect(reply.text == #"[{"n":100}]"# + "\n", "\(reply.text)")
+    }
+
+    @Test func `a filter by a relative time is another each time`() async throws {
+        let target = "trades?ts=gt.now-1h&limit=1"
+        let tag = try await get(target).fields["etag"] ?? ""
+        #expect(try await get(target, ["If-None-Match: \(tag)"]).status == 200)
+    }
+
+    @Test(arguments: ["", "+json"])
+    func `PostgREST's own media types are understood`(_ suffix: String) async throws {
+        let type = "application/vnd.pgrst.object\(suffix)"
+        let target = "latest?symbol=eq.ETH&select=symbol,previous_price,price"
+        let one = try await get(target, ["Accept: \(type)"])
+        #expect(one.text == #"{"symbol":"ETH","previous_price":null,"price":200}"# + "\n")
+        let bare = try await get(target, ["Accept: text/csv;q=0.5, \(type); nulls=stripped"])
+        #expect(bare.text == #"{"symbol":"ETH","price":200}"# + "\n")
+        #expect(bare.fields["content-type"] == "application/vnd.pgrst.object+json;nulls=stripped")
+        let list = try await get(
+            "latest?symbol=eq.ETH&select=previous_price,price,previous_ts",
+            ["Accept: application/vnd.pgrst.array\(suffix);nulls=stripped"])
+        #expect(list.text == "[{\"price\":200}]\n")
+        #expect(list.fields["content-type"] == "application/vnd.pgrst.array+json;nulls=stripped")
             try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=estimated"]).fields["content-range"]
                 == "0-0/100")
     }

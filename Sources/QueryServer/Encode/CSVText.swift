@@ -8,7 +8,7 @@ extension [UInt8] {
     mutating func appendCSV(_ bytes: UnsafeRawBufferPointer?, as form: ValueForm) {
         guard let bytes else { return }
         switch form {
-        case .scalar(.integer), .scalar(.safeInteger), .scalar(.number): append(contentsOf: bytes)
+        case .scalar(.integer), .scalar(.safeInteger), .scalar(.number), .scalar(.safeNumber): append(contentsOf: bytes)
         case .scalar(.time): appendTime(bytes)
         case .scalar(.milliseconds): appendMilliseconds(bytes)
         case .scalar(.bool): if bytes.first == UInt8(ascii: "t") { appendText("true") } else { appendText("false") }

@@ -18,6 +18,7 @@ extension [UInt8] {
         case .integer: append(contentsOf: bytes)
         case .safeInteger: isBeyondDoubles(bytes) ? appendJSONString(bytes) : append(contentsOf: bytes)
         case .number: appendJSONNumber(bytes)
+        case .safeNumber: isBeyondDoubles(bytes) ? appendJSONString(bytes) : appendJSONNumber(bytes)
         case .text: appendJSONString(bytes)
         case .bool: if bytes.first == UInt8(ascii: "t") { appendText("true") } else { appendText("false") }
         case .time:
@@ -31,10 +32,12 @@ extension [UInt8] {
         }
     }
 
-    /// Whether an integer is beyond 2^53, up to which every one is a double.
+    /// Whether the whole part of a number is beyond 2^53, up to which every integer is a double.
     private func isBeyondDoubles(_ bytes: UnsafeRawBufferPointer) -> Bool {
         if bytes.count < 16 { return false }
-        return (Int64(String(decoding: bytes, as: UTF8.self))?.magnitude ?? .max) > 1 << 53
+        let whole = bytes.prefix { $0 != UInt8(ascii: ".") }
+        // `NaN` and `-Infinity` are shorter.
+        return whole.count >= 16 && (Int64(String(decoding: whole, as: UTF8.self))?.magnitude ?? .max) > 1 << 53
     }
 
     /// The bytes of a `bytea` in PostgreSQL's hexadecimal form (docs 8.4.1): `\\xdeadbeef`.

@@ -11,6 +11,8 @@ enum ScalarForm: UInt8, Sendable {
     case safeInteger
     /// float4, float8, numeric: a number, or null for NaN and the infinities, which JSON has not.
     case number
+    /// numeric: the same, but a string where its whole part is beyond 2^53.
+    case safeNumber
     case bool
     /// timestamptz and timestamp: RFC 3339.
     case time
@@ -36,6 +38,17 @@ enum ValueForm: Equatable, Sendable {
     init(_ type: ResultTypes.ResultType, bigintAsString: Bool = false) {
         let form = ValueForm.scalarForm(type.element, bigintAsString)
         self = type.isArray ? .array(form) : .scalar(form)
+    }
+
+    /// For readers whose numbers are doubles: what may be beyond 2^53 is a string there, and a number else.
+    static func safe(_ type: ResultTypes.ResultType) -> ValueForm {
+        let form: ScalarForm =
+            switch type.element {
+            case .int8: .safeInteger
+            case .numeric: .safeNumber
+            default: scalarForm(type.element, false)
+            }
+        return type.isArray ? .array(form) : .scalar(form)
     }
 
     private static func scalarForm(_ type: TypeOID, _ bigintAsString: Bool) -> ScalarForm {

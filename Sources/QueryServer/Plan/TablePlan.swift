@@ -13,6 +13,8 @@ struct TablePlan {
     private(set) var pageKey: [TableOrder] = []
     /// Columns of the reply; those of the page's key follow.
     private(set) var visible = 0
+    /// The places of columns that are ids of trades.
+    private(set) var ids: Set<Int> = []
     private(set) var sql = ""
     private(set) var parameters: [Parameter] = []
     /// The rows without order and limit, for counting.
@@ -90,7 +92,10 @@ struct TablePlan {
 
     // MARK: Columns
 
-    private func selected() throws(QueryError) -> [String] {
+    /// Ids of trades, most of which are beyond 2^53: strings in every row, as in the other lists, if they are bigint.
+    private static let idNames: Set<String> = ["trade_id", "previous_trade_id"]
+
+    private mutating func selected() throws(QueryError) -> [String] {
         let items = request.select.isEmpty ? [TableItem(operand: TableOperand())] : request.select
         var columns: [String] = []
         for item in items {
@@ -100,8 +105,13 @@ struct TablePlan {
                         400, "invalid_parameter", "\"having\" needs aggregates in \"select\"",
                         hint: "As in select=symbol,count()&having=(count().gt.10).")
                 }
-                columns += table.columns.map { Self.quoted($0.name) }
+                for column in table.columns {
+                    if Self.idNames.contains(column.name) { ids.insert(columns.count) }
+                    columns.append(Self.quoted(column.name))
+                }
             } else {
+                let isOne = item.operand.aggregate != .sum && item.operand.aggregate != .avg
+                if isOne, let name = item.operand.column, Self.idNames.contains(name) { ids.insert(columns.count) }
                 columns.append("\(try expression(item)) as \(Self.quoted(name(of: item)))")
             }
         }
