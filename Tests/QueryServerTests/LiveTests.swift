@@ -553,7 +553,10 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         for target in ["/api/v1/trades?symbol=BTC", "/api/v1/trades?symbol=BTC&to=now-2h", "/api/v1/latest"] {
             #expect(try server.request(target).fields["cache-control"] == "private, no-cache", "\(target)")
         }
-        for target in ["/api/v1/sources", "/api/v1/sql?query=select+1"] {
+        for target in [
+            "/api/v1/sources", "/api/v1/sql?query=select+1", "/grafana/last?symbol=BTC", "/grafana/symbols",
+            "/grafana/candles?symbol=BTC",
+        ] {
             let fields = try server.request(target).fields
             #expect(fields["etag"] == nil && fields["cache-control"] == "no-store", "\(target)")
         }
@@ -667,12 +670,6 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
             unknown.status == 404 && unknown.text.contains(#"{"chart":{"result":null,"error":{"code":"Not Found","#))
     }
 
-    @Test(arguments: [
-        ("1d", 1), ("7d", 7), ("2wk", 14), ("1mo", 31), ("3mo", 92), ("6mo", 183), ("1y", 366), ("2y", 731),
-        ("5y", 1827),
-        ("10y", 3653), ("1002y", 365_981), ("366000d", 366_000),
-    ])
-    func `ranges of Yahoo's are as long as they say`(_ range: String, _ days: Int64) {
     @Test func `what does not fit one reply is refused, for there is no next page`() async throws {
         let shared = try await TestServer.shared.value
         let targets = [
@@ -693,6 +690,12 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         }
     }
 
+    @Test(arguments: [
+        ("1d", 1), ("7d", 7), ("2wk", 14), ("1mo", 31), ("3mo", 92), ("6mo", 183), ("1y", 366), ("2y", 731),
+        ("5y", 1827),
+        ("10y", 3653), ("1002y", 365_981), ("366000d", 366_000),
+    ])
+    func `ranges of Yahoo's are as long as they say`(_ range: String, _ days: Int64) {
         #expect(DropInRequest.yahooDays(range) == days)
     }
 

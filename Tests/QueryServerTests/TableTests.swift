@@ -40,7 +40,14 @@ private func requestHead(_ text: String) throws -> RequestHead {
 }
 
 private func texts(_ plan: TablePlan) -> [String] {
-    plan.parameters.map { if case .text(let text, _) = $0 { text } else { "?" } }
+    plan.parameters.map { parameter in
+        switch parameter {
+        case .text(let text, _): text
+        case .timestamp(let time): "\(Timestamp(microseconds: time))"
+        case .timestampArray(let times): "\(times.map { Timestamp(microseconds: $0).description })"
+        default: "?"
+        }
+    }
 }
 
 @Suite struct TableGrammarTests {
@@ -86,6 +93,13 @@ private func texts(_ plan: TablePlan) -> [String] {
         ("born=gt.now-6h", #" where "born" > $1"#, ["2024-01-01T06:00:00Z"]),
         ("born=lt.1704067200000", #" where "born" < $1"#, ["2024-01-01T00:00:00Z"]),
         ("born=eq.infinity", #" where "born" = $1"#, ["infinity"]),
+        (
+            "born=in.(2024-01-01,now)", #" where ("born" = any($1))"#,
+            [#"["2024-01-01T00:00:00Z", "2024-01-01T12:00:00Z"]"#]
+        ),
+        (
+            "born=in.(now,infinity)", #" where ("born" = any($1))"#, [#"{"2024-01-01T12:00:00Z","infinity"}"#]
+        ),
     ])
     func `rows are filtered as PostgREST does`(_ query: String, _ filter: String, _ values: [String]) throws {
         let plan = try plan(query)
@@ -245,20 +259,6 @@ private struct SplitMix: RandomNumberGenerator {
     @Test func `digits beyond doubles are strings`() async throws {
         let reply = try await get("trades?symbol=eq.BTC&select=trade_id&order=ts&limit=1")
         #expect(reply.text == #"[{"trade_id":"9007199254740994"}]"# + "\n")
-    }
-
-    @Test func `rows are counted on request`() async throws {
-        let exact = try await get("trades?symbol=eq.BTC&limit=10", ["Prefer: count=exact"])
-        #expect(exact.status == 206 && exact.fields["content-range"] == "0-9/100")
-        #expect(exact.fields["preference-applied"] == "count=exact")
-        let whole = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact"])
-        #expect(whole.status == 200 && whole.fields["content-range"] == "0-99/100")
-        let part = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact", "Range-Unit: items", "Range: 90-200"])
-        #expect(part.status == 206 && part.fields["content-range"] == "90-99/100")
-        let beyond = try await get("trades?symbol=eq.BTC&offset=101", ["Prefer: count=exact"])
-        #expect(beyond.status == 416)
-        #expect(try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=planned"]).fields["content-range"] != nil)
-        #expect(
         let sums = try await get(
             "trades?symbol=eq.BTC&select=trade_id.max(),s:trade_id.sum(),a:trade_id.avg(),tx:trade_id::numeric.max(),"
                 + "p:price::numeric.sum(),n:count()")
@@ -305,6 +305,20 @@ private struct SplitMix: RandomNumberGenerator {
             ["Accept: application/vnd.pgrst.array\(suffix);nulls=stripped"])
         #expect(list.text == "[{\"price\":200}]\n")
         #expect(list.fields["content-type"] == "application/vnd.pgrst.array+json;nulls=stripped")
+    }
+
+    @Test func `rows are counted on request`() async throws {
+        let exact = try await get("trades?symbol=eq.BTC&limit=10", ["Prefer: count=exact"])
+        #expect(exact.status == 206 && exact.fields["content-range"] == "0-9/100")
+        #expect(exact.fields["preference-applied"] == "count=exact")
+        let whole = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact"])
+        #expect(whole.status == 200 && whole.fields["content-range"] == "0-99/100")
+        let part = try await get("trades?symbol=eq.BTC", ["Prefer: count=exact", "Range-Unit: items", "Range: 90-200"])
+        #expect(part.status == 206 && part.fields["content-range"] == "90-99/100")
+        let beyond = try await get("trades?symbol=eq.BTC&offset=101", ["Prefer: count=exact"])
+        #expect(beyond.status == 416)
+        #expect(try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=planned"]).fields["content-range"] != nil)
+        #expect(
             try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=estimated"]).fields["content-range"]
                 == "0-0/100")
     }

@@ -25,6 +25,8 @@ struct RowEncoder: Sendable {
         case array
         /// `{"n":1,"s":"a"}`
         case object
+        /// `{"n":1}`: members that are null are left out.
+        case objectWithoutNulls
         /// `1,a` and LF: RFC 4180 has CRLF, but the shell tools that read CSV here would keep the CR
         case csv
     }
@@ -52,6 +54,9 @@ struct RowEncoder: Sendable {
                 prefix.appendText(index == 0 ? "{" : ",")
                 prefix.appendJSONString(column.name)
                 prefix.appendText(":")
+            case .objectWithoutNulls:
+                prefix.appendJSONString(column.name)
+                prefix.appendText(":")
             }
             return prefix
         }
@@ -75,6 +80,7 @@ struct RowEncoder: Sendable {
             bytes.append(0x0A)
             return
         }
+        if layout == .objectWithoutNulls { return appendWithoutNulls(row, to: &bytes) }
         for index in 0..<columns.count {
             bytes.append(contentsOf: prefixes[index])
             bytes.appendJSON(row.cell(index), as: columns[index].form)
@@ -86,6 +92,21 @@ struct RowEncoder: Sendable {
             if columns.isEmpty { bytes.append(UInt8(ascii: "{")) }
             bytes.append(UInt8(ascii: "}"))
         }
+    }
+
+    /// What is null in JSON is left out, NaN too.
+    private func appendWithoutNulls(_ row: some Cells, to bytes: inout [UInt8]) {
+        bytes.append(UInt8(ascii: "{"))
+        let first = bytes.count
+        for index in 0..<columns.count {
+            let start = bytes.count
+            if start > first { bytes.append(UInt8(ascii: ",")) }
+            bytes.append(contentsOf: prefixes[index])
+            let value = bytes.count
+            bytes.appendJSON(row.cell(index), as: columns[index].form)
+            if bytes[value...].elementsEqual("null".utf8) { bytes.removeLast(bytes.count - start) }
+        }
+        bytes.append(UInt8(ascii: "}"))
     }
 
     /// The header line of CSV.

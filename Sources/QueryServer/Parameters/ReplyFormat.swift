@@ -57,7 +57,7 @@ enum ReplyFormat: String, CaseIterable {
     }
 
     /// `q=0`, with whatever zeros follow: not acceptable.
-    private static func isRefusal(_ parameter: Substring) -> Bool {
+    static func isRefusal(_ parameter: Substring) -> Bool {
         let text = parameter.filter { $0 != " " && $0 != "\t" }.lowercased()
         return text.hasPrefix("q=0") && text.dropFirst(3).allSatisfy { $0 == "0" || $0 == "." }
     }

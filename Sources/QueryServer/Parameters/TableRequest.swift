@@ -26,6 +26,8 @@ struct TableRequest {
     var unread: [(name: String, error: QueryError)] = []
     /// One object, and not an array of one.
     var isSingular = false
+    /// Members that are null are left out (`;nulls=stripped`).
+    var stripsNulls = false
     var format: ReplyFormat
 
     /// The largest offset; PostgreSQL reads and drops what it passes over.
@@ -45,8 +47,12 @@ struct TableRequest {
             throw Self.unknownPreference(other)
         }
         let accept = head.values(of: "accept")
-        isSingular = accept.contains { $0.lowercased().contains("application/vnd.pgrst.object+json") }
-        format = try ReplyFormat(accept: accept)
+        if let own = Self.ownType(accept) {
+            (isSingular, stripsNulls) = own
+            format = .json
+        } else {
+            format = try ReplyFormat(accept: accept)
+        }
         var seen: Set<String> = []
         var single: [String: String] = [:]
         for pair in query {
@@ -87,9 +93,29 @@ struct TableRequest {
                 400, "invalid_parameter", "\"page_token\" and \"offset\" exclude each other",
                 hint: "The token says where the page begins.")
         }
+        if format != .json { stripsNulls = false }
         if isSingular && format != .json {
             throw ParameterReader.invalid("format", format.rawValue, allowed: "json, for one object")
         }
+    }
+
+    /// The first of PostgREST's own media types, with or without `+json`.
+    private static func ownType(_ accept: [String]) -> (isSingular: Bool, stripsNulls: Bool)? {
+        for element in accept.joined(separator: ",").lowercased().split(separator: ",") {
+            let parts = element.filter { $0 != " " && $0 != "\t" }.split(separator: ";")
+            guard let type = parts.first?.split(separator: "+").first, !parts.contains(where: ReplyFormat.isRefusal)
+            else { continue }
+            if type == "application/vnd.pgrst.object" || type == "application/vnd.pgrst.array" {
+                return (type.hasSuffix("object"), parts.contains("nulls=stripped"))
+            }
+        }
+        return nil
+    }
+
+    /// The media type of the reply.
+    var contentType: String {
+        if !isSingular && !stripsNulls { return format.contentType }
+        return "application/vnd.pgrst.\(isSingular ? "object" : "array")+json\(stripsNulls ? ";nulls=stripped" : "")"
     }
 
     /// `Range: 0-24` in rows, both ends inclusive, within `limit` and `offset`. A range in bytes is not for us.

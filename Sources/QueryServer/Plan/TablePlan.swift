@@ -46,12 +46,12 @@ struct TablePlan {
     }
 
     private mutating func build() throws(QueryError) {
-        if request.pageToken != nil { pageKey = try keyOrder() }
-        let items = try selected()
         for (name, error) in request.unread {
             if table.column(name) == nil { throw unknownColumn(name, name, 1) }
             throw error
         }
+        if request.pageToken != nil { pageKey = try keyOrder() }
+        let items = try selected()
         visible = items.count
         var conditions: [String] = []
         for condition in request.conditions { conditions.append(try sql(of: condition, inHaving: false)) }
@@ -166,6 +166,22 @@ struct TablePlan {
         return "$\(parameters.count)"
     }
 
+    private mutating func bind(_ text: String, comparedWith operand: TableOperand) -> String {
+        guard let time = moment(text, operand) else { return bind(text) }
+        parameters.append(.timestamp(time.microseconds))
+        return "$\(parameters.count)"
+    }
+
+    private mutating func bind(_ texts: [String], comparedWith operand: TableOperand) -> String {
+        let times = texts.compactMap { moment($0, operand) }
+        // An empty array has no type of its own, and `infinity` is PostgreSQL's to read.
+        guard times.count == texts.count, !times.isEmpty else {
+            return bind(Self.arrayLiteral(texts.map { moment($0, operand)?.description ?? $0 }))
+        }
+        parameters.append(.timestampArray(times.map(\.microseconds)))
+        return "$\(parameters.count)"
+    }
+
     private mutating func sql(of condition: TableCondition, inHaving: Bool) throws(QueryError) -> String {
         switch condition {
         case .not(let inner): return "not \(try sql(of: inner, inHaving: inHaving))"
@@ -190,13 +206,13 @@ struct TablePlan {
         case (.is, .text(let state)):
             return "\(negation)(\(operand) is \(TableComparison.states[state.lowercased()] ?? "null"))"
         case (.in, .list(let values)):
-            let literal = Self.arrayLiteral(values.map { moment($0, comparison.operand) })
-            return "\(negation)(\(operand) = any(\(bind(literal))))"
+            return "\(negation)(\(operand) = any(\(bind(values, comparedWith: comparison.operand))))"
         case (let op, .list(let values)):
-            let patterns = values.map { op.takesPattern ? Self.pattern($0) : moment($0, comparison.operand) }
+            let array =
+                op.takesPattern
+                ? bind(Self.arrayLiteral(values.map(Self.pattern))) : bind(values, comparedWith: comparison.operand)
             let quantifier = comparison.quantifier ?? .any
-            return
-                "\(negation)(\(operand) \(op.sql ?? "=") \(quantifier.rawValue)(\(bind(Self.arrayLiteral(patterns)))))"
+            return "\(negation)(\(operand) \(op.sql ?? "=") \(quantifier.rawValue)(\(array)))"
         case (let op, .text(let text)):
             if let function = op.searchFunction {
                 let configuration = comparison.configuration.map { "\(bind($0))::regconfig, " } ?? ""
@@ -204,8 +220,8 @@ struct TablePlan {
                 // The same configuration on both sides; a parameter may stand twice.
                 return "\(negation)(\(vector) @@ \(function)(\(configuration)\(bind(text))))"
             }
-            let value = op.takesPattern ? Self.pattern(text) : moment(text, comparison.operand)
-            let compared = "\(operand) \(op.sql ?? "=") \(bind(value))"
+            let value = op.takesPattern ? bind(Self.pattern(text)) : bind(text, comparedWith: comparison.operand)
+            let compared = "\(operand) \(op.sql ?? "=") \(value)"
             return comparison.isNegated ? "not (\(compared))" : compared
         }
     }
@@ -231,13 +247,14 @@ struct TablePlan {
     /// `*` is what `%` is, which a URL would have to escape.
     private static func pattern(_ text: String) -> String { String(text.map { $0 == "*" ? "%" : $0 }) }
 
-    /// Times are understood in every spelling: `now-6h`, epoch counts, dates.
-    private func moment(_ text: String, _ operand: TableOperand) -> String {
+    /// Times are understood in every spelling: `now-6h`, epoch counts, dates. Nil for what is none, or is not compared
+    /// with one.
+    private func moment(_ text: String, _ operand: TableOperand) -> Timestamp? {
         guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
             operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .timestamptz,
             let time = Timestamp(text, now: now), TimeRange.isStorable.contains(time.microseconds)
-        else { return text }
-        return time.description
+        else { return nil }
+        return time
     }
 
     /// The text of an array (PostgreSQL 15 docs, 8.15.2): every element quoted.

@@ -86,13 +86,13 @@ struct TableQuery {
     private func send(_ rows: RowStream, _ total: Int?, _ lease: Lease) async throws {
         let types = lease.gate.types
         if !types.areKnown(rows.columns) { try await types.learn(rows.columns, lease.gate, deadline: lease.deadline) }
-        let columns = rows.columns.prefix(plan.visible).map { column in
-            let form = ValueForm(types[column.type])
-            return RowEncoder.Column(
-                name: column.name,
-                form: form == .scalar(.integer) && column.type == .int8 ? .scalar(.safeInteger) : form)
+        let columns = rows.columns.prefix(plan.visible).enumerated().map { place, column in
+            let isID = column.type == .int8 && plan.ids.contains(place)
+            return RowEncoder.Column(name: column.name, form: isID ? .scalar(.text) : .safe(types[column.type]))
         }
-        let encoder = RowEncoder(columns, layout: request.format == .csv ? .csv : .object)
+        let layout: RowEncoder.Layout =
+            request.format == .csv ? .csv : request.stripsNulls ? .objectWithoutNulls : .object
+        let encoder = RowEncoder(columns, layout: layout)
         if request.isSingular { return try await sendOne(rows, encoder) }
         let isPaged = request.pageToken != nil
         switch request.format {

@@ -27,7 +27,14 @@ extension QueryHandler {
         // Accept may ask for one object; and times may be relative.
         var more: [UInt8] = []
         for value in request.head.values(of: "accept") { more.appendText("accept:\(value) ") }
-        for parameter in planned.parameters { if case .text(let text, _) = parameter { more.appendText("\(text) ") } }
+        for parameter in planned.parameters {
+            switch parameter {
+            case .text(let text, _): more.appendText("\(text) ")
+            case .timestamp(let time): more.appendText("\(time) ")
+            case .timestampArray(let times): more.appendText("\(times) ")
+            default: break
+            }
+        }
         guard
             case .send(let tags) = try await caching(
                 request, response, format: asked.format, range: TimeRange(), isClosed: false,
@@ -36,7 +43,7 @@ extension QueryHandler {
         let lease = lease(request, .queries, .rest, request.head.target, id)
         let body = RowBody(
             response,
-            contentType: asked.isSingular ? "application/vnd.pgrst.object+json" : asked.format.contentType,
+            contentType: asked.contentType,
             query: lease.query)
         body.add(tags)
         try await TableQuery(plan: planned, body: body, costLimit: configuration.costLimit).run(lease)
