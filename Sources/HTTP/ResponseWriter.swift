@@ -50,6 +50,7 @@ package final class ResponseWriter {
         deadline = .distantFuture
         route = ""
         closesConnection = false
+        trailer = nil
         status = nil
         bodyBytesSent = 0
         bytesSent = 0
@@ -62,7 +63,7 @@ package final class ResponseWriter {
 
     /// A field line, with its line end, after the last chunk (RFC 9112 §7.1.2); set before ``finish()``. A body that is not
     /// sent in chunks has no place for it.
-    package var trailer: StaticString?
+    package var trailer: String?
 
     /// Whether the client wants a body: not for HEAD. A stream may be ended after `start` without making it.
     package var wantsBody: Bool { connection.parser.head.method != .head }
@@ -317,10 +318,10 @@ package final class ResponseWriter {
     }
 
     /// Sends the last bytes of a chunked body, whose chunk has begun if there are any, and a field line behind them.
-    private func emitEnd(_ body: [UInt8], _ trailer: StaticString) async throws(HTTPError) {
+    private func emitEnd(_ body: [UInt8], _ trailer: String) async throws(HTTPError) {
         if !body.isEmpty { try await emit(body, "\r\n", last: false) }
         head.append("0\r\n")
-        head.append(trailer)
+        head.append(contentsOf: trailer.utf8)
         try await emit([], "\r\n", last: true)
         bodyBytesSent += body.count
     }

@@ -463,6 +463,51 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         return token
     }
 
+    @Test(arguments: [
+        "/api/v1/trades?symbol=BTC", "/api/v1/bars?symbol=BTC", "/api/v1/bars?symbol=BTC&timeframe=2m",
+        "/api/v1/symbols?search=", "/api/v1/tables/trades?symbol=eq.BTC&page_token=",
+    ])
+    func `lines and CSV tell the next page in a field`(_ target: String) async throws {
+        let server = try await served()
+        for format in ["csv", "ndjson"] {
+            let whole = try server.request("\(target)&format=\(format)")
+            let told = whole.fields["x-next-page-token"] ?? whole.trailer["x-next-page-token"]
+            #expect(told == nil && whole.status == 200, "\(whole.text)")
+            let first = try server.request("\(target)&format=\(format)&limit=2")
+            // A page that had to wait for its rows has left already.
+            let token = first.fields["x-next-page-token"] ?? first.trailer["x-next-page-token"] ?? ""
+            let rest = target.hasSuffix("page_token=") ? "\(target)\(token)" : "\(target)&page_token=\(token)"
+            let second = try server.request("\(rest)&format=\(format)")
+            let header = format == "csv" ? 1 : 0
+            let lines = { (reply: Reply) in reply.text.split(separator: "\n").dropFirst(header) }
+            #expect(Array(lines(first) + lines(second)) == Array(lines(whole)))
+            #expect(lines(first).count == 2)
+        }
+    }
+
+    @Test(arguments: [
+        ("/api/v1/trades?symbol=LONG&format=csv&limit=5000&page_token=", 4001),
+        ("/api/v1/tables/trades?symbol=eq.LONG&format=ndjson&limit=5000&page_token=", 4000),
+    ])
+    func `a page that leaves before its end tells the next one behind it`(
+        _ target: String, _ linesLeft: Int
+    ) async throws {
+        let shared = try await TestServer.shared.value
+        try shared.write(
+            """
+            select ops.ensure_trade_partitions(array['2023-01-01']::date[]);
+            insert into market.trades (symbol, ts, source, trade_id, price, size, conditions)
+            select 'LONG', timestamptz '2023-01-01Z' + g * interval '1 s', 'test', g, g, 1, '{}'
+            from generate_series(1, 9000) g on conflict do nothing
+            """)
+        let first = try shared.address.request(target)
+        let token = try #require(first.trailer["x-next-page-token"])
+        #expect(first.fields["trailer"] == "X-Next-Page-Token" && first.fields["x-next-page-token"] == nil)
+        let second = try shared.address.request(target + token)
+        #expect(second.text.split(separator: "\n").count == linesLeft)
+        #expect(second.isComplete && second.trailer.isEmpty)
+    }
+
     @Test func `columns are Finnhub's candles`() async throws {
         let reply = try await served().request(
             "/api/v1/bars?symbol=BTC&timeframe=3m&from=2024-01-01&to=2024-01-02&shape=columns")

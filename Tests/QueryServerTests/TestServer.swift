@@ -169,6 +169,8 @@ struct Reply {
     var reason = ""
     /// Names in lower case.
     var fields: [String: String] = [:]
+    /// Fields behind the last chunk, names in lower case.
+    var trailer: [String: String] = [:]
     var body: [UInt8] = []
     /// Whether the body came to its proper end.
     var isComplete = true
@@ -251,7 +253,12 @@ final class Client {
             return reply
         }
         while let size = Int(line(), radix: 16) {
-            if size == 0 { return reply }
+            if size == 0 {
+                while case let field = line(), let colon = field.firstIndex(of: ":") {
+                    reply.trailer[field[..<colon].lowercased()] = String(field[field.index(colon, offsetBy: 2)...])
+                }
+                return reply
+            }
             if index + size > bytes.count { break }
             reply.body += bytes[index..<(index + size)]
             index += size + 2

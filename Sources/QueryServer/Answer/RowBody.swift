@@ -63,6 +63,23 @@ final class RowBody {
         }
     }
 
+    /// Whether there may be a next page, which a body that is rows alone cannot say: the head of a stream then says that
+    /// its end will tell.
+    var mayHaveNextPage = false
+
+    /// The field that leads to the next page where the body does not.
+    static let nextPageField = "X-Next-Page-Token"
+
+    /// Says where the next page begins: in the head if it has not left, else behind the last chunk.
+    func addNextPage(_ token: String?) {
+        guard let token else { return }
+        if response.isStarted {
+            response.trailer = "\(Self.nextPageField): \(token)\r\n"
+        } else {
+            headers.add(Self.nextPageField, token)
+        }
+    }
+
     /// Bytes of the body so far.
     @inline(__always)
     var count: Int { flushed + bytes.count }
@@ -114,6 +131,7 @@ final class RowBody {
     func flush() async throws {
         try checkLimits()
         if !response.isStarted {
+            if mayHaveNextPage { headers.add("Trailer", Self.nextPageField) }
             if mayBeTruncated { headers.add("Trailer", "X-Tapedeck-Truncated") }
             try response.start(status, headers)
         }

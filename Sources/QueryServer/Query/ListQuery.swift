@@ -19,6 +19,7 @@ struct ListQuery {
         case .ndjson: break
         case .json, .objects: body.bytes.appendText("{\"\(request.resource.name)\":[")
         }
+        body.mayHaveNextPage = request.format != .json
         try await lease.run(body) { connection in
             let step = plan.step
             let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
@@ -44,6 +45,8 @@ struct ListQuery {
                 body.bytes.appendText("],\"next_page_token\":")
                 body.bytes.appendJSONString(next?.text)
                 body.bytes.appendText("}\n")
+            } else {
+                body.addNextPage(next?.text)
             }
         }
         try await body.finish()

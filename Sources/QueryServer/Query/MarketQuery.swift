@@ -125,6 +125,7 @@ struct MarketQuery {
     }
 
     private func begin() {
+        body.mayHaveNextPage = request.format != .json
         switch request.format {
         case .csv: encoder.appendCSVHeader(to: &body.bytes)
         case .ndjson: break
@@ -133,9 +134,10 @@ struct MarketQuery {
     }
 
     private func end(_ page: Page) {
-        guard request.format == .json else { return }
+        let token = page.hasMore ? page.token?.text : nil
+        guard request.format == .json else { return body.addNextPage(token) }
         body.bytes.appendText("],\"next_page_token\":")
-        body.bytes.appendJSONString(page.hasMore ? page.token?.text : nil)
+        body.bytes.appendJSONString(token)
         body.bytes.appendText("}\n")
     }
 }

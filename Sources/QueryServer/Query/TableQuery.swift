@@ -95,6 +95,7 @@ struct TableQuery {
         let encoder = RowEncoder(columns, layout: layout)
         if request.isSingular { return try await sendOne(rows, encoder) }
         let isPaged = request.pageToken != nil
+        body.mayHaveNextPage = isPaged && request.format != .json
         switch request.format {
         case .csv: encoder.appendCSVHeader(to: &body.bytes)
         case .ndjson: break
@@ -134,11 +135,10 @@ struct TableQuery {
             }
             body.bytes.append(0x0A)
         }
-        if body.response.isStarted { return }
-        // It is known by now how many there are.
         if isPaged {
-            if request.format != .json, let next { body.addHeader("X-Next-Page-Token", next.text) }
-        } else if request.count != .exact {
+            if request.format != .json { body.addNextPage(next?.text) }
+        } else if request.count != .exact && !body.response.isStarted {
+            // It is known by now how many there are.
             body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
         }
     }
