@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import Market
 import Records
+import Synchronization
 import TestSupport
 import Testing
 
@@ -208,12 +209,16 @@ struct SimulatedSourceTests {
     }
 
     @discardableResult
-    private static func play(_ settings: SimulatedMarket.Settings, _ log: any EventLog) async throws -> Int64 {
+    private static func play(
+        _ settings: SimulatedMarket.Settings, _ log: any EventLog,
+        now: @escaping @Sendable () -> Timestamp = { Self.now() }
+    ) async throws -> Int64 {
         try await SimulatedSource(
-            settings, run: 1, log: log, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            now: { Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) }
+            settings, run: 1, log: log, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, now: now
         ).play()
     }
+
+    private static func now() -> Timestamp { Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) }
 
     private static func facts(_ trades: [StagedTrade]) -> [String] {
         trades.map { "\($0.symbol ?? "") \($0.price ?? 0) \($0.size ?? 0)" }
@@ -241,6 +246,23 @@ struct SimulatedSourceTests {
         #expect(trades.allSatisfy { $0.ts! <= $0.ingestedAt })
         // It is over.
         #expect(try await Self.play(settings, test.log) == 0)
+    }
+
+    @Test(.timeLimit(.minutes(1)))
+    func `no trade is told before its time, whatever comes between the readings of two clocks`() async throws {
+        let test = try await TestLog(partitions: 1)
+        let readings = Atomic(0)
+        try await Self.play(
+            Self.settings {
+                $0.rate = 1000; $0.duration = .milliseconds(300)
+            }, test.log
+        ) {
+            // The thread may have to wait for a processor anywhere.
+            if readings.add(1, ordering: .relaxed).oldValue == 0 { usleep(50_000) }
+            return Self.now()
+        }
+        let trades = try await test.trades()
+        #expect(!trades.isEmpty && trades.allSatisfy { $0.ts! <= $0.ingestedAt })
     }
 
     @Test(.timeLimit(.minutes(2)))

@@ -86,16 +86,19 @@ package struct SimulatedSource: Sendable {
             idBase = Int64(TradeIdentity.hash(name.utf8) >> 52) << 51
             market = SimulatedMarket(source.settings, after: position)
             pending = market.next()
-            anchor = (clock.now, source.now().microseconds, pending?.offset ?? 0)
+            // The wall clock first: whatever comes between the two, no trade is told before its time then.
+            let time = source.now().microseconds
+            anchor = (clock.now, time, pending?.offset ?? 0)
         }
 
         mutating func play() async throws -> Int64 {
             while pending != nil && !Task.isCancelled {
-                let instant = clock.now
                 let time = source.now()
+                let instant = clock.now
                 let due = keepUp(instant, time)
+                let arrival = source.now()
                 while let trade = pending, trade.offset <= due, !stager.isFull {
-                    stage(trade, at: time)
+                    stage(trade, at: arrival)
                     pending = market.next()
                 }
                 if oldestStaged == nil && stager.count > 0 { oldestStaged = instant }
