@@ -66,7 +66,7 @@ struct BenchStore {
         let settings = try? ConnectionSettings(readerURL)
         let password = readerURL.split(separator: ":").dropFirst(2).first?.split(separator: "@").first ?? ""
         return [
-            "PGHOST": settings?.host ?? "", "PGPORT": settings?.port ?? "", "PGUSER": "tapedeck_reader",
+            "PGHOST": settings?.host ?? "", "PGPORT": settings?.port ?? "", "PGUSER": settings?.user ?? "",
             "PGPASSWORD": String(password), "PGDATABASE": "tapedeck",
         ]
     }
