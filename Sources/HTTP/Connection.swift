@@ -94,7 +94,7 @@ final class Connection {
         while mayServe, let framing = await receiveHead(), await serve(framing) {
             exchangeNumber += 1
             // Requests sent ahead are served without waiting: leave room for the other connections.
-            if exchangeNumber % configuration.pipelineBatch == 0 { await listener.letOthersRun() }
+            if exchangeNumber % configuration.pipelineBatch == 0 { await listener.loop.nextTurn() }
         }
         if isCut { return }
         try? await socket.flush()

@@ -240,9 +240,4 @@ final class Listener: @unchecked Sendable {
         requestID &+= requestIDStep
         return requestID
     }
-
-    /// Suspends the caller until the loop has looked at its sockets: for work that never has to wait.
-    func letOthersRun() async {
-        await loop.nextTurn()
-    }
 }

@@ -314,7 +314,7 @@ package final class ResponseWriter {
         }
         try await emit(body, tail, last: last)
         bodyBytesSent += body.count
-        if !last && yields { await connection.listener.letOthersRun() }
+        if !last && yields { await connection.listener.loop.nextTurn() }
     }
 
     /// Sends the last bytes of a chunked body, whose chunk has begun if there are any, and a field line behind them.

@@ -191,10 +191,7 @@ package final class WebSocketConnection: @unchecked Sendable {
         receivesSinceYield += 1
         if receivesSinceYield == 16 {
             receivesSinceYield = 0
-            await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
-                // A timer that is due fires after the next poll.
-                loop.schedule(at: loop.now) { continuation.resume() }
-            }
+            await loop.nextTurn()
         }
         // A message that has begun and dribbles on holds memory for as long as its sender likes, whatever else it sends.
         let isUnderWay = reader.isUnderWay || !input.isEmpty
