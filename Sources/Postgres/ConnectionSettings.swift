@@ -18,6 +18,9 @@ package struct ConnectionSettings: Sendable {
     package var sessionParameters: [String: String]
     /// Most statements kept prepared on one connection; the least recently used is deallocated.
     package var preparedStatementLimit: Int
+    /// The same where batches prepare: their statements are small. One for which there is no room runs unprepared, unless
+    /// another has gone out of use.
+    package var batchedStatementLimit: Int
     /// Most bytes of one row of a stream, as they come from the server; nil for any. A row is held whole, several times
     /// over.
     package var rowBytesLimit: Int?
@@ -42,6 +45,7 @@ package struct ConnectionSettings: Sendable {
         self.sessionParameters = sessionParameters
         drainTimeout = .seconds(5)
         preparedStatementLimit = 256
+        batchedStatementLimit = 256
         options = try Self.parse(connectionString)
     }
 

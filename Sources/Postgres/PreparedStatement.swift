@@ -56,9 +56,9 @@ struct PreparedStatements {
 
     /// The server's name of the statement prepared for parameters of these types.
     mutating func find(_ statement: Statement, _ parameters: borrowing ParameterBuffer) -> String? {
+        clock += 1
         guard let place = variants.index(forKey: statement) else { return nil }
         for index in variants.values[place].indices where variants.values[place][index].accepts(parameters) {
-            clock += 1
             variants.values[place][index].lastUse = clock
             return variants.values[place][index].serverName
         }
@@ -85,8 +85,22 @@ struct PreparedStatements {
     }
 
     /// The statement whose last use, of any variant, lies furthest back.
-    var leastRecentlyUsed: Statement? {
-        variants.min { a, b in a.value.map(\.lastUse).max()! < b.value.map(\.lastUse).max()! }?.key
+    var leastRecentlyUsed: Statement? { oldest?.statement }
+
+    /// The same if it has not been used for as long as nobody would take up again: for twice as many statements as there
+    /// are. Where more statements than there is room for take turns, each would else drive out one that comes again soon.
+    var disused: Statement? {
+        guard let oldest, clock - oldest.lastUse > 2 * UInt64(count) else { return nil }
+        return oldest.statement
+    }
+
+    private var oldest: (statement: Statement, lastUse: UInt64)? {
+        var found: (statement: Statement, lastUse: UInt64)?
+        for (statement, variants) in variants {
+            let lastUse = variants.reduce(0) { max($0, $1.lastUse) }
+            if lastUse < found?.lastUse ?? .max { found = (statement, lastUse) }
+        }
+        return found
     }
 
     mutating func forgetAll() {

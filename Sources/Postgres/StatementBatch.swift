@@ -75,8 +75,8 @@ package struct BatchedRows {
 
 extension PostgresConnection {
     /// Runs small statements that only read, one after the other, in one exchange with the server (libpq's pipeline
-    /// mode, PostgreSQL 15 docs, 34.5): one write and one wait for all of them. Each is prepared on its first use, and
-    /// sees what is committed when its turn comes. All are one transaction.
+    /// mode, PostgreSQL 15 docs, 34.5): one write and one wait for all of them. Each is prepared on its first use, as
+    /// long as there is room (``ConnectionSettings/batchedStatementLimit``), and sees what is committed when its turn comes. All are one transaction.
     ///
     /// Statements whose ``BatchedStatement/rows`` are nil afterwards have had no effect and can be run alone: after a
     /// failure the server skips the rest. The first of them is the one to blame.
@@ -127,25 +127,30 @@ extension PostgresConnection {
     /// Puts one statement into libpq's buffer; false if libpq refuses it. One that cannot be sent is left out.
     private func put(_ batched: BatchedStatement, _ steps: inout [BatchStep], _ handle: OpaquePointer) -> Bool {
         do { try parameters.encode(batched.parameters) } catch { return true }
+        let sql = batched.statement.sql
         var name = prepared.find(batched.statement, parameters)
         if name == nil {
-            if batched.statement.sql.utf8.contains(0) { return true }
-            if prepared.count >= settings.preparedStatementLimit, let oldest = prepared.leastRecentlyUsed {
-                for old in prepared.remove(oldest) {
+            if sql.utf8.contains(0) { return true }
+            var hasRoom = prepared.count < settings.batchedStatementLimit
+            if !hasRoom, let disused = prepared.disused {
+                for old in prepared.remove(disused) {
                     let command = "DEALLOCATE \(Self.quotedIdentifier(old))"
                     if PQsendQueryParams(handle, command, 0, nil, nil, nil, nil, 0) == 0 { return false }
                     steps.append(.housekeeping)
                 }
+                hasRoom = true
             }
-            let new = prepared.newName(for: batched.statement)
-            if !sendPrepare(handle, new, batched.statement.sql) { return false }
-            // Known from now on, for those behind it in the batch; forgotten if it comes to nothing.
-            prepared.insert(batched.statement, types: parameters.types, serverName: new)
-            steps.append(.housekeeping)
-            name = new
+            if hasRoom {
+                let new = prepared.newName(for: batched.statement)
+                if !sendPrepare(handle, new, sql) { return false }
+                // Known from now on, for those behind it in the batch; forgotten if it comes to nothing.
+                prepared.insert(batched.statement, types: parameters.types, serverName: new)
+                steps.append(.housekeeping)
+                name = new
+            }
         }
         steps.append(.execute(batched))
-        return sendExecute(handle, batched.statement.sql, name)
+        return sendExecute(handle, sql, name)
     }
 
     /// Reads the results of a batch to its Sync. Returns whether something failed, after which the server may know other

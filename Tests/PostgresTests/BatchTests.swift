@@ -108,25 +108,32 @@ struct BatchTests {
         }
     }
 
-    @Test func `old statements make room for new ones`() async throws {
+    /// Runs statements in one batch for as many rounds; returns the numbers of those that are prepared then.
+    private func prepared(
+        _ numbers: ClosedRange<Int>, rounds: Int, _ connection: PostgresConnection
+    ) async throws -> [Int64] {
+        for _ in 0..<rounds {
+            let batch = numbers.map { BatchedStatement(Statement(name: "q", sql: "SELECT \($0)::int8"), []) }
+            try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+            #expect(try batch.map(integers) == numbers.map { [Int64($0)] })
+        }
+        return try await connection.query(
+            "SELECT substring(statement FROM '[0-9]+')::int8 FROM pg_prepared_statements ORDER BY 1"
+        ).map { try $0.int64(0) }
+    }
+
+    @Test func `statements that are used stay prepared, others make room`() async throws {
         let uri = try TestServer.shared.get().uri
         try await onLoop { loop in
             var settings = try ConnectionSettings(uri)
-            settings.preparedStatementLimit = 2
+            settings.batchedStatementLimit = 3
             let connection = try await PostgresConnection.connect(settings, on: loop)
             defer { connection.close() }
-            for round in 0..<3 {
-                let batch = (0..<5).map {
-                    BatchedStatement(Statement(name: "q", sql: "SELECT \($0)::int8, \(round % 2)"), [])
-                }
-                try await connection.run(batch: batch, rollsBack: false, deadline: soon)
-                #expect(try batch.map(integers) == [[0], [1], [2], [3], [4]])
-                let prepared = try await connection.query("SELECT count(*) FROM pg_prepared_statements")
-                #expect(try prepared[0].int64(0) == 2)
-            }
+            #expect(try await prepared(1...5, rounds: 4, connection) == [1, 2, 3], "all are used in turn")
+            #expect(try await prepared(6...7, rounds: 1, connection) == [1, 2, 3], "they may come back")
+            #expect(try await prepared(6...8, rounds: 4, connection) == [6, 7, 8])
         }
     }
-
 }
 
 private var soon: MonotonicTime { .now() + .seconds(20) }

@@ -61,6 +61,8 @@ final class Gate {
         sqlSettings.inspect = Self.inspect
         // Plans over many partitions are large, and these are plans of anybody's.
         reader.preparedStatementLimit = 16
+        // Those that run in batches are quick, and their plans mostly of some ten kilobytes.
+        reader.batchedStatementLimit = 128
         reader.rowBytesLimit = configuration.rowBytesLimit
         // Nobody hears of warnings, and a batch ends with one.
         reader.sessionParameters["client_min_messages"] = "error"
