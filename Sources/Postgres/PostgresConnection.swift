@@ -51,6 +51,9 @@ package final class PostgresConnection {
     /// then saves its reset. Forgotten when the connection changes hands.
     package var isUntouched = false
 
+    /// Called by streams of many rows before they take in more of the server's output, to wait for what is more urgent.
+    package var giveWay: (() async -> Void)?
+
     /// Called on the loop for each NOTICE and WARNING of the server.
     package var onNotice: ((PostgresNotice) -> Void)?
 

@@ -32,6 +32,9 @@ package final class RowStream {
     /// saves the loop's system calls, and leaves its other connections waiting for not much longer than this.
     private static let turn = Duration.microseconds(100)
 
+    /// A stream that has had no more rows is none that others would have to wait for.
+    private static let fewRows = 256
+
     init(connection: PostgresConnection, operation: Operation, first: OwnedResult) {
         self.connection = connection
         self.operation = operation
@@ -121,6 +124,7 @@ package final class RowStream {
     /// Takes in more of the server's output, waiting if there is none; false if none came in time.
     private func receive(until patience: MonotonicTime) async throws(PostgresError) -> Bool {
         let loop = connection.loop
+        if rowCount > Self.fewRows, let giveWay = connection.giveWay { await giveWay() }
         if MonotonicTime.now() - loop.now > Self.turn { await loop.nextTurn() }
         try connection.boundRow()
         if PQconsumeInput(try connection.liveHandle()) == 0 {

@@ -71,6 +71,19 @@ struct StreamTests {
         }
     }
 
+    @Test(arguments: [(rows: 200, givesWay: false), (rows: 100_000, givesWay: true)])
+    func `a long stream gives way before it reads on, a short one does not`(rows: Int, givesWay: Bool) async throws {
+        try await withConnection { connection in
+            nonisolated(unsafe) var times = 0
+            connection.giveWay = { times += 1 }
+            let stream = try await connection.stream("SELECT repeat('x', 500) FROM generate_series(1, \(rows))")
+            var count = 0
+            while try await stream.next() != nil { count += 1 }
+            #expect(count == rows)
+            #expect((times > 0) == givesWay)
+        }
+    }
+
     @Test func `a row that is not pulled is not read: the server waits`() async throws {
         try await withConnection { connection in
             let rows = try await connection.stream("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)")

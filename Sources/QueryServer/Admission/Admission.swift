@@ -58,6 +58,8 @@ package final class Admission: Sendable {
         init(_ state: LaneState) { self.state = Mutex(state) }
     }
 
+    /// What lets lookups pass the exports that have a place.
+    let rightOfWay = RightOfWay()
     private let lookups: Queue
     private let queries: Queue
 

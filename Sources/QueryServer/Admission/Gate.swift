@@ -14,6 +14,7 @@ import Postgres
 final class Gate {
     let loop: EventLoop
     let admission: Admission
+    private let rightOfWay: RightOfWay
     let running: RunningQueries
     private let audit: AuditLog?
     /// What is known of types that are not built in.
@@ -33,6 +34,8 @@ final class Gate {
     ) {
         self.loop = loop
         self.admission = admission
+        let rightOfWay = admission.rightOfWay
+        self.rightOfWay = rightOfWay
         self.running = running
         self.slot = slot
         audit = configuration.audit
@@ -58,7 +61,11 @@ final class Gate {
         lookups = Batcher(restPool, .init(time: .seconds(1), bytes: nil, rollsBack: false), on: loop)
         var sqlSettings = settings(configuration.sqlConnectionsPerLoop)
         sqlSettings.reset = ConnectionPool.Settings.resetAll
-        sqlSettings.inspect = Self.inspect
+        sqlSettings.inspect = { connection throws(PostgresError) in
+            try await Self.inspect(connection)
+            let loop = connection.loop
+            connection.giveWay = { await rightOfWay.giveWay(on: loop) }
+        }
         // Plans over many partitions are large, and these are plans of anybody's.
         reader.preparedStatementLimit = 16
         // Those that run in batches are quick, and their plans mostly of some ten kilobytes.
@@ -81,8 +88,7 @@ final class Gate {
     /// session, settings, the seed of `random()`, connections of `dblink`; or can read what others have prepared. Where
     /// it cannot, a session need not be discarded after each query, repeated queries stay prepared, and quick ones run in
     /// batches, whose ROLLBACK would fill a log that takes warnings.
-    private static let inspect: @Sendable (PostgresConnection) async throws(PostgresError) -> Void = {
-        connection throws(PostgresError) in
+    private static func inspect(_ connection: PostgresConnection) async throws(PostgresError) {
         let found = try await connection.query(
             """
             SELECT FROM pg_proc WHERE proname IN ('pg_advisory_lock', 'pg_advisory_lock_shared',
@@ -131,6 +137,8 @@ final class Gate {
         if audit != nil { return nil }
         running.add(query)
         defer { running.remove(query) }
+        rightOfWay.enter()
+        defer { rightOfWay.leave() }
         if quick.isShareable == nil { await judge(quick) }
         let sharing = quick.isShareable == true
         guard let rows = await repeated.rows(quick.statement, parameters, sharing: sharing) else { return nil }
@@ -160,7 +168,10 @@ final class Gate {
 
     /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, as in ``batched(_:_:_:)``.
     func lookup(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
-        audit == nil ? await lookups.rows(statement, parameters, sharing: true) : nil
+        if audit != nil { return nil }
+        rightOfWay.enter()
+        defer { rightOfWay.leave() }
+        return await lookups.rows(statement, parameters, sharing: true)
     }
 
     /// What the audit log calls a failure.
@@ -182,6 +193,8 @@ final class Gate {
         try await admission.enter(lane, query, loop: slot, on: loop, until: deadline)
         defer { admission.leave(lane, query.client, loop: slot) }
         if query.kind == .sql { query.mark("queue") }
+        if lane == .lookups { rightOfWay.enter() }
+        defer { if lane == .lookups { rightOfWay.leave() } }
         let pool = lane == .lookups ? restPool : sqlPool
         let connection: PostgresConnection
         do throws(PostgresError) {
