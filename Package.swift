@@ -98,6 +98,7 @@ let package = Package(
                 .embedInCode("0023_processor_lag.sql"),
                 .embedInCode("0025_sequence_limit.sql"),
                 .embedInCode("0026_trino_exact.sql"),
+                .embedInCode("0027_settled.sql"),
                 .embedInCode("0028_trino_runtime.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.

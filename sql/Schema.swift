@@ -34,6 +34,7 @@ package struct Migration: Sendable {
         Migration(23, "processor_lag", PackageResources._023_processor_lag_sql),
         Migration(25, "sequence_limit", PackageResources._025_sequence_limit_sql),
         Migration(26, "trino_exact", PackageResources._026_trino_exact_sql),
+        Migration(27, "settled", PackageResources._027_settled_sql),
         Migration(28, "trino_runtime", PackageResources._028_trino_runtime_sql),
     ]
 }

@@ -53,6 +53,11 @@ package struct ConnectionSettings: Sendable {
     package var host: String? { options["host"] ?? options["hostaddr"] }
     /// The ports, as given.
     package var port: String? { options["port"] }
+    /// Whether connections may lead to servers of which one is behind another: several are named, and not only the
+    /// primary among them is wanted.
+    package var namesSeveralServers: Bool {
+        (host ?? "").contains(",") && !["primary", "read-write"].contains(options["target_session_attrs"] ?? "any")
+    }
     /// The database's name.
     package var database: String? { options["dbname"] }
     /// The role's name.

@@ -71,6 +71,8 @@ final class FactSink {
         /// What is new and what was there, by topic.
         var outcomes: [String: SinkOutcome] = [:]
         var news: [String: SourceNews] = [:]
+        /// The time of the earliest quote that is new.
+        var earliestQuote: Timestamp?
 
         /// Counts a record; `ts` is when what it says was so.
         mutating func count<Facts>(_ record: Valid<Facts>, _ topic: String, ts: Timestamp?, isNew: Bool) {
@@ -103,7 +105,12 @@ final class FactSink {
             try atStep?(.advanced)
             try await write(&content)
             try atStep?(.counted)
-            try await connection.query("COMMIT")
+            if let earliest = content.earliestQuote {
+                // Closed ranges of quotes have tags that only this changes.
+                try await connection.commit(after: SinkStatements.noteChange, [.timestamp(earliest.microseconds)])
+            } else {
+                try await connection.query("COMMIT")
+            }
             offsets.remember(batches)
             try atStep?(.committed)
             let outcome = content.counts.outcome
@@ -212,6 +219,11 @@ final class FactSink {
         let new = Set(try written.map { try $0.int(0) - 1 })
         for (index, record) in rows.enumerated() {
             content.count(record, "quotes", ts: record.facts.ts, isNew: new.contains(index))
+            // One of no time has that of the epoch.
+            if new.contains(index) {
+                let ts = record.facts.ts ?? .epoch
+                content.earliestQuote = min(content.earliestQuote ?? ts, ts)
+            }
         }
     }
 

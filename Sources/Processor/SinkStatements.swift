@@ -226,6 +226,9 @@ enum SinkStatements {
     /// Tells live subscribers of trades when the transaction commits.
     static let publish = "SELECT ops.publish_trades($1::integer, $2, $3, $4)"
 
+    /// Says from when on something has changed, when the transaction commits.
+    static let noteChange = "SELECT ops.note_change($1)"
+
     /// The parameters of ``publish``.
     static func publication(of trades: [TradeBatch.Trade], _ names: Names) -> [Parameter] {
         var first = trades[0].ts

@@ -651,6 +651,42 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         await other.shutdown(deadline: .seconds(1))
     }
 
+    @Test func `a settled range keeps its tag until something old changes, others do not`() async throws {
+        let shared = try await TestServer.shared.value
+        let (own, server) = try await TestServer.serve(shared.readerURL)
+        let settled = [
+            "/api/v1/trades?symbol=SETTLED&to=2024-01-02", "/api/v1/bars?symbol=SETTLED&timeframe=1d&to=2024-01-03",
+            "/api/v1/quotes?symbol=SETTLED&to=2024-01-02", "/api/v1/indicators?symbol=SETTLED&to=2024-01-02",
+        ]
+        let open = ["/api/v1/trades?symbol=SETTLED", "/api/v1/instruments", "/api/v1/posts?to=2024-01-02"]
+        func tags(_ targets: [String]) throws -> [String] {
+            // Of the state as it is now: whoever has a copy of something open has it asked for.
+            _ = try server.request("/api/v1/instruments", headers: ["If-None-Match: \"x\""])
+            return try targets.map { try server.request($0).fields["etag"] ?? "" }
+        }
+        /// Writes as the pipeline does: what has changed, and from when on.
+        func commit(_ sql: String, _ first: String) throws {
+            try shared.write("begin; \(sql); select ops.note_change('\(first)'); commit")
+        }
+        // As housekeeping does: what ended an hour ago is settled from now on.
+        try commit("select 1", "infinity")
+        let (before, others) = (try tags(settled), try tags(open))
+        try commit("update market.instruments set name = 'Apple Inc.' where symbol = 'AAPL'", "infinity")
+        #expect(zip(try tags(open), others).allSatisfy { $0 != $1 })
+        #expect(try tags(settled) == before)
+        for (target, tag) in zip(settled, before) {
+            let reply = try server.request(target, headers: ["If-None-Match: \(tag)"])
+            #expect(reply.status == 304 && reply.fields["etag"] == tag, "\(target)")
+        }
+        try commit(
+            "insert into market.trades (symbol, ts, source, trade_id, price, size) values "
+                + "('SETTLED', '2024-01-01 12:00Z', 'test', 1, 7, 1)", "2024-01-01 12:00Z")
+        #expect(zip(try tags(settled), before).allSatisfy { $0 != $1 })
+        let reply = try server.request(settled[0], headers: ["If-None-Match: \(before[0])"])
+        #expect(reply.status == 200 && reply.text.contains("2024-01-01T12:00:00Z"))
+        await own.shutdown(deadline: .seconds(1))
+    }
+
     @Test func `a moving range is never taken for the same`() async throws {
         let server = try await served()
         let target = "/api/v1/trades?symbol=BTC&from=now-1h"

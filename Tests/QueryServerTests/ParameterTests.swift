@@ -223,12 +223,47 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
     }
 
     @Test func `a range is closed an hour after its last bar has ended`() throws {
-        func closed(_ query: String) throws -> Bool { try market(.bars, query).isClosed(now: noon) }
+        func closed(_ query: String) throws -> Bool { Caching.isClosed(try market(.bars, query).closing, now: noon) }
         #expect(try closed("to=2024-01-01T11:00:00Z"))
         #expect(try !closed("to=2024-01-01T11:00:01Z"))
         #expect(try !closed("to=now-3h") && !closed(""))
         #expect(try !closed("timeframe=1M&to=2024-01-01T00:00:01Z"))
         #expect(try closed("timeframe=1M&to=2024-01-01T00:00:00Z"))
+    }
+}
+
+@Suite struct StateTests {
+    private func state(_ transactions: String, _ version: String, before: Int64?) -> StoreVersion.State {
+        StoreVersion.State(
+            transactions, settled: before.map { (version, Timestamp(microseconds: $0 * 3_600_000_000)) }, seen: .now())
+    }
+
+    private func tag(_ state: StoreVersion.State, closing hour: Int64?) -> String {
+        Caching(
+            state, [1], closing: hour.map { Timestamp(microseconds: $0 * 3_600_000_000) },
+            now: Timestamp(microseconds: 10 * 3_600_000_000)
+        ).entityTag
+    }
+
+    @Test func `a tag is of what is settled as far as that reaches, and of everything else beyond`() {
+        let (first, next) = (state("1:1:", "a", before: 8), state("1:2:", "a", before: 8))
+        #expect(tag(first, closing: 8) == tag(next, closing: 8))
+        #expect(tag(first, closing: 8) != tag(state("1:1:", "b", before: 8), closing: 8))
+        // Later than is settled, or than a copy may be kept for a minute, whatever the store says.
+        for hour: Int64? in [9, nil] { #expect(tag(first, closing: hour) != tag(next, closing: hour)) }
+        let ahead = (state("1:1:", "a", before: 12), state("1:2:", "a", before: 12))
+        #expect(tag(ahead.0, closing: 10) != tag(ahead.1, closing: 10))
+        // Nothing is known to be.
+        #expect(tag(state("1:1:", "a", before: nil), closing: 1) != tag(state("1:2:", "a", before: nil), closing: 1))
+    }
+
+    @Test(arguments: [
+        ("host=a", false), ("host=a,b", true), ("host=a,b target_session_attrs=prefer-standby", true),
+        ("host=a,b target_session_attrs=read-write", false), ("host=a,b target_session_attrs=primary", false),
+        ("postgresql://a:1,b:2/x", true), ("postgresql://a:1,b:2/x?target_session_attrs=any", true),
+    ])
+    func `where several servers may answer, none is believed what is settled`(_ url: String, _ several: Bool) throws {
+        #expect(try ConnectionSettings(url).namesSeveralServers == several)
     }
 }
 

@@ -67,9 +67,6 @@ struct ListRequest {
         return [resource.name, timeframe, isDescending ? "desc" : "asc"].compactMap(\.self).joined(separator: " ")
     }
 
-    /// Whether the rows stay as they are, but for what comes late.
-    func isClosed(now: Timestamp) -> Bool {
-        guard resource.isSettled, let to = range.to, !range.isRelative else { return false }
-        return to <= Caching.settled(now)
-    }
+    /// The moment by which all rows have come, but for late ones; nil where there is none, or another each time.
+    var closing: Timestamp? { resource.isSettled && !range.isRelative ? range.to : nil }
 }

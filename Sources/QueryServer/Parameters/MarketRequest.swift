@@ -98,15 +98,15 @@ struct MarketRequest {
     /// The rows of the store that a page may have to read.
     var rowsToRead: Int { limit * interval.barsEach * (layout.shape == .wide ? symbols?.count ?? 1 : 1) }
 
-    /// Whether nothing that the rows say can still change but by trades that come late.
-    func isClosed(now: Timestamp) -> Bool {
-        guard let to = range.to, !range.isRelative else { return false }
+    /// The moment by which all trades have happened that the rows are made of: the end of the last bar, which may be
+    /// after that of the range. Nil where there is none, or another each time.
+    var closing: Timestamp? {
+        guard let to = range.to, !range.isRelative else { return nil }
         switch resource {
-        case .trades: return to <= Caching.settled(now)
+        case .trades: return to
         case .bars, .indicators:
-            let last = interval.start(of: Timestamp(microseconds: to.microseconds - 1))
-            return interval.start(after: last) <= Caching.settled(now)
-        case .latest, .symbols, .alerts: return false
+            return interval.start(after: interval.start(of: Timestamp(microseconds: to.microseconds - 1)))
+        case .latest, .symbols, .alerts: return nil
         }
     }
 

@@ -60,7 +60,8 @@ struct ListResource: Sendable {
     var searched: [String] = []
     /// The order of a request that names none.
     var isDescending = true
-    /// Whether rows of a range that has ended stay as they are; false for what is corrected later.
+    /// Whether rows of a range that has ended stay as they are, and whoever adds one says so (`ops.note_change`); false
+    /// for what is corrected later.
     var isSettled = false
     /// Whether the same rows are the same reply: not where a column depends on the time of the request.
     var isTagged = true

@@ -16,7 +16,7 @@ extension QueryHandler {
         let asked = try read(try request.head.query(), now)
         guard
             case .send(let tags) = try await caching(
-                request, response, format: .json, range: asked.range, isClosed: false, fields: fields,
+                request, response, format: .json, range: asked.range, fields: fields,
                 // Yahoo's replies tell the hours of today.
                 more: Array(" \(now.day)".utf8))
         else { return }
@@ -39,7 +39,7 @@ extension QueryHandler {
         try MarketRequest.check(symbol, "symbol")
         guard
             case .send(let tags) = try await caching(
-                request, response, format: .json, range: TimeRange(), isClosed: false)
+                request, response, format: .json, range: TimeRange())
         else { return }
         let lease = lease(request, .lookups, .rest, request.head.target, id)
         let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)

@@ -32,7 +32,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         self.configuration = configuration
         self.gate = gate
         self.trino = trino
-        version = StoreVersion(gate)
+        version = StoreVersion(gate, reader: configuration.reader)
         catalogue = TableCatalogueCache(gate)
         self.live = live
         self.keys = keys

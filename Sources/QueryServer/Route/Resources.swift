@@ -10,15 +10,17 @@ extension QueryHandler {
     ///
     /// - Parameters:
     ///   - range: of times that the request names, resolved.
-    ///   - isClosed: whether nothing that the reply says can still change but by what comes late.
+    ///   - closing: the moment by which all has happened that the reply tells of; nil for one that is not, or moves.
     ///   - fields: of the head that change the reply, in lower case; Accept does so by its format.
     ///   - more: what else changes the reply.
     func caching(
-        _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange, isClosed: Bool,
-        fields: [StaticString] = [], more: [UInt8] = []
+        _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange,
+        closing: Timestamp? = nil, fields: [StaticString] = [], more: [UInt8] = []
     ) async throws -> CachingOutcome {
         let isConditional = request.head.value(of: "if-none-match") != nil || request.head.value(of: "if-match") != nil
-        // Who may keep a copy of a settled range for a minute may as well hear of it what was so 100 ms ago.
+        let now = Self.now()
+        let isClosed = Caching.isClosed(closing, now: now)
+        // Who may keep a copy of a closed range for a minute may as well hear of it what was so 100 ms ago.
         guard let state = await isConditional && !isClosed ? version.current() : version.recent() else {
             return .send(nil)
         }
@@ -39,7 +41,7 @@ extension QueryHandler {
         if range.isRelative {
             asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")
         }
-        let caching = Caching(state, asked, isClosed: isClosed, fields: fields)
+        let caching = Caching(state, asked, closing: closing, now: now, fields: fields)
         guard isConditional else { return .send(caching) }
         switch request.head.preconditions(Validators(entityTag: caching.entityTag)) {
         case .met: return .send(caching)
@@ -80,7 +82,7 @@ extension QueryHandler {
             configuration(for: request))
         guard
             case .send(let caching) = try await caching(
-                request, response, format: page.format, range: page.range, isClosed: page.isClosed(now: now))
+                request, response, format: page.format, range: page.range, closing: page.closing)
         else { return }
         let plan = MarketPlan(request: page)
         if let step = plan.lookup, let rows = await gate.lookup(step.statement, step.parameters) {
@@ -107,18 +109,18 @@ extension QueryHandler {
         let page = try ListRequest(
             resource, try request.head.query(), accept: request.head.values(of: "accept"), now: now,
             configuration(for: request))
-        try await send(page, request, response, id, isClosed: page.isClosed(now: now))
+        try await send(page, request, response, id, closing: page.closing)
     }
 
     private func send(
-        _ page: ListRequest, _ request: Request, _ response: ResponseWriter, _ id: QueryID, isClosed: Bool,
+        _ page: ListRequest, _ request: Request, _ response: ResponseWriter, _ id: QueryID, closing: Timestamp?,
         missing: QueryError? = nil
     ) async throws {
         var tags: Caching?
         if page.resource.isTagged {
             guard
                 case .send(let caching) = try await caching(
-                    request, response, format: page.format, range: page.range, isClosed: isClosed)
+                    request, response, format: page.format, range: page.range, closing: closing)
             else { return }
             tags = caching
         }
@@ -141,6 +143,6 @@ extension QueryHandler {
         let missing = QueryError(
             404, "not_found", "there is no instrument \(symbol)",
             hint: "GET /api/v1/symbols?search= finds symbols by name.")
-        try await send(page, request, response, id, isClosed: false, missing: missing)
+        try await send(page, request, response, id, closing: nil, missing: missing)
     }
 }

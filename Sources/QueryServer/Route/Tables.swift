@@ -37,7 +37,7 @@ extension QueryHandler {
         }
         guard
             case .send(let tags) = try await caching(
-                request, response, format: asked.format, range: TimeRange(), isClosed: false,
+                request, response, format: asked.format, range: TimeRange(),
                 fields: ["prefer", "range"], more: more)
         else { return }
         let lease = lease(request, .queries, .rest, request.head.target, id)
