@@ -35,6 +35,10 @@ package protocol EventLog: Sendable {
     /// The offset after the last record of each partition of a topic.
     func endOffsets(of topic: String) async throws(EventLogError) -> [Int64]
 
+    /// How long ago the record at an offset was appended, or the first after it that is still there, in each of some
+    /// partitions; nothing of those that have none.
+    func ages(of positions: [TopicPartition: Int64]) async throws(EventLogError) -> [TopicPartition: Duration]
+
     /// Joins a group. The first event of the consumer is an assignment.
     func consumer(group: String, topics: [String]) async throws(EventLogError) -> any EventLogConsumer
 

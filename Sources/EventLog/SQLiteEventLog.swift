@@ -234,6 +234,31 @@ package final class SQLiteEventLog: EventLog {
         }
     }
 
+    /// To the second, which is how a batch knows its time.
+    package func ages(
+        of positions: [TopicPartition: Int64]
+    ) async throws(EventLogError) -> [TopicPartition: Duration] {
+        try await read { database in
+            var ages: [TopicPartition: Duration] = [:]
+            for (partition, offset) in positions {
+                let topic = try Self.topic(partition.topic, database)
+                // The batch that holds it, as `fetch` finds it.
+                let age = try Int64.fetchOne(
+                    database.cachedStatement(
+                        sql: """
+                            SELECT unixepoch() - appended_at FROM batches
+                            WHERE topic_id = ?1 AND partition = ?2 AND base_offset >= coalesce(
+                                (SELECT max(base_offset) FROM batches
+                                 WHERE topic_id = ?1 AND partition = ?2 AND base_offset <= ?3), 0)
+                                AND base_offset + count > ?3
+                            ORDER BY base_offset LIMIT 1
+                            """), arguments: [topic.id, partition.partition, offset])
+                ages[partition] = age.map { .seconds(max(0, $0)) }
+            }
+            return ages
+        }
+    }
+
     package func consumer(group: String, topics: [String]) async throws(EventLogError) -> any EventLogConsumer {
         var partitions: [TopicPartition] = []
         for topic in topics {

@@ -2,6 +2,7 @@
 
 import CKafka
 import EventLog
+import Glibc
 
 /// Questions to the brokers and what creates topics. All of it blocks.
 enum KafkaAdmin {
@@ -108,6 +109,44 @@ enum KafkaAdmin {
             ends.append(high)
         }
         return .success(ends)
+    }
+
+    /// How long ago the first record from an offset on was appended, in each of some partitions.
+    static func ages(
+        of positions: [TopicPartition: Int64], _ handle: KafkaHandle, _ timeout: Duration, _ observer: KafkaObserver
+    ) -> Result<[TopicPartition: Duration], EventLogError> {
+        rd_kafka_poll_set_consumer(handle.pointer)
+        let list = KafkaPartitions(positions.keys) { positions[$0] ?? 0 }
+        list.withPointer { _ = rd_kafka_assign(handle.pointer, $0) }
+        defer { rd_kafka_consumer_close(handle.pointer) }
+        var ages: [TopicPartition: Duration] = [:]
+        var waiting = Set(positions.keys)
+        let deadline = ContinuousClock.now + timeout
+        while !waiting.isEmpty && ContinuousClock.now < deadline {
+            guard let message = rd_kafka_consumer_poll(handle.pointer, 200) else { continue }
+            defer { rd_kafka_message_destroy(message) }
+            guard let topic = message.pointee.rkt.flatMap({ rd_kafka_topic_name($0) }) else { continue }
+            let partition = TopicPartition(String(cString: topic), message.pointee.partition)
+            switch message.pointee.err {
+            case RD_KAFKA_RESP_ERR__PARTITION_EOF: waiting.remove(partition)
+            case RD_KAFKA_RESP_ERR_NO_ERROR where waiting.remove(partition) != nil:
+                var type = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE
+                let appended = rd_kafka_message_timestamp(message, &type)
+                if appended >= 0 { ages[partition] = .milliseconds(max(0, milliseconds() - appended)) }
+            default: break
+            }
+        }
+        if waiting.isEmpty { return .success(ages) }
+        return .failure(
+            KafkaFailure.error(
+                RD_KAFKA_RESP_ERR__TIMED_OUT, "cannot read what waits in the log", trouble: observer.trouble))
+    }
+
+    /// The time by this machine's clock, since 1970.
+    private static func milliseconds() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
     }
 
     /// The value of the last record of `source` in a partition, which is read from its beginning to its end.

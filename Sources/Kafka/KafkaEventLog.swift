@@ -280,9 +280,28 @@ package final class KafkaEventLog: EventLog {
         return try outcome.get()
     }
 
+    /// By the timestamps of the records: of their producer, unless the topic says that the broker's count.
+    package func ages(
+        of positions: [TopicPartition: Int64]
+    ) async throws(EventLogError) -> [TopicPartition: Duration] {
+        if positions.isEmpty { return [:] }
+        try await check(positions.keys)
+        let handle = try KafkaHandle(
+            .consumer(group: Self.positionsTopic), configuration.location, observer,
+            // One record of each partition is wanted, not what would fill the memory of a consumer.
+            properties: [("fetch.message.max.bytes", "1024"), ("queued.min.messages", "1")])
+        let timeout = configuration.timeout
+        let observer = self.observer
+        let outcome: Result<[TopicPartition: Duration], EventLogError> = await Self.blocking {
+            defer { handle.destroy() }
+            return KafkaAdmin.ages(of: positions, handle, timeout, observer)
+        }
+        return try outcome.get()
+    }
+
     package func sourcePosition(_ source: String) async throws(EventLogError) -> Int64? {
         _ = try await partitionCount(of: Self.positionsTopic)
-        let handle = try KafkaHandle(.consumer(group: "tapedeck.positions"), configuration.location, observer)
+        let handle = try KafkaHandle(.consumer(group: Self.positionsTopic), configuration.location, observer)
         let timeout = configuration.timeout
         let observer = self.observer
         let outcome: Result<Int64?, EventLogError> = await Self.blocking {

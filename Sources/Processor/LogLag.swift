@@ -10,6 +10,8 @@ package struct PartitionLag: Sendable {
     package var end: Int64
     /// The offset before which everything is done: validated, for a staging topic; in the store, for the others.
     package var done: Int64
+    /// How long the oldest record that is not done has been in the log; nil where there is none, or nobody has asked.
+    package var age: Duration?
 
     /// Records that are not done yet.
     package var records: Int64 { max(0, end - done) }
@@ -36,6 +38,29 @@ extension Processor {
         }
         return lags
     }
+
+    /// Finds out the ages of what is not done. Of partitions in which all is done that was there at an earlier look, nobody
+    /// is asked: what waits there has come since.
+    ///
+    /// - Parameters:
+    ///   - ends: of the partitions, at the earlier look.
+    ///   - unread: topics that nobody reads, in which records wait on purpose.
+    package static func addAges(
+        to lags: inout [PartitionLag], log: any EventLog, since ends: [TopicPartition: Int64] = [:],
+        unread: Set<String> = []
+    ) async throws {
+        var positions: [TopicPartition: Int64] = [:]
+        for lag in lags where lag.records > 0 && !unread.contains(lag.partition.topic) {
+            if let end = ends[lag.partition], lag.done >= end { continue }
+            positions[lag.partition] = lag.done
+        }
+        if positions.isEmpty { return }
+        let ages = try await log.ages(of: positions)
+        for index in lags.indices { lags[index].age = ages[lags[index].partition] }
+    }
+
+    /// The topics that nobody reads where posts are not scored.
+    package static func unread(readsPosts: Bool) -> Set<String> { readsPosts ? [] : [TopicRoles(kind: "posts").valid] }
 
     /// Records of the log that the store does not have yet, staged ones included.
     package static func lag(_ topics: TopicRoles, log: any EventLog, store: PostgresConnection) async throws -> Int64 {

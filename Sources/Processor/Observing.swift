@@ -18,6 +18,7 @@ extension Processor {
         var connection: PostgresConnection?
         let startedAt = now()
         var last = (records: Int64(0), time: MonotonicTime.now())
+        var ends: [TopicPartition: Int64] = [:]
         while !stop.isSet {
             if connection?.isOpen != true { connection = try? await PostgresConnection.connect(store, on: loop) }
             if let connection {
@@ -27,9 +28,13 @@ extension Processor {
                     let rate = Double(summary.records - last.records) / max((time - last.time).inSeconds, 0.001)
                     last = (summary.records, time)
                     try await say(summary, rate: rate, since: startedAt, connection)
-                    let lag = try await observe(connection)
+                    let lags = try await observe(connection, since: &ends)
                     try await connection.query(
-                        SinkStatements.sayLag, [.text(configuration.owner, as: .text), .int64(lag)])
+                        SinkStatements.sayLag,
+                        [
+                            .text(configuration.owner, as: .text), .int64(lags.reduce(0) { $0 + $1.records }),
+                            .double(Self.age(of: lags)),
+                        ])
                 } catch {
                     logger.debug("lag and freshness could not be read", metadata: ["error": "\(error)"])
                 }
@@ -63,20 +68,28 @@ extension Processor {
             ])
     }
 
-    /// Returns how many records of the log the store does not have yet.
-    private func observe(_ connection: PostgresConnection) async throws -> Int64 {
+    /// How long the oldest record that is not done has waited, in seconds; 0 where all is done that was there at the look
+    /// before.
+    private static func age(of lags: [PartitionLag]) -> Double { lags.compactMap(\.age).max()?.inSeconds ?? 0 }
+
+    /// Returns what the store does not have yet of each partition.
+    ///
+    /// - Parameter ends: of the partitions, at the look before.
+    private func observe(
+        _ connection: PostgresConnection, since ends: inout [TopicPartition: Int64]
+    ) async throws -> [PartitionLag] {
         let topics = [configuration.topics] + configuration.kinds.map(\.topics)
-        var (lag, lagOfAll): (Int64, Int64) = (0, 0)
-        for partition in try await Self.lags(of: topics, log: log, store: connection) {
-            let topic = partition.partition.topic
-            lagOfAll += partition.records
-            metrics.partitionLag[topic, "\(partition.partition.partition)"].set(partition.records)
-            if [configuration.topics.staging, configuration.topics.valid, configuration.topics.rejected].contains(topic)
-            {
-                lag += partition.records
-            }
+        var lags = try await Self.lags(of: topics, log: log, store: connection)
+        try await Self.addAges(
+            to: &lags, log: log, since: ends, unread: Self.unread(readsPosts: configuration.posts != nil))
+        ends = Dictionary(uniqueKeysWithValues: lags.map { ($0.partition, $0.end) })
+        for lag in lags {
+            metrics.partitionLag[lag.partition.topic, "\(lag.partition.partition)"].set(lag.records)
         }
-        metrics.lag.set(lag)
+        let ofTrades: Set = [configuration.topics.staging, configuration.topics.valid, configuration.topics.rejected]
+        let trades = lags.filter { ofTrades.contains($0.partition.topic) }
+        metrics.lag.set(trades.reduce(0) { $0 + $1.records })
+        metrics.lagSeconds.set(Self.age(of: trades))
         let sources = try await connection.query(
             """
             SELECT source, events, extract(epoch FROM last_event_ts)::float8,
@@ -88,6 +101,6 @@ extension Processor {
             if !row.isNull(2) { metrics.sourceLastEvent[source].set(try row.double(2)) }
             if !row.isNull(3) { metrics.sourceLastIngested[source].set(try row.double(3)) }
         }
-        return lagOfAll
+        return lags
     }
 }

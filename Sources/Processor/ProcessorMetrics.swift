@@ -16,6 +16,7 @@ package struct ProcessorMetrics: Sendable {
     let retries: Family<Counter>
     let storeIsUp: Gauge
     let lag: Gauge
+    let lagSeconds: Gauge
     let partitionLag: Family<Gauge>
     let sourceLastEvent: Family<Gauge>
     let sourceLastIngested: Family<Gauge>
@@ -61,6 +62,10 @@ package struct ProcessorMetrics: Sendable {
             "tapedeck_store_up", "1 while the sink's last contact with PostgreSQL went well, else 0.")
         lag = registry.gauge(
             "tapedeck_lag_records", "Records of the log that the store does not have yet, staged ones included.")
+        lagSeconds = registry.gauge(
+            "tapedeck_lag_seconds",
+            "How long the oldest record that is not done has been in its topic; 0 where all is done that was there five seconds before."
+        )
         partitionLag = registry.gauges(
             "tapedeck_partition_lag_records",
             "Records of a partition that are not done yet: not validated, for a staging topic; not in the store, for the others.",

@@ -216,12 +216,13 @@ enum SinkStatements {
                 batch_records_largest = excluded.batch_records_largest, commit_ms_median = excluded.commit_ms_median,
                 commit_ms_p99 = excluded.commit_ms_p99, commit_ms_longest = excluded.commit_ms_longest,
                 retries = excluded.retries, last_failure = excluded.last_failure,
-                last_failure_at = excluded.last_failure_at, lag_records = NULL
+                last_failure_at = excluded.last_failure_at, lag_records = NULL,
+                lag_seconds = NULL
             """)
 
     /// Says how far the store is behind the log; until then, what was said before is not repeated.
     static let sayLag = Statement(
-        name: "say_lag", sql: "UPDATE ops.processors SET lag_records = $2 WHERE owner = $1")
+        name: "say_lag", sql: "UPDATE ops.processors SET lag_records = $2, lag_seconds = $3 WHERE owner = $1")
 
     /// Tells live subscribers of trades when the transaction commits.
     static let publish = "SELECT ops.publish_trades($1::integer, $2, $3, $4)"

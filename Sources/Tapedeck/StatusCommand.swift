@@ -36,11 +36,12 @@ struct StatusCommand: AsyncParsableCommand {
         loop.start()
         let asJSON = json
         let topics = [Runtime.topics] + Runtime.kinds(settings).map(\.topics)
+        let readsPosts = settings.string(.sentiment) != "off"
         let report = Task(executorPreference: loop) {
             let store = try await PostgresConnection.connect(
                 ConnectionSettings(url, applicationName: "tapedeck status"), on: loop)
             defer { store.close() }
-            let progress = try await LogProgress(log, topics, store)
+            let progress = try await LogProgress(log, topics, store, readsPosts: readsPosts)
             return asJSON ? try await Self.json(progress, store) : try await Self.text(progress, store)
         }
         print(try await report.value)
@@ -52,11 +53,16 @@ struct StatusCommand: AsyncParsableCommand {
         /// In the order of the topics.
         var lags: [PartitionLag]
 
-        init(_ log: any EventLog, _ topics: [TopicRoles], _ store: PostgresConnection) async throws {
+        init(
+            _ log: any EventLog, _ topics: [TopicRoles], _ store: PostgresConnection, readsPosts: Bool
+        ) async throws {
             lags = try await Processor.lags(of: topics, log: log, store: store)
+            try await Processor.addAges(to: &lags, log: log, unread: Processor.unread(readsPosts: readsPosts))
         }
 
         var lag: Int64 { lags.reduce(0) { $0 + $1.records } }
+        /// How long the oldest record that is not done has been in the log.
+        var age: Duration? { lags.compactMap(\.age).max() }
 
         /// The topics in order, with the partitions of each.
         var topics: [(name: String, partitions: [PartitionLag])] {
@@ -72,7 +78,8 @@ struct StatusCommand: AsyncParsableCommand {
     // MARK: For people
 
     private static func text(_ progress: LogProgress, _ store: PostgresConnection) async throws -> String {
-        var lines = ["lag  \(grouped(progress.lag)) records"]
+        let age = progress.age.map { ", the oldest of them for \(grouped($0.components.seconds)) s" } ?? ""
+        var lines = ["lag  \(grouped(progress.lag)) records\(age)"]
         for topic in progress.topics {
             let records = topic.partitions.reduce(0) { $0 + $1.end }
             // Of another kind's topic that nobody has used there is nothing to say.
@@ -81,7 +88,8 @@ struct StatusCommand: AsyncParsableCommand {
             for lag in topic.partitions where lag.records > 0 {
                 lines.append(
                     "  partition \(lag.partition.partition)  at \(grouped(lag.done)) of \(grouped(lag.end))  "
-                        + "lag \(grouped(lag.records))")
+                        + "lag \(grouped(lag.records))"
+                        + (lag.age.map { ", for \(grouped($0.components.seconds)) s" } ?? ""))
             }
         }
         lines += try await processorLines(store)
@@ -164,6 +172,9 @@ struct StatusCommand: AsyncParsableCommand {
 
     // MARK: For programs
 
+    /// Nothing that waits has waited for no time.
+    private static func jsonSeconds(_ age: Duration?) -> String { "\(age?.inSeconds ?? 0)" }
+
     /// What the store knows is made JSON by the store.
     private static func json(_ progress: LogProgress, _ store: PostgresConnection) async throws -> String {
         let known = try await store.query(
@@ -185,11 +196,11 @@ struct StatusCommand: AsyncParsableCommand {
         let partitions = progress.lags.map { lag in
             """
             {"topic":\(jsonText(lag.partition.topic)),"partition":\(lag.partition.partition),"end_offset":\(lag.end),\
-            "done_offset":\(lag.done),"lag":\(lag.records)}
+            "done_offset":\(lag.done),"lag":\(lag.records),"lag_seconds":\(jsonSeconds(lag.age))}
             """
         }
         return """
-            {"lag":\(progress.lag),"topics":[\(topics.joined(separator: ","))],\
+            {"lag":\(progress.lag),"lag_seconds":\(jsonSeconds(progress.age)),"topics":[\(topics.joined(separator: ","))],\
             "partitions":[\(partitions.joined(separator: ","))],"offsets":\(try known.string(4)),\
             "processors":\(try known.string(5)),\
             "gaps":\(try known.string(3)),"sources":\(try known.string(0)),"rejected":\(try known.string(1)),"alerts":\(try known.string(2))}

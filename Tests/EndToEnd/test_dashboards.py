@@ -125,6 +125,7 @@ EXPECTED = {
         "lag_seconds", "select max(extract(epoch from committed_at - last_ts))::float8 from ops.live_batches "
         "group by date_trunc('second', committed_at) order by date_trunc('second', committed_at)"),
     ("pipeline", "Records behind", "A"): ("records_behind counted_seconds", "select 0, 0"),
+    ("pipeline", "Oldest waiting", "A"): ("oldest_seconds counted_seconds", "select 0, 0"),
     ("pipeline", "Processors", "A"): ("processors silent_seconds", "select 1, 0"),
     ("pipeline", "Rejected in the range", "A"): (
         "records", "select count(*) from ops.rejected_records group by reason order by 1 desc, reason"),
@@ -163,7 +164,7 @@ EXPECTED = {
 PART = {"Price", "Prices", "Closes", "Trades"}
 UNORDERED = {"Events and rejections", "Rejected records", "Rejected in the range"}
 # What goes on while it is looked at, and comes from now rather than from the range of the tape.
-MOVING = {"Trades a second", "Records behind", "Processors"}
+MOVING = {"Trades a second", "Records behind", "Oldest waiting", "Processors"}
 
 
 def panels():
@@ -286,7 +287,8 @@ def test_alerts_work_on_what_they_are_sent(market):
 
 def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
     """Each role a process of its own: what a query server can tell of a processor is what that left in the store."""
-    target = {title: next(t for n, p, t in QUERIES if p["title"] == title) for title in ("Records behind", "Processors")}
+    target = {title: next(t for n, p, t in QUERIES if p["title"] == title)
+              for title in ("Records behind", "Oldest waiting", "Processors")}
     database = PostgresServer().make()
     settings = {"TAPEDECK_DATABASE_URL": database.url(), "TAPEDECK_READER_URL": database.url("tapedeck_reader"),
                 "TAPEDECK_EVENT_LOG": f"sqlite:{tmp_path}/log", "TAPEDECK_LISTEN": "127.0.0.1:0", "TAPEDECK_SENTIMENT": "off"}
@@ -317,6 +319,12 @@ def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
             tape.write_text("ts,symbol,price,size\n" + "".join(f"{1_700_000_000_000 + n},AAPL,{100 + n},1\n" for n in range(500)))
             run("ingest", f"replay:{tape}?speed=max", env=ENVIRONMENT | settings, cwd=tmp_path)
             wait_until(lambda: (shown("Records behind", "records_behind") or 0) >= 500, 60, "what waits to be counted")
+            # Of what was there at one look and is there at the next, it tells for how long.
+            wait_until(lambda: (shown("Oldest waiting", "oldest_seconds") or 0) > 0, 60, "what waits to have waited")
+            status = json.loads(run("status", "--json", env=ENVIRONMENT | settings, cwd=tmp_path).stdout)
+            assert status["lag"] >= 500 and status["lag_seconds"] > 0
+            assert {p["lag_seconds"] > 0 for p in status["partitions"] if p["lag"]} == {True}
+            assert b"records, the oldest of them for " in run("status", env=ENVIRONMENT | settings, cwd=tmp_path).stdout
             roles["process"].kill()
             roles["process"].wait(30)
         # A quarter of an hour later.
@@ -333,6 +341,7 @@ def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
         start("process")
         wait_until(lambda: shown("Records behind", "records_behind") == 0 and shown("Processors", "processors") == 1, 60, "it to catch up")
         assert shown("Processors", "silent_seconds") < 30 and database.one("select count(*) from market.trades") == 500
+        assert shown("Oldest waiting", "oldest_seconds") == 0
     finally:
         for process in roles.values():
             process.kill()

@@ -85,6 +85,7 @@ def test_up_counts_requests_and_records(start, tmp_path):
 
     wait_until(settled, 60, "the counts", up)
     samples = scrape(up.url)
+    assert value(samples, "tapedeck_lag_seconds") == 0
     assert value(samples, "tapedeck_sink_transaction_seconds_count", sink="trades") >= 1
     assert value(samples, "tapedeck_sink_step_seconds_count", step="trades") >= 1
     assert value(samples, "tapedeck_partition_lag_records", topic="trades.staging", partition="0") == 0

@@ -51,6 +51,29 @@ import Testing
         await log.close()
     }
 
+    @Test(arguments: Engine.allCases)
+    func `what waits is as old as the first record that is left, and nothing is where none is`(engine: Engine)
+        async throws
+    {
+        let fixture = try LogFixture(engine)
+        let log = try await fixture.open()
+        let topic = try await fixture.createTopic("trades", partitions: 3, log)
+        let (first, second) = (TopicPartition(topic, 0), TopicPartition(topic, 1))
+        let begun = ContinuousClock.now
+        try await log.append(append([first: numbered(0..<3), second: numbered(0..<2)]))
+        try await Task.sleep(for: .milliseconds(2100))
+        try await log.append(append([first: numbered(3..<5)]))
+        let newer = try await log.ages(of: [first: 3, second: 1])
+        let ages = try await log.ages(of: [first: 2, second: 2, TopicPartition(topic, 2): 0])
+        // To the second, by another clock than this one.
+        let longest = ContinuousClock.now - begun + .seconds(1)
+        #expect(ages.keys.map(\.partition) == [0])
+        #expect(ages[first].map { (.seconds(2)...longest).contains($0) } == true, "\(ages)")
+        #expect(newer.count == 2 && newer[first, default: longest] < ages[first, default: .zero], "\(newer), \(ages)")
+        #expect(try await log.ages(of: [:]) == [:])
+        await log.close()
+    }
+
     // MARK: Records
 
     @Test(arguments: Engine.allCases)

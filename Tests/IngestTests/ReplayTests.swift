@@ -319,6 +319,7 @@ private final class FailingLog: EventLog {
     func committedOffset(group: String, partition: TopicPartition) async throws(EventLogError) -> Int64 { 0 }
     func sourcePosition(_ source: String) async throws(EventLogError) -> Int64? { nil }
     func endOffsets(of topic: String) async throws(EventLogError) -> [Int64] { [0, 0] }
+    func ages(of positions: [TopicPartition: Int64]) async throws(EventLogError) -> [TopicPartition: Duration] { [:] }
     func consumer(group: String, topics: [String]) async throws(EventLogError) -> any EventLogConsumer {
         throw EventLogError(.failed, "not for reading")
     }

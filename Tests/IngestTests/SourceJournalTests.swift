@@ -135,6 +135,7 @@ private final class FailingLog: EventLog {
         try await log.sourcePosition(source)
     }
     func endOffsets(of topic: String) async throws(EventLogError) -> [Int64] { try await log.endOffsets(of: topic) }
+    func ages(of positions: [TopicPartition: Int64]) async throws(EventLogError) -> [TopicPartition: Duration] { [:] }
     func consumer(group: String, topics: [String]) async throws(EventLogError) -> any EventLogConsumer {
         try await log.consumer(group: group, topics: topics)
     }

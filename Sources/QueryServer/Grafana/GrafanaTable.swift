@@ -328,18 +328,18 @@ extension GrafanaTable {
             name: "lag",
             summary: "How far the store is behind the log, and whether anybody brings it in: one row",
             columns: [
-                ("time", .time), ("records_behind", .number), ("counted_seconds", .number), ("processors", .number),
-                ("silent_seconds", .number),
+                ("time", .time), ("records_behind", .number), ("oldest_seconds", .number), ("counted_seconds", .number),
+                ("processors", .number), ("silent_seconds", .number),
             ],
             // A processor that ended in order has taken its row away; what it moved stays. One that was killed has left
             // its last count, which is as old as it says.
             sql: """
-                select now(), counted.lag_records, extract(epoch from now() - counted.updated_at)::float8, heard.alive, \
-                extract(epoch from now() - greatest(heard.last, moved.last))::float8 \
+                select now(), counted.lag_records, counted.lag_seconds, extract(epoch from now() - counted.updated_at)::float8, \
+                heard.alive, extract(epoch from now() - greatest(heard.last, moved.last))::float8 \
                 from (select max(updated_at) as last, count(*) filter (where updated_at > now() - interval '30 s') as alive \
                 from ops.processors) as heard \
                 cross join (select max(updated_at) as last from ops.log_offsets) as moved \
-                left join (select lag_records, updated_at from ops.processors where lag_records is not null \
+                left join (select lag_records, lag_seconds, updated_at from ops.processors where lag_records is not null \
                 order by updated_at desc limit 1) as counted on true limit {limit}
                 """),
         GrafanaTable(
