@@ -724,6 +724,14 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         #expect(unknown.status == 400 && unknown.text == "{\"code\":-1121,\"msg\":\"Invalid symbol.\"}\n")
         #expect(try member("code", of: server.request("/api/v3/klines?symbol=BTC&interval=5x")) == .number("-1120"))
         #expect(try member("code", of: server.request("/api/v3/klines?interval=5m")) == .number("-1102"))
+        let second = try server.request("/api/v3/klines?symbol=BTC&interval=5m", headers: ["X-MBX-TIME-UNIT: SECOND"])
+        #expect(try second.status == 400 && member("code", of: second) == .number("-1194"))
+        for unit in ["MILLISECOND", "millisecond", "MICROSECOND", "microsecond"] {
+            let reply = try server.request(
+                "/api/v3/klines?symbol=BTC&interval=3m&limit=2", headers: ["X-MBX-TIME-UNIT: \(unit)"])
+            let zeros = unit.lowercased() == "microsecond" ? "000" : ""
+            #expect(reply.text.hasPrefix("[[1704067560000\(zeros),"), "\(unit)")
+        }
     }
 
     @Test func `Yahoo's clients are answered`() async throws {

@@ -84,7 +84,8 @@ struct DropInRequest: Equatable {
 
     // MARK: Binance
 
-    /// `GET /api/v3/klines?symbol&interval&startTime&endTime&timeZone&limit`: both ends inclusive, in milliseconds.
+    /// `GET /api/v3/klines?symbol&interval&startTime&endTime&timeZone&limit`: both ends inclusive; the reply's times are in
+    /// milliseconds, or the unit of `X-MBX-TIME-UNIT`.
     static func binance(_ query: QueryParameters, _ head: RequestHead, now: Timestamp) throws(QueryError)
         -> DropInRequest
     {
@@ -102,9 +103,17 @@ struct DropInRequest: Equatable {
         let limit = min(try reader.integer("limit", in: 1...Int.max) ?? 500, 1000)
         var request = DropInRequest(.binance, [symbol], interval, range, limit: limit)
         request.takesNewest = from == nil
-        request.timeInMicroseconds = head["x-mbx-time-unit"]?.uppercased() == "MICROSECOND"
+        // In the wrong unit times are off by a thousand: what is not understood is not taken for the usual.
+        switch head["x-mbx-time-unit"] {
+        case nil, "MILLISECOND", "millisecond": break
+        case "MICROSECOND", "microsecond": request.timeInMicroseconds = true
+        case let unit?: throw ParameterReader.invalid(timeUnitName, unit, allowed: "MICROSECOND or MILLISECOND")
+        }
         return request
     }
+
+    /// The field of the head that says in which unit times are to be.
+    static let timeUnitName = "X-MBX-TIME-UNIT"
 
     // MARK: Yahoo
 

@@ -102,7 +102,9 @@ extension QueryError {
         case "missing_parameter": -1102
         case "unknown_parameter": -1101
         case "repeated_parameter": -1101
-        case "invalid_parameter": message.contains("\"interval\"") ? -1120 : -1130
+        case "invalid_parameter" where message.contains("\"interval\""): -1120
+        case "invalid_parameter" where message.contains("\"\(DropInRequest.timeUnitName)\":"): -1194
+        case "invalid_parameter": -1130
         default: status == 429 || status == 503 ? -1003 : status < 500 ? -1100 : -1000
         }
     }
