@@ -50,33 +50,29 @@ final class RowBody {
         lastFlush = .distantFuture
     }
 
-    /// Whether rows may be left out because the client wanted no more: the head of a stream then says that its end will
-    /// tell.
-    var mayBeTruncated = false
-
-    /// Says that rows were left out: in the head if it has not left, else behind the last chunk.
-    func noteTruncation() {
-        if response.isStarted {
-            response.trailer = "X-Tapedeck-Truncated: true\r\n"
-        } else {
-            headers.add("X-Tapedeck-Truncated", "true")
-        }
+    /// A field that only the end of the rows can tell.
+    enum ClosingField: String {
+        /// Rows were left out because the client wanted no more.
+        case truncated = "X-Tapedeck-Truncated"
+        /// Where the next page begins, where the body is rows alone and cannot say so.
+        case nextPage = "X-Next-Page-Token"
     }
 
-    /// Whether there may be a next page, which a body that is rows alone cannot say: the head of a stream then says that
-    /// its end will tell.
-    var mayHaveNextPage = false
+    /// Announced by the head, should the body be a stream.
+    private var announced: [ClosingField] = []
 
-    /// The field that leads to the next page where the body does not.
-    static let nextPageField = "X-Next-Page-Token"
+    /// Has the head of a stream say that its end may tell this (RFC 9110 §6.6.2); while no bytes have left.
+    func announce(_ field: ClosingField) {
+        if !announced.contains(field) { announced.append(field) }
+    }
 
-    /// Says where the next page begins: in the head if it has not left, else behind the last chunk.
-    func addNextPage(_ token: String?) {
-        guard let token else { return }
+    /// Tells it: in the head if that has not left, else behind the last chunk. Nothing without a value.
+    func close(with field: ClosingField, _ value: String?) {
+        guard let value else { return }
         if response.isStarted {
-            response.trailer = "\(Self.nextPageField): \(token)\r\n"
+            response.trailer = (response.trailer ?? "") + "\(field.rawValue): \(value)\r\n"
         } else {
-            headers.add(Self.nextPageField, token)
+            headers.add(field.rawValue, value)
         }
     }
 
@@ -131,8 +127,7 @@ final class RowBody {
     func flush() async throws {
         try checkLimits()
         if !response.isStarted {
-            if mayHaveNextPage { headers.add("Trailer", Self.nextPageField) }
-            if mayBeTruncated { headers.add("Trailer", "X-Tapedeck-Truncated") }
+            for field in announced { headers.add("Trailer", field.rawValue) }
             try response.start(status, headers)
         }
         note()

@@ -120,7 +120,7 @@ struct BarQuery {
     }
 
     private func begin(_ names: [String]) {
-        body.mayHaveNextPage = request.format != .json
+        if request.format != .json { body.announce(.nextPage) }
         switch request.format {
         case .csv: text.appendHeader(names, to: &body.bytes)
         case .ndjson: break
@@ -129,7 +129,7 @@ struct BarQuery {
     }
 
     private func end(_ token: PageToken?) {
-        guard request.format == .json else { return body.addNextPage(token?.text) }
+        guard request.format == .json else { return body.close(with: .nextPage, token?.text) }
         if request.layout.shape != .columns { body.bytes.append(UInt8(ascii: "]")) }
         body.bytes.appendText(",\"next_page_token\":")
         body.bytes.appendJSONString(token?.text)

@@ -19,7 +19,7 @@ struct ListQuery {
         case .ndjson: break
         case .json, .objects: body.bytes.appendText("{\"\(request.resource.name)\":[")
         }
-        body.mayHaveNextPage = request.format != .json
+        if request.format != .json { body.announce(.nextPage) }
         try await lease.run(body) { connection in
             let step = plan.step
             let rows = try await connection.stream(step.statement, step.parameters, deadline: lease.deadline)
@@ -46,7 +46,7 @@ struct ListQuery {
                 body.bytes.appendJSONString(next?.text)
                 body.bytes.appendText("}\n")
             } else {
-                body.addNextPage(next?.text)
+                body.close(with: .nextPage, next?.text)
             }
         }
         try await body.finish()

@@ -125,7 +125,7 @@ struct MarketQuery {
     }
 
     private func begin() {
-        body.mayHaveNextPage = request.format != .json
+        if request.format != .json { body.announce(.nextPage) }
         switch request.format {
         case .csv: encoder.appendCSVHeader(to: &body.bytes)
         case .ndjson: break
@@ -135,7 +135,7 @@ struct MarketQuery {
 
     private func end(_ page: Page) {
         let token = page.hasMore ? page.token?.text : nil
-        guard request.format == .json else { return body.addNextPage(token) }
+        guard request.format == .json else { return body.close(with: .nextPage, token) }
         body.bytes.appendText("],\"next_page_token\":")
         body.bytes.appendJSONString(token)
         body.bytes.appendText("}\n")

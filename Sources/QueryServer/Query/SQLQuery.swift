@@ -17,7 +17,9 @@ struct SQLQuery {
     func run(_ lease: Lease, _ response: ResponseWriter) async throws {
         let body = RowBody(response, contentType: query.format.contentType, query: lease.query)
         body.add(nil)
-        body.mayBeTruncated = query.limit != nil && !query.limitIsOurs || query.maxBytes != nil && !query.maxBytesIsOurs
+        if query.limit != nil && !query.limitIsOurs || query.maxBytes != nil && !query.maxBytesIsOurs {
+            body.announce(.truncated)
+        }
         if mayBeBatched, let quick = lease.gate.repeated.quick.find(query.sql),
             let rows = try await batched(quick, lease)
         {
@@ -197,7 +199,7 @@ struct SQLQuery {
             if progress.cut == .bytes && query.maxBytesIsOurs { throw Self.cutOff(query.maxBytes ?? 0, "bytes") }
             if progress.cut == .rows && query.limitIsOurs { throw Self.cutOff(query.limit ?? 0, "rows") }
         }
-        if progress.cut != nil { body.noteTruncation() }
+        if progress.cut != nil { body.close(with: .truncated, "true") }
         switch query.format {
         case .json:
             body.bytes.appendText("],\"row_count\":")

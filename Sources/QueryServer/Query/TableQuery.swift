@@ -95,7 +95,7 @@ struct TableQuery {
         let encoder = RowEncoder(columns, layout: layout)
         if request.isSingular { return try await sendOne(rows, encoder) }
         let isPaged = request.pageToken != nil
-        body.mayHaveNextPage = isPaged && request.format != .json
+        if isPaged && request.format != .json { body.announce(.nextPage) }
         switch request.format {
         case .csv: encoder.appendCSVHeader(to: &body.bytes)
         case .ndjson: break
@@ -136,7 +136,7 @@ struct TableQuery {
             body.bytes.append(0x0A)
         }
         if isPaged {
-            if request.format != .json { body.addNextPage(next?.text) }
+            if request.format != .json { body.close(with: .nextPage, next?.text) }
         } else if request.count != .exact && !body.response.isStarted {
             // It is known by now how many there are.
             body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
