@@ -329,17 +329,60 @@ extension StatementParser {
     private mutating func transaction() throws(TrinoSyntaxError) -> TrinoStatement {
         if take("start") {
             try expect("transaction")
-            while let token = current {
-                guard token.kind == .word || token.is(",") else { throw unexpected(token) }
-                skip()
-            }
-            return .startTransaction
+            return try startTransaction()
         }
         let statement: TrinoStatement = take("commit") ? .commit : .rollback
         if statement == .rollback { try expect("rollback") }
         _ = take("work")
         try expectEnd()
         return statement
+    }
+
+    /// The modes of a transaction: an isolation level and an access mode, each at most once.
+    ///
+    /// Every statement here reads what is committed when it begins, so that is the level that a transaction has, and those
+    /// that promise more are refused. READ WRITE is what drivers ask for by default; it is a write that is refused.
+    private mutating func startTransaction() throws(TrinoSyntaxError) -> TrinoStatement {
+        var levels: [String] = []
+        var accesses = 0
+        if current != nil {
+            repeat {
+                if take("isolation") {
+                    try expect("level")
+                    levels.append(try isolationLevel())
+                } else if take("read") {
+                    guard take("only") || take("write") else { throw unexpected(current, expecting: "'ONLY', 'WRITE'") }
+                    accesses += 1
+                } else {
+                    throw unexpected(current, expecting: "'ISOLATION', 'READ'")
+                }
+            } while take(",")
+            try expectEnd()
+        }
+        for (count, what) in [(levels.count, "isolation levels"), (accesses, "read modes")] where count > 1 {
+            throw TrinoSyntaxError(
+                .syntaxError, "Multiple transaction \(what) specified", at: location(of: tokens[0]))
+        }
+        if let level = levels.first, level == "REPEATABLE READ" || level == "SERIALIZABLE" {
+            return .refused(
+                TrinoError(
+                    .unsupportedIsolationLevel,
+                    "Connector supported isolation level READ COMMITTED does not meet requested isolation level \(level)"
+                ))
+        }
+        return .startTransaction
+    }
+
+    private mutating func isolationLevel() throws(TrinoSyntaxError) -> String {
+        if take("serializable") { return "SERIALIZABLE" }
+        if take("repeatable") {
+            try expect("read")
+            return "REPEATABLE READ"
+        }
+        guard take("read") else { throw unexpected(current, expecting: "'READ', 'REPEATABLE', 'SERIALIZABLE'") }
+        if take("committed") { return "READ COMMITTED" }
+        guard take("uncommitted") else { throw unexpected(current, expecting: "'COMMITTED', 'UNCOMMITTED'") }
+        return "READ UNCOMMITTED"
     }
 
     private mutating func call() throws(TrinoSyntaxError) -> TrinoStatement {

@@ -39,6 +39,7 @@ package struct TrinoErrorCode: Sendable, Equatable {
     package static let notInTransaction = Self("NOT_IN_TRANSACTION", 21)
     package static let transactionAlreadyAborted = Self("TRANSACTION_ALREADY_ABORTED", 22)
     package static let readOnlyViolation = Self("READ_ONLY_VIOLATION", 23)
+    package static let unsupportedIsolationLevel = Self("UNSUPPORTED_ISOLATION_LEVEL", 26)
     package static let subqueryMultipleRows = Self("SUBQUERY_MULTIPLE_ROWS", 28)
     package static let procedureNotFound = Self("PROCEDURE_NOT_FOUND", 29)
     package static let invalidProcedureArgument = Self("INVALID_PROCEDURE_ARGUMENT", 30)

@@ -27,8 +27,9 @@ def trino_connection(up, **options):
         host="127.0.0.1", port=port(up), user="alice", catalog="tapedeck", schema="market", **options)
 
 
-def presto_connection(up):
-    return prestodb.dbapi.connect(host="127.0.0.1", port=port(up), user="bob", catalog="tapedeck", schema="market")
+def presto_connection(up, **options):
+    return prestodb.dbapi.connect(
+        host="127.0.0.1", port=port(up), user="bob", catalog="tapedeck", schema="market", **options)
 
 
 def hive_connection(up):
@@ -117,6 +118,18 @@ def test_session_and_transactions(played):
     with trino_connection(
             played, isolation_level=trino.transaction.IsolationLevel.READ_COMMITTED) as transaction:
         assert rows(transaction, "SELECT 1") == [(1,)]
+    for connect, levels in [
+            (trino_connection, trino.transaction.IsolationLevel), (presto_connection, prestodb.transaction.IsolationLevel)]:
+        # Whatever level is asked for, these clients say START TRANSACTION alone.
+        for level in [levels.READ_UNCOMMITTED, levels.READ_COMMITTED, levels.REPEATABLE_READ, levels.SERIALIZABLE]:
+            with connect(played, isolation_level=level) as transaction:
+                assert [list(row) for row in rows(transaction, "SELECT 1")] == [[1]]
+    for level in ["READ UNCOMMITTED, READ WRITE", "READ COMMITTED, READ ONLY"]:
+        rows(trino_connection(played), f"START TRANSACTION ISOLATION LEVEL {level}")
+    for level in ["REPEATABLE READ", "SERIALIZABLE"]:
+        with pytest.raises(trino.exceptions.TrinoUserError) as caught:
+            rows(trino_connection(played), f"START TRANSACTION ISOLATION LEVEL {level}")
+        assert (caught.value.error_name, caught.value.error_code) == ("UNSUPPORTED_ISOLATION_LEVEL", 26)
     cursor = presto_connection(played).cursor()
     cursor.execute("SELECT 1")
     assert cursor.fetchone() == [1]

@@ -49,14 +49,54 @@ struct StatementTests {
             ("SHOW SESSION LIKE 'query%'", .showSession(pattern: TrinoPattern("query%"))),
             ("USE market", .use(catalog: nil, schema: "market")),
             ("USE tapedeck.\"OPS\"", .use(catalog: "tapedeck", schema: "ops")),
-            ("START TRANSACTION READ ONLY, ISOLATION LEVEL SERIALIZABLE", .startTransaction), ("COMMIT", .commit),
-            ("ROLLBACK WORK;", .rollback),
+            ("START TRANSACTION", .startTransaction),
+            ("START TRANSACTION READ ONLY, ISOLATION LEVEL READ COMMITTED", .startTransaction),
+            ("START TRANSACTION ISOLATION LEVEL READ UNCOMMITTED, READ WRITE", .startTransaction),
+            ("COMMIT", .commit), ("ROLLBACK WORK;", .rollback),
             (
                 "CALL system.runtime.kill_query(query_id => '20240101_1',message => 'Query cancelled by Superset')",
                 .killQuery(id: "20240101_1", message: "Query cancelled by Superset")
             ),
         ]
         for (sql, statement) in expected { #expect(try testDialect.parse(sql) == statement, "\(sql)") }
+    }
+
+    @Test(arguments: [
+        (
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE", "UNSUPPORTED_ISOLATION_LEVEL",
+            "Connector supported isolation level READ COMMITTED does not meet requested isolation level SERIALIZABLE"
+        ),
+        (
+            "start transaction read only, isolation level repeatable read", "UNSUPPORTED_ISOLATION_LEVEL",
+            "Connector supported isolation level READ COMMITTED does not meet requested isolation level REPEATABLE READ"
+        ),
+        (
+            "START TRANSACTION READ ONLY, READ WRITE", "SYNTAX_ERROR",
+            "line 1:1: Multiple transaction read modes specified"
+        ),
+        (
+            "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, ISOLATION LEVEL READ COMMITTED", "SYNTAX_ERROR",
+            "line 1:1: Multiple transaction isolation levels specified"
+        ),
+        (
+            "START TRANSACTION READ", "SYNTAX_ERROR", "line 1:23: mismatched input '<EOF>'. Expecting: 'ONLY', 'WRITE'"
+        ),
+        (
+            "START TRANSACTION ISOLATION LEVEL SNAPSHOT", "SYNTAX_ERROR",
+            "line 1:35: mismatched input 'SNAPSHOT'. Expecting: 'READ', 'REPEATABLE', 'SERIALIZABLE'"
+        ),
+        (
+            "START TRANSACTION READ ONLY READ WRITE", "SYNTAX_ERROR",
+            "line 1:29: mismatched input 'READ'. Expecting: <EOF>"
+        ),
+        (
+            "START TRANSACTION DEFERRABLE", "SYNTAX_ERROR",
+            "line 1:19: mismatched input 'DEFERRABLE'. Expecting: 'ISOLATION', 'READ'"
+        ),
+    ])
+    func `a transaction that we cannot give is refused`(sql: String, name: String, message: String) {
+        #expect(failure(sql)?.code.name == name)
+        #expect(failure(sql)?.message == message)
     }
 
     @Test func `what cannot be prepared is told where it is wrong`() {
