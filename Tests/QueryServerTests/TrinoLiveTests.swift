@@ -117,10 +117,12 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
         let address = try await client().address
         let presto = TrinoClient(
             address: address, headers: ["X-Presto-User: bob", "X-Presto-Catalog: tapedeck", "X-Presto-Schema: market"])
-        let accepted = try presto.post("SET SESSION foo = 'b r'")
+        let accepted = try presto.post("SET SESSION execution_policy = 'b r'")
         // PyHive sends no header of its own with a GET.
         let done = try address.request(try #require(accepted.next))
-        #expect(done.fields["x-presto-set-session"] == "foo=b%20r" && done.fields["x-trino-set-session"] == nil)
+        #expect(
+            done.fields["x-presto-set-session"] == "execution_policy=b%20r" && done.fields["x-trino-set-session"] == nil
+        )
         #expect(done.string("updateType") == "SET SESSION")
         let both = try address.request(
             "/v1/statement", method: "POST", headers: ["X-Presto-User: a", "X-Trino-User: a"], body: "SELECT 1")
@@ -226,7 +228,14 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
         #expect(use.fields["x-trino-set-schema"] == "information_schema" && use.string("updateType") == "USE")
         #expect(try client.run("USE nowhere.x").last.string("error", "errorName") == "CATALOG_NOT_FOUND")
         #expect(try client.run("USE tapedeck.nowhere").last.string("error", "errorName") == "SCHEMA_NOT_FOUND")
-        #expect(try client.run("RESET SESSION foo").last.fields["x-trino-clear-session"] == "foo")
+        #expect(try client.run("RESET SESSION spill_enabled").last.fields["x-trino-clear-session"] == "spill_enabled")
+        for sql in ["SET SESSION foo = 1", "RESET SESSION foo", "SET SESSION tapedeck.foo = 1"] {
+            let refused = try client.run(sql).last
+            #expect(refused.string("error", "errorName") == "INVALID_SESSION_PROPERTY", "\(sql)")
+            #expect(refused.string("error", "message")?.hasSuffix("foo' does not exist") == true, "\(sql)")
+        }
+        #expect(
+            try client.run("SET SESSION hive.foo = 1").last.string("error", "errorName") == "CATALOG_NOT_FOUND")
         let shown = try client.run("SHOW SESSION", ["X-Trino-Session: foo=b%20r,query_max_run_time=2s"]).rows
         #expect("\(shown)".contains("b r") && "\(shown)".contains("query_max_run_time"))
         #expect(

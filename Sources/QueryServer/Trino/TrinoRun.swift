@@ -47,7 +47,9 @@ struct TrinoRun {
             if isInner { throw TrinoFailure(.notSupported, "Invalid statement type for prepared statement") }
             try await executePrepared(statement)
         case .setSession(let name, let value): try await setSession(name, value)
-        case .resetSession(let name): finish("RESET SESSION", [("Clear-Session", name)])
+        case .resetSession(let name):
+            try checkProperty(name)
+            finish("RESET SESSION", [("Clear-Session", name)])
         case .showSession(let pattern): try await showSession(pattern)
         case .use(let catalog, let schema): try await use(catalog, schema)
         case .startTransaction, .commit, .rollback: try changeTransaction(statement)
@@ -270,7 +272,22 @@ struct TrinoRun {
 
     // MARK: Session
 
+    /// Refuses a name that is no property of a session. A header that sets one is let pass: it has no effect.
+    private func checkProperty(_ name: String) throws(TrinoError) {
+        let start = TrinoLocation(line: 1, column: 1)
+        if let dot = name.firstIndex(of: ".") {
+            let catalog = String(name[..<dot])
+            guard catalog == database || catalog == "system" else {
+                throw TrinoError(.catalogNotFound, "Catalog '\(catalog)' does not exist", at: start)
+            }
+        }
+        guard TrinoProperty.isKnown(name) else {
+            throw TrinoError(.invalidSessionProperty, "Session property '\(name)' does not exist", at: start)
+        }
+    }
+
     private func setSession(_ name: String, _ value: String) async throws {
+        try checkProperty(name)
         let isKnown = try await isKnownZone(name, value)
         guard TrinoProperty.accepts(name, value), isKnown else {
             throw TrinoFailure(.invalidSessionProperty, "Invalid value for session property '\(name)': \(value)")
