@@ -40,7 +40,7 @@ func columnDescriptions(of result: OpaquePointer) -> [ColumnDescription] {
             type: TypeOID(rawValue: PQftype(result, column)),
             typeModifier: PQfmod(result, column),
             format: PQfformat(result, column) == 1 ? .binary : .text,
-            tableOID: PQftable(result, column))
+            tableOID: PQftable(result, column), tableColumn: PQftablecol(result, column))
     }
 }
 

@@ -68,14 +68,18 @@ package struct ColumnDescription: Sendable, Equatable {
     package var format: WireFormat
     /// The table the column comes from, or 0 if it is computed.
     package var tableOID: UInt32
+    /// Which column of that table, from 1; 0 if it is computed.
+    package var tableColumn: Int32
 
     package init(
-        name: String, type: TypeOID, typeModifier: Int32 = -1, format: WireFormat = .text, tableOID: UInt32 = 0
+        name: String, type: TypeOID, typeModifier: Int32 = -1, format: WireFormat = .text, tableOID: UInt32 = 0,
+        tableColumn: Int32 = 0
     ) {
         self.name = name
         self.type = type
         self.typeModifier = typeModifier
         self.format = format
         self.tableOID = tableOID
+        self.tableColumn = tableColumn
     }
 }

@@ -123,10 +123,7 @@ extension StatementParser {
 
     private mutating func showStats() throws(TrinoSyntaxError) -> TrinoStatement {
         try expect("for")
-        guard text(at) != "(" else {
-            throw TrinoSyntaxError(
-                .notSupported, "SHOW STATS is supported for tables only", at: location(of: tokens[0]))
-        }
+        if text(at) == "(" { return .stats(try query(from: at)) }
         let table = try tableName()
         try expectEnd()
         return query("SELECT * FROM trino_dialect.stats_of(\(table.arguments))")

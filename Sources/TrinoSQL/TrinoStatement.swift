@@ -7,6 +7,8 @@ package enum TrinoStatement: Sendable, Equatable {
     /// What EXPLAIN shows; ``ExplainForm/value(_:catalog:)`` makes its one value of the lines that
     /// PostgreSQL answers.
     case explain(ExplainForm, PostgresQuery)
+    /// SHOW STATS of a query, which is not run.
+    case stats(PostgresQuery)
     /// Keep `sql` under `name`, in the session of the client.
     case prepare(name: String, sql: String)
     /// Run the statement kept under `name`: ``TrinoDialect/parse(_:arguments:)`` with these texts of expressions.

@@ -207,6 +207,30 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
         #expect(try client.run("EXECUTE IMMEDIATE 'SELECT ?' USING 7").rows == [.array([.number("7")])])
     }
 
+    @Test func `SHOW STATS of a query tells what its plan expects`() async throws {
+        let server = try await TestServer.shared.value
+        try server.write(
+            "create table market.counted as select n, n % 4 as part from generate_series(1, 100) as n; "
+                + "analyze market.counted; grant select on market.counted to public")
+        defer { try? server.write("drop table market.counted") }
+        let client = try await client()
+        let all = try client.run("SHOW STATS FOR (SELECT n, part AS \"Part\", n + 1 FROM counted)")
+        let null = JSONValue.null
+        #expect(
+            all.rows == [
+                .array([.string("n"), .number("400.0"), .number("100.0"), .number("0.0"), null, null, null]),
+                .array([.string("Part"), .number("400.0"), .number("4.0"), .number("0.0"), null, null, null]),
+                .array([.string("_col2"), null, null, null, null, null, null]),
+                .array([null, null, null, null, .number("100.0"), null, null]),
+            ])
+        let one = try client.run("SHOW STATS FOR (SELECT * FROM counted WHERE n = 7)")
+        #expect(one.rows.last == .array([null, null, null, null, .number("1.0"), null, null]))
+        #expect(
+            one.rows.first == .array([.string("n"), .number("4.0"), .number("1.0"), .number("0.0"), null, null, null]))
+        let lost = try client.run("SHOW STATS FOR (SELECT nope FROM counted)").last
+        #expect(lost.string("error", "message") == "line 1:24: Column 'nope' cannot be resolved")
+    }
+
     @Test func `transactions are ids`() async throws {
         let client = try await client()
         let id = try #require(try client.run("START TRANSACTION").last.fields["x-trino-started-transaction-id"])

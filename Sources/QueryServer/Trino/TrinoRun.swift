@@ -42,6 +42,7 @@ struct TrinoRun {
         switch statement {
         case .query(let postgres): try await send(postgres)
         case .explain(let form, let postgres): try await explain(form, postgres)
+        case .stats(let postgres): try await showStats(postgres)
         case .refused(let error): throw error
         case .execute, .executeImmediate, .prepare, .deallocate, .describeInput, .describeOutput:
             if isInner { throw TrinoFailure(.notSupported, "Invalid statement type for prepared statement") }
@@ -156,7 +157,7 @@ struct TrinoRun {
             for (index, value) in row.enumerated() {
                 if index > 0 { chunk.appendText(",") }
                 switch (columns[index].type, value) {
-                case (.bigint, let value?), (.boolean, let value?): chunk.appendText(value)
+                case (.bigint, let value?), (.boolean, let value?), (.double, let value?): chunk.appendText(value)
                 default: chunk.appendJSONString(value)
                 }
             }
@@ -176,6 +177,59 @@ struct TrinoRun {
         } catch let error as PostgresError {
             throw failure(error, in: postgres)
         }
+    }
+
+    // MARK: Statistics
+
+    /// SHOW STATS of a query: as many rows as the planner expects, and of columns that are a table's own what ANALYZE knows
+    /// of them there.
+    private func showStats(_ postgres: PostgresQuery) async throws {
+        do throws(any Error) {
+            let rows = try await withTransaction(postgres.settings) { connection in
+                // First, since it says what is wrong with the statement.
+                let described = try await connection.describe(
+                    Statement(name: "trino_describe", sql: postgres.text), deadline: query.deadline
+                ).columns
+                let plan = try await connection.query(PlanCost.explain + postgres.text, deadline: query.deadline)
+                let count = PlanCost.rows(try plan.map { try $0.string(0) }.joined()).map { Double($0) }
+                let names = postgres.columnNames(described.map(\.name))
+                var rows: [[String?]] = []
+                for (name, column) in zip(names, described) {
+                    let known = try await stats(of: column, expecting: count, connection)
+                    rows.append([name] + known + [nil, nil, nil])
+                }
+                return rows + [[nil, nil, nil, nil, count.map { "\($0)" }, nil, nil]]
+            }
+            try await finish(
+                [
+                    ("column_name", .varchar(nil)), ("data_size", .double), ("distinct_values_count", .double),
+                    ("nulls_fraction", .double), ("row_count", .double), ("low_value", .varchar(nil)),
+                    ("high_value", .varchar(nil)),
+                ], rows)
+        } catch let error as PostgresError {
+            throw failure(error, in: postgres)
+        }
+    }
+
+    /// Bytes, different values and share of NULLs of a column of so many rows.
+    private func stats(
+        of column: ColumnDescription, expecting count: Double?, _ connection: PostgresConnection
+    ) async throws -> [String?] {
+        guard column.tableOID != 0, let count else { return [nil, nil, nil] }
+        let found = try await connection.query(
+            """
+            SELECT s.data_size / nullif(t.row_count, 0) * $3, least(s.distinct_values_count, $3), s.nulls_fraction
+            FROM pg_catalog.pg_attribute AS a
+            JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
+            LATERAL trino_dialect.stats_of(current_database()::text, n.nspname::text, c.relname::text) AS s,
+            LATERAL trino_dialect.stats_of(current_database()::text, n.nspname::text, c.relname::text) AS t
+            WHERE a.attrelid = $1::bigint::oid AND a.attnum = $2::bigint AND s.column_name = a.attname::text
+                AND t.column_name IS NULL
+            """, [.int64(Int64(column.tableOID)), .int64(Int64(column.tableColumn)), .double(count)],
+            deadline: query.deadline)
+        guard let row = found.first else { return [nil, nil, nil] }
+        return try (0..<3).map { try row.doubleOrNil($0).map { "\($0)" } }
     }
 
     // MARK: Prepared statements
