@@ -19,6 +19,12 @@ struct Outline: Sendable {
     let isOperand: [Bool]
     /// The clause of the innermost query or bracket that each token stands in.
     let clauses: [Clause]
+    /// In how many brackets each token stands.
+    let depths: [Int]
+    /// Whether the outermost query groups its rows, or is made of several.
+    let isGrouped: Bool
+    /// Which parameter each `?` is, from 1.
+    let parameters: [Int: Int]
     /// What stands behind operands and must be written before them.
     private(set) var suffixes: [Int: [OperandSuffix]] = [:]
 
@@ -30,6 +36,20 @@ struct Outline: Sendable {
         scan.run()
         isOperand = scan.isOperand
         clauses = scan.clauses
+        var depth = 0
+        var depths: [Int] = []
+        var parameters: [Int: Int] = [:]
+        var isGrouped = false
+        for (index, token) in tokens.enumerated() {
+            if partners[index] >= 0, partners[index] < index { depth -= 1 }
+            depths.append(depth)
+            if partners[index] > index { depth += 1 }
+            if token.kind == .parameter { parameters[index] = parameters.count + 1 }
+            if depth == 0, ["group", "union", "except", "intersect"].contains(token.text) { isGrouped = true }
+        }
+        self.depths = depths
+        self.parameters = parameters
+        self.isGrouped = isGrouped
         suffixes = Self.suffixes(self)
     }
 
@@ -127,6 +147,21 @@ struct Outline: Sendable {
             index = partners[index] > index ? partners[index] + 1 : index + 1
         }
         return nil
+    }
+
+    /// Whether these tokens are all there is to an item of a SELECT or a VALUES, but for the name it is given.
+    func isWholeItem(_ range: Range<Int>) -> Bool {
+        let before = text(range.lowerBound - 1)
+        let end = range.upperBound
+        switch clauses[range.lowerBound] {
+        case .select:
+            return ["select", "all", "distinct", ","].contains(before)
+                && (end == tokens.count || [",", ")", ";", "as", "from"].contains(text(end)) || isName(end))
+        case .values:
+            return ["values", "(", ","].contains(before)
+                && (end == tokens.count || [",", ")", ";"].contains(text(end)))
+        default: return false
+        }
     }
 
     /// Whether a call of a function stands here: its name and a bracket, not a keyword and one.

@@ -33,6 +33,13 @@ package struct PostgresQuery: Sendable, Equatable {
         OutputName.names(outputNames, names)
     }
 
+    /// Which of `count` columns AS gave a name, as far as the statement tells.
+    package func aliased(_ count: Int) -> [Bool] {
+        OutputName.places(outputNames, over: count).map { place in
+            if let place, case .alias = outputNames[place] { true } else { false }
+        }
+    }
+
     /// The place in what the user typed of a position in ``text`` (in characters, from 1).
     package func location(ofPosition position: Int) -> TrinoLocation {
         source.location(ofByte: sourceByte(ofPosition: position))
@@ -53,40 +60,41 @@ package struct PostgresQuery: Sendable, Equatable {
 
 /// How a column of the result is called.
 enum OutputName: Sendable, Equatable {
-    /// As PostgreSQL calls it.
-    case asIs
-    /// As it was written.
+    /// A column's own, as it was written.
     case named(String)
+    /// As AS calls it.
+    case alias(String)
     /// It has no name.
     case anonymous
     /// Any number of columns, which keep their names.
     case star
 
     static func names(_ outputs: [OutputName], _ names: [String]) -> [String] {
-        let stars = outputs.count { $0 == .star }
-        let starred = names.count - (outputs.count - stars)
-        // With several stars nobody knows where one ends; what stands before the first and after the last is certain.
-        guard stars <= 1 || starred >= 0, stars > 0 || starred == 0 else { return names }
-        var result = names
-        var index = 0
-        func take(_ output: OutputName, _ index: Int) {
-            switch output {
-            case .named(let name): result[index] = name
-            case .anonymous: result[index] = "_col\(index)"
-            case .asIs, .star: break
+        zip(places(outputs, over: names.count), names).enumerated().map { index, column in
+            guard let place = column.0 else { return column.1 }
+            return switch outputs[place] {
+            case .named(let name), .alias(let name): name
+            case .anonymous: "_col\(index)"
+            case .star: column.1
             }
         }
-        for output in outputs {
+    }
+
+    /// Which output each of `count` columns is; nil for those of a star.
+    static func places(_ outputs: [OutputName], over count: Int) -> [Int?] {
+        var result = [Int?](repeating: nil, count: count)
+        let stars = outputs.count { $0 == .star }
+        let starred = count - (outputs.count - stars)
+        // With several stars nobody knows where one ends; what stands before the first and after the last is certain.
+        guard stars <= 1 || starred >= 0, stars > 0 || starred == 0 else { return result }
+        for (index, output) in outputs.enumerated() {
             if output == .star { break }
-            take(output, index)
-            index += 1
+            result[index] = index
         }
         guard stars > 0 else { return result }
-        index = names.count
-        for output in outputs.reversed() {
+        for (index, output) in outputs.reversed().enumerated() {
             if output == .star { break }
-            index -= 1
-            take(output, index)
+            result[count - 1 - index] = outputs.count - 1 - index
         }
         return result
     }

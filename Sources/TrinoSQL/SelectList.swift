@@ -62,7 +62,7 @@ enum SelectList {
         guard let last = item.last, let first = item.first else { return .anonymous }
         if outline.text(last) == "*", item.count == 1 || outline.text(last - 1) == "." { return .star }
         guard outline.isName(last) else { return .anonymous }
-        if item.count > 1, outline.text(last - 1) == "as" { return .named(outline.value(last)) }
+        if item.count > 1, outline.text(last - 1) == "as" { return .alias(outline.value(last)) }
         let isReserved = outline.kind(last) == .word && Keywords.reserved.contains(outline.text(last))
         if outline.endOfChain(first) == item.upperBound { return isReserved ? .anonymous : .named(outline.value(last)) }
         // `count(*) n`: a name behind an operand. `INTERVAL '1' DAY` is none.
@@ -71,7 +71,7 @@ enum SelectList {
         else {
             return .anonymous
         }
-        return .named(outline.value(last))
+        return .alias(outline.value(last))
     }
 
     private static func isInterval(_ outline: Outline, _ last: Int) -> Bool {

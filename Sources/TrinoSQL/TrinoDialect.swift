@@ -78,6 +78,23 @@ package struct TrinoDialect: Sendable {
         return try StatementParser.parse(try Lexer.tokens(of: source.bytes), source, self)
     }
 
+    /// What `sql` asks for, its `?` left open: in order, they are `$1`, `$2`, … of the statement for PostgreSQL, which tells
+    /// their types.
+    package func parseOpen(_ sql: String) throws(TrinoSyntaxError) -> TrinoStatement {
+        let typed = Array(sql.utf8)
+        return try StatementParser.parse(try Lexer.tokens(of: typed), StatementSource(typed), self)
+    }
+
+    /// Which of the `?` of `sql`, counted from 0, may be of any type: nothing around them asks for one, where PostgreSQL
+    /// says text.
+    package func untypedParameters(_ sql: String) throws(TrinoSyntaxError) -> Set<Int> {
+        let typed = Array(sql.utf8)
+        let tokens = try Lexer.tokens(of: typed)
+        let outline = try Outline(tokens, of: typed) { TrinoLocation(ofByte: $0, in: typed) }
+        let places = tokens.indices.filter { tokens[$0].kind == .parameter }
+        return Set(places.indices.filter { outline.isWholeItem(places[$0]..<places[$0] + 1) })
+    }
+
     /// How many places for arguments `sql` has.
     package func parameterCount(_ sql: String) throws(TrinoSyntaxError) -> Int {
         try Lexer.tokens(of: Array(sql.utf8)).count { $0.kind == .parameter }

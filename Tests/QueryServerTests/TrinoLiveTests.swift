@@ -199,12 +199,52 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
             try client.run("EXECUTE mine USING 41, 'it''s'", [keeps]).rows == [
                 .array([.number("42"), .string("it's")])
             ])
-        #expect(try client.run("DESCRIBE INPUT mine", [keeps]).rows.count == 2)
+        #expect(
+            try client.run("DESCRIBE INPUT mine", [keeps]).rows == [
+                .array([.number("0"), .string("integer")]), .array([.number("1"), .string("unknown")]),
+            ])
         let output = try client.run("DESCRIBE OUTPUT mine", [keeps]).rows
         #expect(output.count == 2 && "\(output)".contains("integer"))
         #expect(try client.run("DEALLOCATE PREPARE mine", [keeps]).last.fields["x-trino-deallocated-prepare"] == "mine")
         #expect(try client.run("EXECUTE mine USING 1").last.string("error", "errorName") == "NOT_FOUND")
         #expect(try client.run("EXECUTE IMMEDIATE 'SELECT ?' USING 7").rows == [.array([.number("7")])])
+    }
+
+    @Test func `what parameters and columns of a prepared statement are is known before it runs`() async throws {
+        let client = try await client()
+        func described(_ what: String, _ sql: String) throws -> TrinoClient.Result {
+            let header = try #require(try client.run("PREPARE p FROM \(sql)").last.fields["x-trino-added-prepare"])
+            return try client.run("DESCRIBE \(what) p", ["X-Trino-Prepared-Statement: \(header)"])
+        }
+        func types(_ sql: String) throws -> [String] {
+            try described("INPUT", sql).rows.map { row in
+                guard case .array(let cells) = row, case .string(let type) = cells[1] else { return "" }
+                return type
+            }
+        }
+        #expect(
+            try types(
+                "SELECT ?, ? FROM trades WHERE symbol = ? AND price BETWEEN ? AND ? AND trade_id IN (?) AND ts < ? LIMIT ?"
+            ) == [
+                "unknown", "unknown", "varchar", "double", "double", "bigint", "timestamp(6) with time zone", "bigint",
+            ])
+        #expect(try types("SELECT year(?)") == ["unknown"])
+        #expect(try types("SELECT 1") == [])
+        #expect(
+            try described("INPUT", "SELECT ? FROM nowhere").last.string("error", "errorName") == "TABLE_NOT_FOUND")
+        let output = try described(
+            "OUTPUT", "SELECT symbol, ts AS \"When\", 1 AS one, count(*) OVER (), current_timestamp FROM trades")
+        func row(_ name: String, _ table: String, _ type: String, _ size: String, _ isAliased: Bool) -> JSONValue {
+            .array(
+                [name, table == "" ? "" : "tapedeck", table == "" ? "" : "market", table, type].map { .string($0) }
+                    + [.number(size), .bool(isAliased)])
+        }
+        #expect(
+            output.rows == [
+                row("symbol", "trades", "varchar", "0", false),
+                row("When", "trades", "timestamp(6) with time zone", "12", true), row("one", "", "integer", "4", true),
+                row("_col3", "", "bigint", "8", false), row("_col4", "", "timestamp(3) with time zone", "8", false),
+            ])
     }
 
     @Test func `SHOW STATS of a query tells what its plan expects`() async throws {

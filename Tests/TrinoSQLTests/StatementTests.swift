@@ -99,6 +99,18 @@ struct StatementTests {
         #expect(failure(sql)?.message == message)
     }
 
+    @Test func `parameters that are left open have numbers, and those that stand alone no type`() throws {
+        let sql = "SELECT ?, ? AS b, f(?) FROM t WHERE x = ? AND y IN (?, ?) LIMIT ?"
+        guard case .query(let query) = try testDialect.parseOpen(sql) else {
+            Issue.record("no query")
+            return
+        }
+        #expect(query.text == "SELECT $1, $2 AS b, f($3) FROM t WHERE x = $4 AND y IN ($5, $6) LIMIT $7")
+        #expect(query.aliased(3) == [false, true, false])
+        #expect(try testDialect.untypedParameters(sql) == [0, 1])
+        #expect(try testDialect.untypedParameters("VALUES (?, 1), (2, ? + 1)") == [0])
+    }
+
     @Test func `what cannot be prepared is told where it is wrong`() {
         #expect(failure("PREPARE p FROM SELECT nope(")?.location == TrinoLocation(line: 1, column: 28))
         #expect(failure("PREPARE p FROM SELECT INTERVAL ? DAY, ')")?.location == TrinoLocation(line: 1, column: 39))

@@ -268,10 +268,33 @@ struct TrinoRun {
         throw TrinoFailure(.notFound, "Prepared statement not found: \(name)")
     }
 
+    /// What PostgreSQL takes the parameters for; `unknown` where any type would do, or where it cannot tell.
     private func describeInput(_ sql: String) async throws {
+        let columns: [(name: String, type: TrinoType)] = [("Position", .bigint), ("Type", .varchar(nil))]
         let count = try dialect.parameterCount(sql)
-        try await finish(
-            [("Position", .bigint), ("Type", .varchar(nil))], (0..<count).map { ["\($0)", "unknown"] })
+        var types = [String](repeating: "unknown", count: count)
+        if count > 0, case .query(let postgres) = try dialect.parseOpen(sql) {
+            let untyped = try dialect.untypedParameters(sql)
+            for (index, type) in try await parameterTypes(postgres).enumerated().prefix(count)
+            where !untyped.contains(index) {
+                types[index] = TrinoType(type, modifier: -1)?.text(session.typeDialect) ?? "unknown"
+            }
+        }
+        try await finish(columns, types.enumerated().map { ["\($0)", $1] })
+    }
+
+    private func parameterTypes(_ postgres: PostgresQuery) async throws -> [TypeOID] {
+        do {
+            return try await withTransaction(postgres.settings) { connection in
+                try await connection.describe(
+                    Statement(name: "trino_describe", sql: postgres.text), deadline: query.deadline
+                ).parameterTypes
+            }
+        } catch let error as PostgresError {
+            // Which function or operator is meant may depend on what the parameters will be.
+            if let state = error.sqlState, ["42P18", "42725", "42883", "42804"].contains(state) { return [] }
+            throw failure(error, in: postgres)
+        }
     }
 
     private func describeOutput(_ sql: String) async throws {
@@ -291,13 +314,13 @@ struct TrinoRun {
                 ).columns
                 let types = try await types.types(of: described, ask: askForTypes)
                 let names = postgres.columnNames(described.map(\.name))
+                let aliased = postgres.aliased(described.count)
                 let tables = try await tables(described, connection)
                 return described.indices.map { index -> [String?] in
                     let table = tables[described[index].tableOID]
                     return [
                         names[index], table == nil ? "" : database, table?.schema ?? "", table?.name ?? "",
-                        types[index].text(session.typeDialect), "\(types[index].size)",
-                        "\(table != nil && names[index] != described[index].name)",
+                        types[index].text(session.typeDialect), "\(types[index].size)", "\(aliased[index])",
                     ]
                 }
             }

@@ -104,7 +104,8 @@ extension TrinoType {
         case .boolean: 1
         case .smallint: 2
         case .integer, .real, .date, .intervalYearToMonth: 4
-        case .bigint, .double, .time, .timestamp, .timestampWithTimeZone, .intervalDayToSecond: 8
+        case .bigint, .double, .time, .timestamp, .intervalDayToSecond: 8
+        case .timestampWithTimeZone(let digits): digits <= 3 ? 8 : 12
         case .decimal(let precision, _): precision <= 18 ? 8 : 16
         case .uuid, .ipaddress: 16
         default: 0

@@ -3,6 +3,11 @@
 extension Rules {
     static let literals: [RewriteRule] = [
         RewriteRule(
+            "parameter", "PostgreSQL numbers them", on: [.kind(.parameter)]
+        ) { outline, index, _ in
+            outline.parameters[index].map { Rewrite(to: index + 1, [.text("$\($0)")]) }
+        },
+        RewriteRule(
             "bytes", "X'…' is a string of bits in PostgreSQL", on: [.kind(.binary)]
         ) { outline, index, _ in
             let digits = outline.source[outline.tokens[index].range].dropFirst(2).dropLast().filter { $0 != 0x20 }
