@@ -100,6 +100,7 @@ let package = Package(
                 .embedInCode("0026_trino_exact.sql"),
                 .embedInCode("0027_settled.sql"),
                 .embedInCode("0028_trino_runtime.sql"),
+                .embedInCode("0029_trino_functions.sql"),
                 .embedInCode("0031_processor_lag_seconds.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.

@@ -36,6 +36,7 @@ package struct Migration: Sendable {
         Migration(26, "trino_exact", PackageResources._026_trino_exact_sql),
         Migration(27, "settled", PackageResources._027_settled_sql),
         Migration(28, "trino_runtime", PackageResources._028_trino_runtime_sql),
+        Migration(29, "trino_functions", PackageResources._029_trino_functions_sql),
         Migration(31, "processor_lag_seconds", PackageResources._031_processor_lag_seconds_sql),
     ]
 }

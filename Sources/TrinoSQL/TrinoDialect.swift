@@ -11,6 +11,8 @@ package struct TrinoDialect: Sendable {
     package var sessionSchema: String
     /// Who asks, for `current_user`.
     package var user: String
+    /// Where functions without a schema are looked for, as the client sent it; for `current_path` alone.
+    package var path: String
     /// The zone that times without one are in; a name that PostgreSQL knows.
     package var timeZone: String
 
@@ -19,12 +21,14 @@ package struct TrinoDialect: Sendable {
     ///   - sessionCatalog: The header's; `catalog` when there was none.
     ///   - schema: The header's; `market` when there was none.
     package init(
-        catalog: String, sessionCatalog: String? = nil, schema: String? = nil, user: String, timeZone: String = "UTC"
+        catalog: String, sessionCatalog: String? = nil, schema: String? = nil, user: String, path: String = "",
+        timeZone: String = "UTC"
     ) {
         self.catalog = catalog.lowercased()
         self.sessionCatalog = (sessionCatalog ?? catalog).lowercased()
         self.sessionSchema = (schema ?? "market").lowercased()
         self.user = user
+        self.path = path
         self.timeZone = timeZone
     }
 

@@ -32,7 +32,7 @@ struct TrinoRun {
     private var dialect: TrinoDialect {
         TrinoDialect(
             catalog: database, sessionCatalog: session.catalog, schema: session.schema, user: session.user,
-            timeZone: session.effectiveTimeZone ?? "UTC")
+            path: session.path ?? "", timeZone: session.effectiveTimeZone ?? "UTC")
     }
 
     // MARK: Statements

@@ -106,6 +106,23 @@ extension Rules {
                     + [.text(", "), .source(arguments[0]), .text(")")])
         },
         RewriteRule(
+            "numeric_histogram", "an aggregate of ours would be slower than array_agg", words: ["numeric_histogram"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let arguments = outline.items(in: index + 1)
+            guard arguments.count == 2 || arguments.count == 3 else { return nil }
+            let (filter, end) = filterClause(outline, behind: outline.partners[index + 1])
+            let weight: [Rewrite.Piece] =
+                arguments.count == 3 ? [.text("("), .source(arguments[2]), .text(")::")] : [.text("1::")]
+            return Rewrite(
+                to: end,
+                [
+                    .text("trino_dialect.numeric_histogram_of("), .source(arguments[0]), .text(", array_agg(("),
+                    .source(arguments[1]), .text(")::double precision)"),
+                ] + filter + [.text(", array_agg(")] + weight
+                    + [.text("double precision)")] + filter + [.text(")")])
+        },
+        RewriteRule(
             "max of several", "PostgreSQL's max and min have one argument", words: ["max", "min"]
         ) { outline, index, _ in
             guard outline.isCall(index) else { return nil }
@@ -172,7 +189,8 @@ enum FunctionNames {
     static let missing: Set<String> = [
         "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct", "array_except",
         "array_first",
-        "array_last", "contains_sequence", "crc32", "entropy", "flatten", "map_from_entries", "multimap_from_entries",
+        "array_last", "checksum", "combinations", "contains_sequence", "crc32", "entropy", "flatten",
+        "map_from_entries", "multimap_from_entries",
         "ngrams", "shuffle", "soundex", "split_to_multimap",
         "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
         "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
@@ -190,7 +208,7 @@ enum FunctionNames {
         "split_to_map", "timezone_hour", "timezone_minute", "to_base", "to_base64", "to_iso8601", "to_milliseconds",
         "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
         "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week", "week_of_year",
-        "with_timezone", "year", "year_of_week", "yow",
+        "with_timezone", "xxhash64", "year", "year_of_week", "yow",
     ]
 
     /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.

@@ -25,6 +25,13 @@ extension Rules {
             let arguments = outline.items(in: index + 1).flatMap { argument -> [Range<Int>] in
                 // The arrays of a map that is written here have types; its JSON has none.
                 if let map = writtenMap(outline, argument) { return [map.keys, map.values] }
+                // The rows of a zip are the arrays side by side.
+                let start = argument.lowerBound
+                if outline.text(start) == "zip", outline.isCall(start),
+                    outline.partners[start + 1] == argument.upperBound - 1
+                {
+                    return outline.items(in: start + 1)
+                }
                 return [argument]
             }
             guard arguments.count > 1 else { return nil }

@@ -84,6 +84,16 @@ extension Rules {
             return Rewrite(to: index + 1, [.text("jsonb_build_array")])
         },
         RewriteRule(
+            "zip", "PostgreSQL has no function of arrays that differ in type", words: ["zip"]
+        ) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            var pieces: [Rewrite.Piece] = [.text("trino_dialect.zip_of(")]
+            for (number, argument) in outline.items(in: index + 1).enumerated() {
+                pieces += [.text(number == 0 ? "to_jsonb(" : ", to_jsonb("), .source(argument), .text(")")]
+            }
+            return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(")")])
+        },
+        RewriteRule(
             "lambda", "PostgreSQL would read -> as an operator of JSON", on: [.text("->")]
         ) { outline, index, context throws(TrinoSyntaxError) in
             // `f(x -> …)`, `f((x, y) -> …)`; what has a key to its right is PostgreSQL's own operator.

@@ -23,6 +23,12 @@ extension Rules {
             return Rewrite(to: index + 1, [.text("CAST(\(quoted(context.dialect.user)) AS text)")])
         },
         RewriteRule(
+            "session path", "PostgreSQL has a search path of its own", words: ["current_path"]
+        ) { outline, index, context in
+            guard outline.isOperand[index], outline.text(index - 1) != "." else { return nil }
+            return Rewrite(to: index + 1, [.text("CAST(\(quoted(context.dialect.path)) AS text)")])
+        },
+        RewriteRule(
             "session catalog", "the session's catalog may be `system`", words: ["current_catalog"]
         ) { outline, index, context in
             guard outline.isOperand[index], outline.text(index - 1) != "." else { return nil }
