@@ -90,6 +90,23 @@ def test_tab_completes_tables_columns_and_keywords(prompt):
     prompt.expect_exact("(1 row)")
 
 
+def test_a_long_query_shows_how_far_it_is(prompt):
+    # Wide rows, so that PostgreSQL does not keep them back.
+    prompt.sendline("select g, repeat('x', 4000) as pad, pg_sleep(0.02) from generate_series(1, 150) g;")
+    prompt.expect(r"\r\x1b\[K(\d+) rows, (\d+) s; Ctrl-C cancels")
+    first, seconds = int(prompt.match[1]), int(prompt.match[2])
+    assert seconds >= 1
+    prompt.expect(r"\r\x1b\[K(\d+) rows, \d+ s; Ctrl-C cancels")
+    while int(prompt.match[1]) == first:
+        prompt.expect(r"\r\x1b\[K(\d+) rows, \d+ s; Ctrl-C cancels")
+    assert first < int(prompt.match[1]) < 150
+    prompt.expect_exact(READY)
+    # The line is wiped before the rows come, and none is shown for what is quick.
+    assert "\r\x1b[K" in prompt.before.partition("paged:")[0].rpartition("Ctrl-C cancels")[2]
+    assert "(150 rows)" in prompt.before
+    assert "Ctrl-C cancels" not in ask(prompt, "select 1;") and "(1 row)" in prompt.before
+
+
 def test_ctrl_c_cancels_the_query_and_not_the_prompt(prompt, played):
     prompt.sendline("select pg_sleep(60);")
     prompt.expect_exact("Ctrl-C cancels")
