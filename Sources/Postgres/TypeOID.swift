@@ -30,6 +30,7 @@ package struct TypeOID: RawRepresentable, Hashable, Sendable, CustomStringConver
     package static let timestamptz = TypeOID(rawValue: 1184)
     package static let interval = TypeOID(rawValue: 1186)
     package static let numeric = TypeOID(rawValue: 1700)
+    package static let record = TypeOID(rawValue: 2249)
     package static let uuid = TypeOID(rawValue: 2950)
     package static let jsonb = TypeOID(rawValue: 3802)
     package static let boolArray = TypeOID(rawValue: 1000)

@@ -8,6 +8,10 @@ package struct PostgresQuery: Sendable, Equatable {
     package let settings: [Setting]
     /// What the columns are called, where that is not what PostgreSQL calls them.
     let outputNames: [OutputName]
+    /// What decimals are computed of.
+    private let decimals: DecimalQuestion?
+    /// Of each output the fields that it was declared with, if it is a row.
+    private let rows: [RowColumn?]
     /// What the user typed, with places for arguments as they are.
     let source: StatementSource
     private let rendered: SourceMappedText
@@ -18,7 +22,12 @@ package struct PostgresQuery: Sendable, Equatable {
         package var value: String
     }
 
-    init(_ rendered: SourceMappedText, source: StatementSource, names: [OutputName], settings: [Setting]) {
+    init(
+        _ rendered: SourceMappedText, source: StatementSource, names: [OutputName], decimals: DecimalQuestion? = nil,
+        rows: [RowColumn?] = [], settings: [Setting]
+    ) {
+        self.decimals = decimals
+        self.rows = rows.contains { $0 != nil } ? rows : []
         self.rendered = rendered
         self.source = source
         self.settings = settings
@@ -37,6 +46,35 @@ package struct PostgresQuery: Sendable, Equatable {
     package func aliased(_ count: Int) -> [Bool] {
         OutputName.places(outputNames, over: count).map { place in
             if let place, case .alias = outputNames[place] { true } else { false }
+        }
+    }
+
+    /// A query without rows, whose columns are what decimals are computed of; nil where none are.
+    package var decimalOperands: String? { decimals?.operands }
+
+    /// The digits of each of `count` columns that is a decimal, as far as they follow from the statement.
+    ///
+    /// - Parameter operands: The types of the columns of ``decimalOperands``; nil for one that is no number, or has digits
+    ///   that nobody knows.
+    package func decimals(_ count: Int, operands: [NumberType?]) -> [DecimalDigits?] {
+        guard let decimals, decimals.items.count == outputNames.count else {
+            return [DecimalDigits?](repeating: nil, count: count)
+        }
+        return OutputName.places(outputNames, over: count).map { place in
+            guard let place, case .decimal(let digits)? = decimals.items[place]?.type(operands) else { return nil }
+            return digits
+        }
+    }
+
+    /// The fields of each of `count` columns that was declared as a row: their names, and a query without rows that has
+    /// columns of their types.
+    package func rows(_ count: Int) -> [(names: [String?], types: String)?] {
+        guard !rows.isEmpty, rows.count == outputNames.count else { return [] }
+        return OutputName.places(outputNames, over: count).map { place in
+            guard let place, let row = rows[place] else { return nil }
+            return (
+                row.names, "SELECT " + row.types.map { "NULL::\($0)" }.joined(separator: ", ") + " LIMIT 0"
+            )
         }
     }
 

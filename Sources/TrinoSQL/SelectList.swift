@@ -8,7 +8,7 @@ enum SelectList {
         if outline.text(index) == "with" { index = endOfWith(outline, index) }
         while outline.text(index) == "(", outline.isQuery(index) { index += 1 }
         switch outline.text(index) {
-        case "select": return items(outline, index)
+        case "select": return items(outline, index).map { name(outline, $0) }
         case "values":
             let row = outline.split(index + 1..<outline.tokens.count)[0]
             let open = row.isEmpty ? index : outline.text(row.lowerBound) == "row" ? row.lowerBound + 1 : row.lowerBound
@@ -32,7 +32,14 @@ enum SelectList {
         return outline.tokens.count
     }
 
-    private static func items(_ outline: Outline, _ select: Int) -> [OutputName] {
+    /// The SELECT of a query that is no more than one, behind its WITH.
+    static func select(_ outline: Outline, from start: Int) -> Int? {
+        let index = outline.text(start) == "with" ? endOfWith(outline, start) : start
+        return outline.text(index) == "select" ? index : nil
+    }
+
+    /// The items of a SELECT.
+    static func items(_ outline: Outline, _ select: Int) -> [Range<Int>] {
         var start = select + 1
         if outline.text(start) == "distinct"
             || outline.text(start) == "all" && outline.isOperand[start]
@@ -44,7 +51,29 @@ enum SelectList {
         while end < outline.tokens.count, !ends(outline, end) {
             end = outline.partners[end] > end ? outline.partners[end] + 1 : end + 1
         }
-        return outline.split(start..<end).map { name(outline, $0) }
+        return outline.split(start..<end)
+    }
+
+    /// The fields of those outputs that are rows of declared ones.
+    static func rows(_ outline: Outline, from start: Int) -> [RowColumn?] {
+        guard let select = select(outline, from: start) else { return [] }
+        return items(outline, select).map { $0.isEmpty ? nil : RowColumn(outline, $0) }
+    }
+
+    /// An item without the name that AS gives it.
+    static func value(_ outline: Outline, _ item: Range<Int>) -> Range<Int> {
+        guard case .alias = name(outline, item) else { return item }
+        let end = item.upperBound - 1
+        return item.lowerBound..<(outline.text(end - 1) == "as" ? end - 1 : end)
+    }
+
+    /// Behind the tables of a FROM.
+    static func endOfFrom(_ outline: Outline, _ from: Int) -> Int {
+        var end = from + 1
+        while end < outline.tokens.count, !ends(outline, end) {
+            end = outline.partners[end] > end ? outline.partners[end] + 1 : end + 1
+        }
+        return end
     }
 
     private static func ends(_ outline: Outline, _ index: Int) -> Bool {

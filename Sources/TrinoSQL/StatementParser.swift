@@ -63,7 +63,10 @@ struct StatementParser {
         let context = RewriteContext(dialect: dialect, location: place)
         let text = try Rewriter.rewrite(outline, start..<tokens.count, context, prefix: prefix)
         return PostgresQuery(
-            text, source: source, names: names ?? SelectList.names(outline, from: start), settings: dialect.settings)
+            text, source: source, names: names ?? SelectList.names(outline, from: start),
+            decimals: names == nil ? try DecimalQuestion.of(outline, from: start, context) : nil,
+            rows: names == nil ? SelectList.rows(outline, from: start) : [],
+            settings: dialect.settings)
     }
 
     /// A query of our own that stands for the statement.

@@ -91,6 +91,17 @@ def test_types_that_the_dialect_decides(played):
         datetime.date(2024, 2, 1), datetime.datetime(2024, 1, 2, 12, tzinfo=datetime.timezone.utc)]
 
 
+def test_rows_and_computed_decimals_of_trino(played):
+    cursor = trino_connection(played).cursor()
+    cursor.execute("""
+        SELECT CAST(ROW(1, 'a') AS ROW(x BIGINT, y VARCHAR)) AS r, sum(d), sum(d) / 3
+        FROM (VALUES CAST(1.25 AS DECIMAL(6, 2)), CAST(2.50 AS DECIMAL(6, 2))) AS t (d)""")
+    row, total, third = cursor.fetchall()[0]
+    assert (row.x, row.y) == (1, "a") and (str(total), str(third)) == ("3.75", "1.25")
+    assert [column[1] for column in cursor.description] == [
+        "row(x bigint, y varchar)", "decimal(38,2)", "decimal(38,2)"]
+
+
 def test_a_zone_that_there_is_not_is_refused(played):
     connection = trino_connection(played)
     with pytest.raises(trino.exceptions.TrinoUserError) as caught:

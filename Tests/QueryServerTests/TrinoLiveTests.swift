@@ -322,6 +322,63 @@ private func client() async throws -> TrinoClient { TrinoClient(address: try awa
         #expect(result.rows == [.array([.array([.number("1"), .string("a,b")]), .string("calm")])])
     }
 
+    @Test func `computed decimals have the digits that Trino gives them`() async throws {
+        let server = try await TestServer.shared.value
+        try server.write(
+            "create table market.paid as select n, (n * 1.25)::numeric(12,2) as amount, n * 0.5::numeric as loose from "
+                + "generate_series(1, 4) as n; grant select on market.paid to public")
+        defer { try? server.write("drop table market.paid") }
+        let client = try await client()
+        func types(_ result: TrinoClient.Result) -> [String] {
+            guard case .array(let columns)? = result.columns else { return [] }
+            return columns.map { column in
+                guard case .object(let members) = column,
+                    case .string(let type)? = members.first(where: { $0.name == "type" })?.value
+                else { return "" }
+                return type
+            }
+        }
+        let sums = try client.run(
+            """
+            SELECT sum(amount), avg(amount), sum(CASE WHEN n > 2 THEN amount ELSE 0 END) AS late, max(amount), sum(loose)
+            FROM paid
+            """)
+        #expect(
+            types(sums) == ["decimal(38,2)", "decimal(12,2)", "decimal(38,2)", "decimal(12,2)", "decimal(38,18)"])
+        #expect(
+            sums.rows == [
+                .array(["12.50", "3.13", "8.75", "5.00", "5.000000000000000000"].map { .string($0) })
+            ])
+        let computed = try client.run(
+            "SELECT p.amount * 1.5, amount / 3, round(amount, 1), amount + n FROM paid p WHERE n = 1")
+        #expect(types(computed) == ["decimal(14,3)", "decimal(12,2)", "decimal(13,2)", "decimal(13,2)"])
+        #expect(computed.rows == [.array(["1.875", "0.42", "1.30", "2.25"].map { .string($0) })])
+        let header = try #require(
+            try client.run("PREPARE d FROM SELECT sum(amount) AS s FROM paid").last.fields["x-trino-added-prepare"])
+        let described = try client.run("DESCRIBE OUTPUT d", ["X-Trino-Prepared-Statement: \(header)"]).rows
+        #expect("\(described)".contains("decimal(38,2)"))
+    }
+
+    @Test func `a row that is written in its cast has fields of names and types`() async throws {
+        let client = try await client()
+        let result = try client.run(
+            "SELECT CAST(ROW(1, 'a,b', 2, NULL) AS ROW(x BIGINT, \"Y\" VARCHAR(3), DOUBLE, t TIMESTAMP(3))) AS r, 1 AS one"
+        )
+        #expect(
+            result.last.text.contains(#""type":"row(x bigint, y varchar(3), double, t timestamp(3))""#),
+            "\(result.last.text)")
+        #expect(
+            result.last.text.contains(
+                #"{"kind":"NAMED_TYPE","value":{"fieldName":{"name":"x"},"typeSignature":{"rawType":"bigint","arguments":[]}}}"#
+            ))
+        #expect(
+            result.rows == [
+                .array([.array([.number("1"), .string("a,b"), .number("2.0"), .null]), .number("1")])
+            ])
+        #expect(
+            try client.run("SELECT CAST(ROW(1, 'a') AS ROW(x BIGINT, y VARCHAR)).y").rows == [.array([.string("a")])])
+    }
+
     @Test func `operators see the queries`() async throws {
         let client = try await client()
         let done = try client.run("SELECT 41 + 1", ["X-Trino-Source: tests", "X-Trino-Client-Tags: a,b"]).last

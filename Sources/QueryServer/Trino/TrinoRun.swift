@@ -108,7 +108,7 @@ struct TrinoRun {
             try await withTransaction(postgres.settings, for: postgres.text) { connection in
                 if let limit = configuration.costLimit { try await checkCost(limit, postgres, connection) }
                 let rows = try await connection.stream(postgres.text, deadline: query.deadline)
-                let types = try await types.types(of: rows.columns, ask: askForTypes)
+                let types = try await types(of: rows.columns, postgres)
                 let names = postgres.columnNames(rows.columns.map(\.name))
                 describe(zip(names, types).map { ($0, $1) })
                 try await TrinoRows(query, queries, types, configuration, on: gate.loop).send(rows)
@@ -137,6 +137,44 @@ struct TrinoRun {
         var json: [UInt8] = []
         json.appendColumns(columns, session.typeDialect)
         query.describe(columns: json)
+    }
+
+    private func types(of columns: [ColumnDescription], _ postgres: PostgresQuery) async throws -> [TrinoType] {
+        var types = try await types.types(of: columns, ask: askForTypes)
+        for (index, row) in postgres.rows(columns.count).enumerated() where columns[index].type == .record {
+            if let row { types[index] = try await self.row(row.names, row.types, postgres) }
+        }
+        let isOpen = columns.map { $0.type == .numeric && $0.typeModifier < 0 }
+        guard isOpen.contains(true) else { return types }
+        let digits = postgres.decimals(columns.count, operands: await askForDigits(postgres))
+        for (index, digits) in digits.enumerated() where isOpen[index] {
+            if let digits { types[index] = .decimal(precision: digits.precision, scale: digits.scale) }
+        }
+        return types
+    }
+
+    private func row(_ names: [String?], _ types: String, _ postgres: PostgresQuery) async throws -> TrinoType {
+        let columns = try await gate.beside(deadline: query.deadline) { connection in
+            try await connection.script(prologue(postgres.settings), deadline: query.deadline)
+            return try await connection.query(types, deadline: query.deadline).columns
+        }
+        let fields = try await self.types.types(of: columns, ask: askForTypes)
+        return .row(zip(names, fields).map { .init(name: $0, type: $1) })
+    }
+
+    /// The types of what decimals are computed of. None where that fails: then the digits are not known.
+    private func askForDigits(_ postgres: PostgresQuery) async -> [NumberType?] {
+        guard let operands = postgres.decimalOperands else { return [] }
+        do {
+            return try await gate.beside(deadline: query.deadline) { connection in
+                try await connection.script(prologue(postgres.settings), deadline: query.deadline)
+                return try await connection.query(operands, deadline: query.deadline).columns.map {
+                    NumberType($0.type, modifier: $0.typeModifier)
+                }
+            }
+        } catch {
+            return []
+        }
     }
 
     /// The query's own connection is in the middle of its rows.
@@ -312,7 +350,7 @@ struct TrinoRun {
                 let described = try await connection.describe(
                     Statement(name: "trino_describe", sql: postgres.text), deadline: query.deadline
                 ).columns
-                let types = try await types.types(of: described, ask: askForTypes)
+                let types = try await types(of: described, postgres)
                 let names = postgres.columnNames(described.map(\.name))
                 let aliased = postgres.aliased(described.count)
                 let tables = try await tables(described, connection)

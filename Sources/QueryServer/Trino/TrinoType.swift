@@ -2,6 +2,7 @@
 // The types that a Trino client is told, and which of them a PostgreSQL type is. Pure.
 
 import Postgres
+import TrinoSQL
 
 /// A type of Trino's (Trino docs, "Data types"), as far as values of PostgreSQL have one.
 enum TrinoType: Equatable, Sendable {
@@ -171,6 +172,21 @@ extension TrinoType {
     }
 }
 
+extension NumberType {
+    /// The number that a PostgreSQL type is; nil for others, and for a `numeric` of no declared digits.
+    init?(_ type: TypeOID, modifier: Int32) {
+        switch type {
+        case .int2: self = .integer(digits: 5)
+        case .int4: self = .integer(digits: 10)
+        case .int8: self = .integer(digits: 19)
+        case .numeric:
+            guard let digits = TrinoType.digits(ofNumeric: modifier) else { return nil }
+            self = .decimal(digits)
+        default: return nil
+        }
+    }
+}
+
 // MARK: From PostgreSQL
 
 extension TrinoType {
@@ -229,6 +245,12 @@ extension TrinoType {
         // Eleven bits with a sign since PostgreSQL 15; a negative scale has no fraction.
         let scale = Int(((modifier - 4) & 0x7FF) ^ 1024) - 1024
         return .decimal(precision: min(38, max(precision, scale)), scale: min(38, max(0, scale)))
+    }
+
+    /// Precision and scale of a `numeric` that was declared with some.
+    static func digits(ofNumeric modifier: Int32) -> DecimalDigits? {
+        guard modifier >= 4, case .decimal(let precision, let scale) = decimal(modifier) else { return nil }
+        return DecimalDigits(precision, scale)
     }
 
     /// Which fields an `interval` was declared with stands in the upper half of its modifier, a bit for each of month (2)

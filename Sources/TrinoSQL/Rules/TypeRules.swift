@@ -6,6 +6,7 @@ extension Rules {
             "cast", "types have other names in PostgreSQL", words: ["cast"]
         ) { outline, index, context in
             guard let cast = Cast(outline, index) else { return nil }
+            if !context.isTried, let row = row(outline, cast) { return row }
             if context.isTried { return tryCast(outline, cast) }
             return typed(outline, cast)
                 ?? cast.type.map { type in
@@ -24,6 +25,16 @@ extension Rules {
         var end: Int
         var value: Range<Int>
         var target: Range<Int>
+        /// A part of another, with a type of its own.
+        init(of value: Range<Int>, as target: Range<Int>, in outer: Cast, _ outline: Outline) {
+            start = outer.start
+            end = outer.end
+            self.value = value
+            self.target = target
+            type = TrinoType.postgres(outline, target)
+            spelling = type ?? TrinoType.text(outline, target)
+        }
+
         /// The type for PostgreSQL, where it needs another spelling.
         var type: String?
         /// The type as PostgreSQL understands it.
@@ -51,7 +62,7 @@ extension Rules {
     }
 
     /// Casts whose result differs, whatever the value.
-    private static func typed(_ outline: Outline, _ cast: Cast) -> Rewrite? {
+    static func typed(_ outline: Outline, _ cast: Cast) -> Rewrite? {
         let target = outline.text(cast.target.lowerBound)
         // A text becomes a JSON string, and is not parsed; that is json_parse.
         if cast.spelling == "jsonb", target == "json" {
