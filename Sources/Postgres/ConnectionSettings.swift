@@ -16,10 +16,10 @@ package struct ConnectionSettings: Sendable {
     package var drainTimeout: Duration
     /// Session defaults, sent at connect so that `RESET ALL` and `DISCARD ALL` come back to them.
     package var sessionParameters: [String: String]
-    /// Most statements kept prepared on one connection; the least recently used is deallocated.
+    /// Most statements kept prepared on one connection, those of batches aside; the least recently used is deallocated.
     package var preparedStatementLimit: Int
-    /// The same where batches prepare: their statements are small. One for which there is no room runs unprepared, unless
-    /// another has gone out of use.
+    /// Most that batches keep prepared beside them. One for which there is no room runs unprepared, unless another has
+    /// gone out of use.
     package var batchedStatementLimit: Int
     /// Most bytes of one row of a stream, as they come from the server; nil for any. A row is held whole, several times
     /// over.

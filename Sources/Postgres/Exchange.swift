@@ -124,6 +124,12 @@ extension PostgresConnection {
         }
     }
 
+    /// Ends the operation if its time is up or its task is cancelled, as a wait does; for those who need not wait.
+    func checkGoing(_ operation: Operation) async throws(PostgresError) {
+        if operation.deadline <= .now() { throw await expire(operation) }
+        if operation.heedsTaskCancellation && Task.isCancelled { _ = cancellation.request() }
+    }
+
     /// A cancelled task turns into a cancel request; the wait itself goes on until the server answers it.
     private func heedingCancellation(
         _ operation: Operation, _ wait: () async -> Registration.Outcome

@@ -51,7 +51,7 @@ package final class PostgresConnection {
     /// then saves its reset. Forgotten when the connection changes hands.
     package var isUntouched = false
 
-    /// Called by streams of many rows before they take in more of the server's output, to wait for what is more urgent.
+    /// Called by long streams before they take in more of the server's output, to wait for what is more urgent.
     package var giveWay: (() async -> Void)?
 
     /// Called on the loop for each NOTICE and WARNING of the server.
@@ -65,6 +65,8 @@ package final class PostgresConnection {
     var isPipelined = false
     var parameters = ParameterBuffer()
     var prepared = PreparedStatements()
+    /// Those of batches, which are small and may be more.
+    var batched = PreparedStatements(namePrefix: "batch/")
     var repeated = RepeatedQueries()
     /// Begins and ends of batches so far; tells a timer whether the same one still runs.
     var batches = 0

@@ -49,10 +49,17 @@ struct PreparedStatements {
         }
     }
 
+    private let namePrefix: String
     private var variants: [Statement: [Variant]] = [:]
+    /// Uses so far, of statements that are not prepared, too.
     private var clock: UInt64 = 0
     private var made = 0
     private(set) var count = 0
+    /// None is out of use before.
+    private var nextLook: UInt64 = 0
+
+    /// - Parameter namePrefix: what the server's names begin with, where a session has more than one set of statements.
+    init(namePrefix: String = "") { self.namePrefix = namePrefix }
 
     /// The server's name of the statement prepared for parameters of these types.
     mutating func find(_ statement: Statement, _ parameters: borrowing ParameterBuffer) -> String? {
@@ -68,11 +75,10 @@ struct PreparedStatements {
     /// A name no other statement of this session has had. At most 63 bytes count as a name (NAMEDATALEN).
     mutating func newName(for statement: Statement) -> String {
         made += 1
-        return String(decoding: statement.name.utf8.prefix(32), as: UTF8.self) + "/\(made)"
+        return namePrefix + String(decoding: statement.name.utf8.prefix(32), as: UTF8.self) + "/\(made)"
     }
 
     mutating func insert(_ statement: Statement, types: [UInt32], serverName: String) {
-        clock += 1
         count += 1
         variants[statement, default: []].append(Variant(types: types, serverName: serverName, lastUse: clock))
     }
@@ -87,12 +93,22 @@ struct PreparedStatements {
     /// The statement whose last use, of any variant, lies furthest back.
     var leastRecentlyUsed: Statement? { oldest?.statement }
 
-    /// The same if it has not been used for as long as nobody would take up again: for twice as many statements as there
-    /// are. Where more statements than there is room for take turns, each would else drive out one that comes again soon.
-    var disused: Statement? {
-        guard let oldest, clock - oldest.lastUse > 2 * UInt64(count) else { return nil }
-        return oldest.statement
+    /// The same if it is out of use: if others have been used many times as often as there are statements. Where more
+    /// than there is room for take turns, each would else drive out one that comes again soon.
+    mutating func outOfUse() -> Statement? {
+        if clock < nextLook { return nil }
+        guard let oldest else { return nil }
+        let end = oldest.lastUse + Self.patience * UInt64(count)
+        if clock > end { return oldest.statement }
+        nextLook = end
+        return nil
     }
+
+    /// So many times more statements than there is room for can take turns.
+    private static let patience: UInt64 = 16
+
+    /// For how many types of parameters a statement is prepared.
+    func variantCount(_ statement: Statement) -> Int { variants[statement]?.count ?? 0 }
 
     private var oldest: (statement: Statement, lastUse: UInt64)? {
         var found: (statement: Statement, lastUse: UInt64)?
@@ -106,6 +122,7 @@ struct PreparedStatements {
     mutating func forgetAll() {
         variants.removeAll()
         count = 0
+        nextLook = 0
     }
 }
 

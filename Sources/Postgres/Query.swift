@@ -81,7 +81,10 @@ extension PostgresConnection {
 
     /// What a completed statement did to what we remember of the session.
     func noteEffects(ofTag tag: String) {
-        if tag == "DISCARD ALL" || tag == "DEALLOCATE ALL" { prepared.forgetAll() }
+        if tag == "DISCARD ALL" || tag == "DEALLOCATE ALL" {
+            prepared.forgetAll()
+            batched.forgetAll()
+        }
     }
 
     // MARK: Fire now, read later

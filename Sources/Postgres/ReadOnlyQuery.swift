@@ -26,7 +26,11 @@ extension PostgresConnection {
         do {
             if let name { return try await exchange(sql, name, preparing: nil, operation) }
             let isWorthIt = isUntouched && repeated.note(sql)
-            return try await exchange(sql, nil, preparing: isWorthIt ? statement : nil, operation)
+            // Whether one that fails has been prepared is not known: then the session has something that we do not know of.
+            if isWorthIt { isUntouched = false }
+            let rows = try await exchange(sql, nil, preparing: isWorthIt ? statement : nil, operation)
+            if isWorthIt { isUntouched = true }
+            return rows
         } catch {
             // 26000: no such prepared statement. 0A000: "cached plan must not change result type".
             let isStale = error.sqlState == "26000" || (error.sqlState == "0A000" && error.message.contains("plan"))

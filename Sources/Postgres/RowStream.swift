@@ -32,8 +32,10 @@ package final class RowStream {
     /// saves the loop's system calls, and leaves its other connections waiting for not much longer than this.
     private static let turn = Duration.microseconds(100)
 
-    /// A stream that has had no more rows is none that others would have to wait for.
-    private static let fewRows = 256
+    /// Pieces of the server's output that were taken in, of some 16 KiB at the most.
+    private var pieces = 0
+    /// A stream that has had no more is none that others would have to wait for.
+    private static let fewPieces = 16
 
     init(connection: PostgresConnection, operation: Operation, first: OwnedResult) {
         self.connection = connection
@@ -124,7 +126,12 @@ package final class RowStream {
     /// Takes in more of the server's output, waiting if there is none; false if none came in time.
     private func receive(until patience: MonotonicTime) async throws(PostgresError) -> Bool {
         let loop = connection.loop
-        if rowCount > Self.fewRows, let giveWay = connection.giveWay { await giveWay() }
+        pieces += 1
+        if pieces > Self.fewPieces, let giveWay = connection.giveWay {
+            await giveWay()
+            // Meanwhile so much may have come that there is nothing more to wait for, and a wait is what looks at the time.
+            try await connection.checkGoing(operation)
+        }
         if MonotonicTime.now() - loop.now > Self.turn { await loop.nextTurn() }
         try connection.boundRow()
         if PQconsumeInput(try connection.liveHandle()) == 0 {

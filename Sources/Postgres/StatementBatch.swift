@@ -117,6 +117,9 @@ extension PostgresConnection {
         if isUncertain { try await forgetPrepared() }
     }
 
+    /// A statement is prepared for no more different types of its parameters.
+    private static let variantLimit = 8
+
     /// What a batch waits for, in order.
     private enum BatchStep {
         /// A statement that prepares or forgets another.
@@ -125,15 +128,17 @@ extension PostgresConnection {
     }
 
     /// Puts one statement into libpq's buffer; false if libpq refuses it. One that cannot be sent is left out.
-    private func put(_ batched: BatchedStatement, _ steps: inout [BatchStep], _ handle: OpaquePointer) -> Bool {
-        do { try parameters.encode(batched.parameters) } catch { return true }
-        let sql = batched.statement.sql
-        var name = prepared.find(batched.statement, parameters)
+    private func put(_ entry: BatchedStatement, _ steps: inout [BatchStep], _ handle: OpaquePointer) -> Bool {
+        do { try parameters.encode(entry.parameters) } catch { return true }
+        let statement = entry.statement
+        var name = batched.find(statement, parameters)
         if name == nil {
-            if sql.utf8.contains(0) { return true }
-            var hasRoom = prepared.count < settings.batchedStatementLimit
-            if !hasRoom, let disused = prepared.disused {
-                for old in prepared.remove(disused) {
+            if statement.sql.utf8.contains(0) { return true }
+            var hasRoom =
+                batched.count < settings.batchedStatementLimit
+                && batched.variantCount(statement) < Self.variantLimit
+            if !hasRoom, let disused = batched.outOfUse() {
+                for old in batched.remove(disused) {
                     let command = "DEALLOCATE \(Self.quotedIdentifier(old))"
                     if PQsendQueryParams(handle, command, 0, nil, nil, nil, nil, 0) == 0 { return false }
                     steps.append(.housekeeping)
@@ -141,16 +146,16 @@ extension PostgresConnection {
                 hasRoom = true
             }
             if hasRoom {
-                let new = prepared.newName(for: batched.statement)
-                if !sendPrepare(handle, new, sql) { return false }
+                let new = batched.newName(for: statement)
+                if !sendPrepare(handle, new, statement.sql) { return false }
                 // Known from now on, for those behind it in the batch; forgotten if it comes to nothing.
-                prepared.insert(batched.statement, types: parameters.types, serverName: new)
+                batched.insert(statement, types: parameters.types, serverName: new)
                 steps.append(.housekeeping)
                 name = new
             }
         }
-        steps.append(.execute(batched))
-        return sendExecute(handle, sql, name)
+        steps.append(.execute(entry))
+        return sendExecute(handle, statement.sql, name)
     }
 
     /// Reads the results of a batch to its Sync. Returns whether something failed, after which the server may know other
@@ -202,6 +207,7 @@ extension PostgresConnection {
     /// Forgets what is prepared, here and on the server.
     private func forgetPrepared() async throws(PostgresError) {
         prepared.forgetAll()
+        batched.forgetAll()
         _ = try await script("DEALLOCATE ALL", deadline: .now() + settings.drainTimeout)
     }
 }

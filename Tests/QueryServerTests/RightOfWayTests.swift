@@ -7,10 +7,14 @@ import Testing
 
 /// Exports that wait for lookups.
 @Suite struct RightOfWayTests {
-    /// An export, and how often it has been let on.
-    private final class Export: @unchecked Sendable {
+    /// Counts exports that have been let on.
+    private final class Counter: @unchecked Sendable {
         // Rule for `@unchecked Sendable`: used on one loop only.
         var passed = 0
+    }
+
+    private static func giveWay(_ way: RightOfWay, on loop: EventLoop) async {
+        await RightOfWay.Export(way, on: loop).giveWay()
     }
 
     private func onLoop(_ body: @escaping @Sendable (EventLoop) async throws -> Void) async throws {
@@ -23,10 +27,10 @@ import Testing
     @Test func `nobody waits where nobody is in a hurry`() async throws {
         try await onLoop { loop in
             let way = RightOfWay()
-            await way.giveWay(on: loop)
+            await Self.giveWay(way, on: loop)
             way.enter()
             way.leave()
-            await way.giveWay(on: loop)
+            await Self.giveWay(way, on: loop)
             #expect(way.waiting == 0)
         }
     }
@@ -36,31 +40,42 @@ import Testing
             let way = RightOfWay(patience: .seconds(3600))
             way.enter()
             way.enter()
-            let export = Export()
+            let counter = Counter()
             let exports = (0..<3).map { _ in
                 Task(executorPreference: loop) {
-                    await way.giveWay(on: loop)
-                    export.passed += 1
+                    await Self.giveWay(way, on: loop)
+                    counter.passed += 1
                 }
             }
             while way.waiting < 3 { await loop.nextTurn() }
             way.leave()
             for _ in 0..<10 { await loop.nextTurn() }
-            #expect(export.passed == 0)
+            #expect(counter.passed == 0)
             way.leave()
             for task in exports { await task.value }
-            #expect(export.passed == 3)
+            #expect(counter.passed == 3)
             #expect(way.waiting == 0)
         }
     }
 
-    @Test func `lookups without a pause do not stop an export, and none is kept in mind twice`() async throws {
+    @Test func `after a wait in vain an export is free for as long`() async throws {
         try await onLoop { loop in
-            let way = RightOfWay()
+            let way = RightOfWay(patience: .seconds(2))
+            nonisolated(unsafe) let export = RightOfWay.Export(way, on: loop)
             way.enter()
-            for _ in 0..<5 { await way.giveWay(on: loop) }
+            let begin = MonotonicTime.now()
+            await export.giveWay()
+            #expect(MonotonicTime.now() - begin >= .seconds(2))
+            let counter = Counter()
+            let again = Task(executorPreference: loop) {
+                await export.giveWay()
+                counter.passed += 1
+            }
+            for _ in 0..<10 { await loop.nextTurn() }
+            #expect(counter.passed == 1)
             #expect(way.waiting == 0)
             way.leave()
+            await again.value
         }
     }
 
@@ -75,7 +90,7 @@ import Testing
                 while way.waiting == 0 { await other.nextTurn() }
                 way.leave()
             }
-            await way.giveWay(on: loop)
+            await Self.giveWay(way, on: loop)
             await lookup.value
         }
     }

@@ -63,8 +63,8 @@ final class Gate {
         sqlSettings.reset = ConnectionPool.Settings.resetAll
         sqlSettings.inspect = { connection throws(PostgresError) in
             try await Self.inspect(connection)
-            let loop = connection.loop
-            connection.giveWay = { await rightOfWay.giveWay(on: loop) }
+            let export = RightOfWay.Export(rightOfWay, on: connection.loop)
+            connection.giveWay = { await export.giveWay() }
         }
         // Plans over many partitions are large, and these are plans of anybody's.
         reader.preparedStatementLimit = 16
@@ -193,8 +193,6 @@ final class Gate {
         try await admission.enter(lane, query, loop: slot, on: loop, until: deadline)
         defer { admission.leave(lane, query.client, loop: slot) }
         if query.kind == .sql { query.mark("queue") }
-        if lane == .lookups { rightOfWay.enter() }
-        defer { if lane == .lookups { rightOfWay.leave() } }
         let pool = lane == .lookups ? restPool : sqlPool
         let connection: PostgresConnection
         do throws(PostgresError) {
@@ -239,6 +237,8 @@ final class Gate {
         _ statement: Statement, _ parameters: [Parameter] = [], deadline: MonotonicTime,
         _ read: (any ColumnAccess) throws(PostgresError) -> T
     ) async throws -> [T] {
+        rightOfWay.enter()
+        defer { rightOfWay.leave() }
         if let rows = await lookups.rows(statement, parameters, sharing: true) {
             var found: [T] = []
             try rows.forEach { row throws(PostgresError) in found.append(try read(row)) }

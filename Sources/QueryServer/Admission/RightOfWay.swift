@@ -4,13 +4,13 @@
 import EventLoop
 import Synchronization
 
-/// Lets short statements pass long ones, across all event loops: while one is on its way, exports read no more rows. A
-/// processor that has a piece of an export to do in between would keep a lookup waiting for longer than the lookup takes;
-/// and PostgreSQL's processes stop by themselves where nobody reads.
+/// Lets short statements pass long ones, across all event loops: while one is on its way in a batch, exports read no more
+/// rows. A processor that has a piece of an export to do in between would keep a lookup waiting for longer than the lookup
+/// takes; and PostgreSQL's processes stop by themselves where nobody reads.
 ///
-/// An export waits a millisecond at a time and then reads on, so that lookups without a pause slow it down and never stop it.
+/// Lookups without a pause slow exports down and do not stop them: see ``Export``.
 final class RightOfWay: Sendable {
-    /// How long an export waits before it reads a piece all the same.
+    /// How long an export waits at a time. Timers are of whole milliseconds, so it may be one more.
     private let patience: Duration
     private let lookups = Atomic(0)
     private let exports = Mutex<[Waiter]>([])
@@ -33,15 +33,40 @@ final class RightOfWay: Sendable {
         for export in waiting { export.resume() }
     }
 
-    /// Waits while short statements are on their way.
-    func giveWay(on loop: EventLoop) async {
-        if lookups.load(ordering: .acquiring) == 0 { return }
+    /// Waits while short statements are on their way, for as long as one waits at a time.
+    ///
+    /// - Returns: whether one still is.
+    private func wait(on loop: EventLoop) async -> Bool {
+        if lookups.load(ordering: .acquiring) == 0 { return false }
         let waiter = Waiter()
         exports.withLock { $0.append(waiter) }
         // The last one may have left before it could see the waiter.
         if lookups.load(ordering: .acquiring) == 0 { waiter.resume() }
         loop.schedule(at: .now() + patience) { waiter.resume() }
         await withUnsafeContinuation { waiter.arm($0) }
-        exports.withLock { $0.removeAll { $0 === waiter } }
+        return exports.withLock { exports in
+            guard let index = exports.firstIndex(where: { $0 === waiter }) else { return false }
+            exports.remove(at: index)
+            return lookups.load(ordering: .acquiring) > 0
+        }
+    }
+
+    /// What gives way, on one loop. After a wait in vain it takes as long again before the next: lookups without a pause
+    /// leave it half of the time.
+    final class Export {
+        private let rightOfWay: RightOfWay
+        private let loop: EventLoop
+        private var isFreeUntil = MonotonicTime.now()
+
+        init(_ rightOfWay: RightOfWay, on loop: EventLoop) {
+            self.rightOfWay = rightOfWay
+            self.loop = loop
+        }
+
+        /// To be called before each piece of work.
+        func giveWay() async {
+            if MonotonicTime.now() < isFreeUntil { return }
+            if await rightOfWay.wait(on: loop) { isFreeUntil = .now() + rightOfWay.patience }
+        }
     }
 }
