@@ -170,6 +170,27 @@ def played():
     shutil.rmtree(base, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def yfinance_cache():
+    """Where the client of Yahoo keeps what it knows on disk: chosen once, for it does not let go of its files."""
+    import yfinance
+
+    with tempfile.TemporaryDirectory(prefix="tapedeck-yfinance-") as path:
+        yfinance.set_tz_cache_location(path)
+        yield yfinance.cache.get_cookie_cache()
+
+
+@pytest.fixture
+def yfinance(yfinance_cache, monkeypatch):
+    """The client of Yahoo as it is at first: it keeps a cookie and a crumb, and would bring those of one server to the
+    next."""
+    import yfinance
+
+    yfinance_cache.store("curlCffi", None)
+    monkeypatch.setattr(yfinance.data.YfData, "_instances", {})
+    return yfinance
+
+
 @pytest.fixture
 def start(folder):
     """Starts `tapedeck up` on the test's data folder; stopped with the test."""

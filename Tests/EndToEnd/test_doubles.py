@@ -31,9 +31,8 @@ def test_the_double_of_finnhub_is_one_to_its_own_client():
         double.close()
 
 
-def test_the_double_of_yahoo_is_one_to_yfinance(monkeypatch):
+def test_the_double_of_yahoo_is_one_to_yfinance(yfinance, monkeypatch):
     import curl_cffi.requests
-    import yfinance
 
     double = Yahoo()
     ask = curl_cffi.requests.Session.request

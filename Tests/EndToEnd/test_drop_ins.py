@@ -8,7 +8,6 @@ import curl_cffi.requests
 import finnhub
 import pytest
 import requests
-import yfinance
 from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.requests import StockBarsRequest
 from alpaca.data.timeframe import TimeFrame, TimeFrameUnit
@@ -123,7 +122,7 @@ def recent(played):
 @pytest.mark.parametrize("interval, options", [
     ("1m", {"period": "1d"}), ("5m", {"period": "7d"}), ("90m", {"period": "5d"}), ("1h", {"period": "1mo"}),
     ("1m", {"period": "1d", "prepost": True}), ("1d", {"period": "1mo"}), ("1h", {"start": -2, "end": 0}), ("1wk", {"period": "3mo"})])
-def test_yahoo_by_yfinance(played, recent, interval, options, monkeypatch):
+def test_yahoo_by_yfinance(played, recent, interval, options, yfinance, monkeypatch):
     ask = curl_cffi.requests.Session.request
 
     def ask_us(session, method, url, *arguments, **others):
