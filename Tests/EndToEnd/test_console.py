@@ -504,6 +504,9 @@ def test_the_keyboard_leads_everywhere(played, page):
         page.keyboard.press(str(number))
         expect(page.locator("#tabs a[aria-current=page]")).to_have_attribute("data-page", name)
         expect(page.locator("#page .panel").first).to_be_visible()
+        if name == "sql":
+            # The editor takes the focus when all is there, and with it what is typed.
+            expect(page.locator(".editor textarea")).to_be_focused()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Help")).to_be_visible()
     page.keyboard.press("Escape")
