@@ -42,8 +42,10 @@ async function show() {
     const module = await import(`./pages/${name}.js`);
     if (mine !== turn) return;
     const opened = await module.open(main, parameters, {
-      // The address says what is shown, so that it can be kept and sent; the page has already changed.
+      // The address says what is shown, so that it can be kept and sent; the page has already changed. A page that is
+      // still loading when another is wanted must not take the address back.
       remember: (changed) => {
+        if (mine !== turn || place().name !== name) return;
         const text = new URLSearchParams(Object.entries(changed).filter(([, value]) => value != null && value !== ""));
         history.replaceState(null, "", `#/${name}?${text}`);
       },

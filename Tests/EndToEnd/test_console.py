@@ -511,6 +511,8 @@ def test_the_keyboard_leads_everywhere(played, page):
     expect(page.get_by_role("dialog", name="Help")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("dialog[open]")).to_have_count(0)
+    # The focus leaves what is no longer shown with the next picture.
+    expect(page.locator("dialog :focus")).to_have_count(0)
     before = page.locator("html").get_attribute("data-theme")
     page.keyboard.press("t")
     expect(page.locator("html")).not_to_have_attribute("data-theme", before or "")
@@ -526,6 +528,24 @@ def test_the_keyboard_leads_everywhere(played, page):
     assert stops[-2:] == ["market", "forecast"]
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.press("Enter")
+    expect(page.locator("#tabs a[aria-current=page]")).to_have_attribute("data-page", "forecast")
+
+
+def test_a_page_that_is_left_while_it_loads_does_not_come_back(played, page):
+    held = []
+    page.watch.allowed = ("422",)
+    page.route("**/api/v1/latest*", lambda route: route.continue_() if held else held.append(route))
+    page.goto(played.url)
+    expect(page.locator("#page.market .panel").first).to_be_visible()
+    while not held:
+        page.wait_for_timeout(20)
+    page.keyboard.press("2")
+    expect(page.locator("#tabs a[aria-current=page]")).to_have_attribute("data-page", "forecast")
+    expect(page.locator("#page.forecast .panel").first).to_be_visible()
+    # The page that was left goes on with what it had begun.
+    with page.expect_response("**/api/v1/indicators*"):
+        held[0].continue_()
+    assert page.evaluate("location.hash").startswith("#/forecast")
     expect(page.locator("#tabs a[aria-current=page]")).to_have_attribute("data-page", "forecast")
 
 
