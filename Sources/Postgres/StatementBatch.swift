@@ -76,7 +76,8 @@ package struct BatchedRows {
 extension PostgresConnection {
     /// Runs small statements that only read, one after the other, in one exchange with the server (libpq's pipeline
     /// mode, PostgreSQL 15 docs, 34.5): one write and one wait for all of them. Each is prepared on its first use, as
-    /// long as there is room (``ConnectionSettings/batchedStatementLimit``), and sees what is committed when its turn comes. All are one transaction.
+    /// long as there is room (``ConnectionSettings/batchedStatementLimit``), and sees what is committed when its turn
+    /// comes. All are one transaction.
     ///
     /// Statements whose ``BatchedStatement/rows`` are nil afterwards have had no effect and can be run alone: after a
     /// failure the server skips the rest. The first of them is the one to blame.
@@ -134,10 +135,9 @@ extension PostgresConnection {
         var name = batched.find(statement, parameters)
         if name == nil {
             if statement.sql.utf8.contains(0) { return true }
-            var hasRoom =
-                batched.count < settings.batchedStatementLimit
-                && batched.variantCount(statement) < Self.variantLimit
-            if !hasRoom, let disused = batched.outOfUse() {
+            let isWelcome = batched.variantCount(statement) < Self.variantLimit
+            var hasRoom = isWelcome && batched.count < settings.batchedStatementLimit
+            if isWelcome, !hasRoom, let disused = batched.outOfUse() {
                 for old in batched.remove(disused) {
                     let command = "DEALLOCATE \(Self.quotedIdentifier(old))"
                     if PQsendQueryParams(handle, command, 0, nil, nil, nil, nil, 0) == 0 { return false }

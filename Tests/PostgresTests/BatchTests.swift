@@ -111,13 +111,14 @@ struct BatchTests {
     @Test func `a statement for parameters of ever new types takes no more than its share`() async throws {
         try await withConnection { connection in
             let types: [TypeOID] = [
-                .bool, .int2, .int4, .int8, .float4, .float8, .text, .numeric, .date, .timestamptz, .uuid, .json,
+                .bool, .int2, .int4, .int8, .float4, .float8, .text, .numeric, .json, .varchar, .bpchar, .name,
             ]
             let statement = Statement(name: "any", sql: "SELECT CASE WHEN $1 IS NULL THEN 7::int8 END")
             let batch = types.map { BatchedStatement(statement, [.text("1", as: $0)]) }
-            try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+            // Often enough for the first ones to be out of use.
+            for _ in 0..<40 { try await connection.run(batch: batch, rollsBack: false, deadline: soon) }
             let prepared = try await connection.query("SELECT count(*) FROM pg_prepared_statements")
-            #expect(try prepared[0].int64(0) <= 8)
+            #expect(try prepared[0].int64(0) == 8)
         }
     }
 
