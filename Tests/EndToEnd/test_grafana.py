@@ -164,6 +164,74 @@ def test_sums_keep_all_of_it(market):
         assert sum(row[field] for row in rows) == float(market.one(f"select sum({column}) from trades where symbol = 'TSLA' and ts >= to_timestamp({BEGIN})"))
 
 
+# Ranges as a clock makes them, in milliseconds: within seconds, minutes and hours; a long one; within one step; within a second.
+ANYWHERE = [(BEGIN * 1000 + 1_234_567, END * 1000 - 2_345_678), (BEGIN * 1000 - 90_000_001, END * 1000 - 3_600_001),
+            (BEGIN * 1000 + 61_500, BEGIN * 1000 + 3_300_250), (BEGIN * 1000 + 3_600_000, BEGIN * 1000 + 7_000_333),
+            (BEGIN * 1000 + 7_030_100, BEGIN * 1000 + 7_040_900), (BEGIN * 1000 + 7_035_000, BEGIN * 1000 + 7_035_999)]
+
+
+@pytest.mark.parametrize("begin, end", ANYWHERE)
+@pytest.mark.parametrize("points", [1, 4, 50, 400])
+def test_the_ends_of_a_range_are_where_they_are(market, begin, end, points):
+    asked = {"symbol": "GME", "maxDataPoints": points, "from": begin, "to": end}
+    within = f"symbol = 'GME' and ts >= to_timestamp({begin} / 1000.0) and ts < to_timestamp({end} / 1000.0)"
+    low, high, opened, closed, volume, notional, count = market.sql(
+        "select min(price), max(price), first(price, ts), last(price, ts), sum(size::numeric), sum(price::numeric * size::numeric), "
+        f"count(*) from trades where {within}")[0]
+    prices = ask(market, "series", field="price", **asked)
+    assert (min(row["price"] for row in prices), max(row["price"] for row in prices), prices[-1]["price"]) == (low, high, closed)
+    assert all(begin <= row["time"] < end for row in prices) and prices == sorted(prices, key=lambda row: row["time"])
+    sums = ask(market, "series", fields="volume,notional,trade_count", **asked)
+    assert (sum(row["volume"] for row in sums), sum(row["trade_count"] for row in sums)) == (float(volume), count)
+    assert sum(row["notional"] for row in sums) == pytest.approx(float(notional), rel=1e-12)
+    # Grafana draws bars as wide as the least distance between two: all begin where bars do.
+    for candles in (ask(market, "candles", **asked), ask(market, "candles", **asked | {"interval": "1h"})):
+        assert (candles[0]["open"], candles[-1]["close"]) == (opened, closed)
+        assert (min(row["low"] for row in candles), max(row["high"] for row in candles)) == (low, high)
+        assert sum(row["volume"] for row in candles) == float(volume)
+        assert all(row["time"] % 1000 == 0 for row in candles)
+    assert len(sums) <= max(2, points) and len(prices) <= max(5, points)
+
+
+def test_the_newest_bars_end_where_the_range_does(market):
+    end = BEGIN * 1000 + 7_035_500
+    expected = market.sql(
+        "select ts, first(price, t), max(price), min(price), last(price, t), sum(size) from (select time_bucket('1 minute', ts) as ts, "
+        "ts as t, price, size from trades where symbol = 'GME' and ts < to_timestamp(%s / 1000.0)) as x group by 1 order by 1 desc limit 5", end)
+    candles = ask(market, "candles", symbol="GME", interval="1m", maxDataPoints=5, to=end)
+    assert [tuple(candle.values()) for candle in candles] == [(milliseconds(row[0]), *row[1:]) for row in reversed(expected)]
+
+
+def test_sums_of_many_lines_keep_all_of_it(market):
+    # Half a million values in all: the steps of each line are as wide as its part of them asks.
+    asked = {"symbols": ",".join(["TSLA"] + [f"N{number}" for number in range(99)]), "maxDataPoints": 50_000, "from": BEGIN, "to": END}
+    rows = ask(market, "series", fields="trade_count,volume", **asked)
+    assert sum(row["trade_count"] for row in rows) == 4800 and len(rows) <= 2500
+
+
+def test_bars_stand_for_trades_that_are_kept_no_more(market):
+    at = BEGIN + 7020
+    asked = {"symbol": "GME", "field": "price", "maxDataPoints": 5000, "from": at * 1000 + 20_400, "to": at * 1000 + 90_600}
+    exact = ask(market, "series", **asked)
+    with psycopg.connect(market.writer_url, autocommit=True) as writer:
+        try:
+            for dataset, width in [("trades", 1), ("fine_bars", 60)]:
+                writer.execute("insert into ops.retention (dataset, dropped_before) values (%s, to_timestamp(%s))", (dataset, END))
+                begin, end = (at * 1000 + 20_400) // (1000 * width) * width, -(-(at * 1000 + 90_600) // (1000 * width)) * width
+                low, high, volume = market.sql(
+                    "select min(low), max(high), sum(volume) from bars where symbol = 'GME' and timeframe = '1s' "
+                    "and ts >= to_timestamp(%s) and ts < to_timestamp(%s)", begin, end)[0]
+                rows = ask(market, "series", **asked | {"maxDataPoints": 8})
+                assert (min(row["price"] for row in rows), max(row["price"] for row in rows)) == (low, high)
+                # What is left of the trades is not taken for all of them.
+                assert ask(market, "series", **asked) != exact
+                rows = ask(market, "series", **asked | {"field": "volume", "maxDataPoints": 8})
+                assert sum(row["volume"] for row in rows) == volume
+        finally:
+            writer.execute("delete from ops.retention")
+    assert ask(market, "series", **asked) == exact
+
+
 def test_series_have_the_shapes_that_panels_take(market):
     asked = dict(symbols="{GME,AAPL}", field="close", interval="1h", **RANGE)
     bars = market.sql(

@@ -59,6 +59,15 @@ struct PanelTests {
         #expect(try series("\(day)&field=price").interval.name == "30m")
         #expect(try series("\(day)&field=rsi_14").interval.name == "15m")
         #expect(try series("\(day)&field=mean_sentiment").interval.name == "5m")
+        // A range that cuts a step at both ends has one more of them.
+        #expect(try series("symbol=A&from=now-601s&to=now-1s&maxDataPoints=10&field=volume").interval.name == "2m")
+        #expect(try series("symbol=A&from=now-10m&to=now&maxDataPoints=10&field=volume").interval.name == "1m")
+        // As many as the values of a reply allow.
+        #expect(try series("symbol=A&fields=volume,close&from=now-1d&to=now&maxDataPoints=50000").interval.name == "5s")
+        let many = (0..<100).map { "S\($0)" }.joined(separator: ",")
+        #expect(
+            try series("symbols=\(many)&fields=volume,close&from=now-1d&to=now&maxDataPoints=50000").interval.name
+                == "1m")
         // A week of seconds would be read for a hundred points.
         #expect(try series("symbol=A&from=now-7d&interval=1s&maxDataPoints=100").interval.name == "15s")
         #expect(try series("symbol=A&from=now-1h&interval=1s&maxDataPoints=100").interval.name == "1s")

@@ -104,11 +104,16 @@ enum GrafanaParameters {
         steps.first { $0.narrowestWidth >= width } ?? steps[steps.count - 1]
     }
 
-    /// The narrowest step with which at most `count` begin in a range.
+    /// The narrowest step of which at most `count` lie in a range, those that it cuts among them.
     static func narrowest(_ range: TimeRange, now: Timestamp, count: Int) -> BarInterval {
         guard let from = range.from else { return BarInterval(.minute1) }
-        let (width, overflows) = (range.to ?? now).microseconds.subtractingReportingOverflow(from.microseconds)
-        return narrowest(atLeast: max(0, overflows ? .max : width) / Int64(max(1, count)))
+        let to = max(from, range.to ?? now)
+        let last = from < to ? Timestamp(microseconds: to.microseconds - 1) : to
+        return steps.first { step in
+            let (width, overflows) = step.start(of: last).microseconds.subtractingReportingOverflow(
+                step.start(of: from).microseconds)
+            return !overflows && width / step.narrowestWidth < Int64(max(1, count))
+        } ?? steps[steps.count - 1]
     }
 }
 

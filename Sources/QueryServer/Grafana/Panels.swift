@@ -69,8 +69,10 @@ enum Panel {
     private static func candles(
         _ request: CandleRequest, _ connection: PostgresConnection, _ lease: Lease
     ) async throws -> Frame {
+        let retention = try await Retention.read(connection, deadline: lease.deadline)
         let bars: [PriceBar] = try await BarReader(connection: connection, deadline: lease.deadline).bars(
-            request.symbol, request.interval, request.range, limit: request.limit, isDescending: true
+            request.symbol, request.interval, within: request.range, retention, limit: request.limit,
+            isDescending: true
         ).reversed()
         let times = Frame.Field(name: "time", values: .times(bars.map { floorDivide($0.ts.microseconds, 1000) }))
         let values: [(String, BarLayout.Value)] = [

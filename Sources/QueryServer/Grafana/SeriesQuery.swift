@@ -17,11 +17,15 @@ struct SeriesQuery {
     func frames() async throws -> [Frame] {
         var symbols = request.symbols ?? []
         if request.symbols == nil { symbols = try await traded() }
+        let retention =
+            request.source == .prices || request.source == .bars
+            ? try await Retention.read(connection, deadline: lease.deadline) : Retention()
         var frames: [Frame] = []
         var size = 0
         for symbol in symbols {
             try lease.checkGoing()
-            let frame = try await points(symbol).fewer(request.downsampling, request.points).frame(
+            let points = try await points(symbol, retention)
+            let frame = (request.keepsAll ? points : points.fewer(request.downsampling, request.points)).frame(
                 symbol, request.fields)
             size += frame.size
             try GrafanaParameters.check(size: size)
@@ -43,12 +47,12 @@ struct SeriesQuery {
         return try found.map { try $0.string(0) }
     }
 
-    private func points(_ symbol: String) async throws -> SeriesPoints {
+    private func points(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints {
         switch request.source {
-        case .prices: return try await prices(symbol)
+        case .prices: return try await prices(symbol, retention)
         case .bars:
             var points = SeriesPoints(fields: request.fields.count)
-            for bar in try await bars(symbol, newest: request.points) {
+            for bar in try await bars(symbol, retention, newest: request.points) {
                 points.add(bar.ts.microseconds, request.fields.map { bar.value($0) })
             }
             return points
@@ -58,14 +62,15 @@ struct SeriesQuery {
     }
 
     /// The bars of the range; of one without a beginning as many of the newest as are wanted.
-    private func bars(_ symbol: String, newest: Int) async throws -> [PriceBar] {
+    private func bars(_ symbol: String, _ retention: Retention, newest: Int) async throws -> [PriceBar] {
         if request.range.from == nil {
             return try await reader.bars(
-                symbol, request.interval, request.range, limit: newest, isDescending: true
+                symbol, request.interval, within: request.range, retention, limit: newest, isDescending: true
             ).reversed()
         }
         let bars = try await reader.bars(
-            symbol, request.interval, request.range, limit: SeriesRequest.readLimit + 1, isDescending: false)
+            symbol, request.interval, within: request.range, retention, limit: SeriesRequest.readLimit + 1,
+            isDescending: false)
         try check(bars.count)
         return bars
     }
@@ -93,9 +98,34 @@ struct SeriesQuery {
 
     /// Every trade if there are no more than wanted. Else two points of each step, in the middle of its halves: its lowest
     /// and its highest price, exactly as the trades have them, the lower one first where the price rose; and its close at
-    /// the end of the last step.
-    private func prices(_ symbol: String) async throws -> SeriesPoints {
+    /// the end of the last step. Steps at the ends of the range are of what is within it.
+    private func prices(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints {
+        if let all = try await trades(symbol, retention) { return all }
+        var points = SeriesPoints(fields: 1)
+        let bars = try await bars(symbol, retention, newest: request.points)
+        for (index, bar) in bars.enumerated() {
+            guard let open = bar.open, let high = bar.high, let low = bar.low, let close = bar.close else { continue }
+            let begin = max(bar.ts, request.range.from ?? bar.ts).microseconds
+            let next = request.interval.start(after: bar.ts)
+            let end = min(next, request.range.to ?? next).microseconds
+            let quarter = (end - begin) / 4
+            let values = close >= open ? [low, high] : [high, low]
+            points.add(begin + quarter, [values[0]])
+            points.add(begin + 3 * quarter, [values[1]])
+            if index == bars.count - 1 { points.add(end - 1, [close]) }
+        }
+        return points
+    }
+
+    /// The trades of the range; of one without a beginning as many of the newest as are wanted. Nil if there are more of them
+    /// than wanted, or may have been.
+    private func trades(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints? {
         let isOpen = request.range.from == nil
+        if let from = request.range.from, let dropped = retention.trades, from < dropped,
+            request.downsampling != .none
+        {
+            return nil
+        }
         let limit = isOpen ? request.points : min(request.points, SeriesRequest.readLimit) + 1
         let rows = try await connection.query(
             isOpen ? Self.newest : Self.oldest,
@@ -103,23 +133,11 @@ struct SeriesQuery {
                 .text(symbol, as: .text), .timestamp(request.range.from?.microseconds ?? .min),
                 .timestamp(request.range.to?.microseconds ?? .max), .int64(Int64(limit)),
             ], deadline: lease.deadline)
+        if !isOpen && rows.count > request.points && request.downsampling != .none { return nil }
+        try check(rows.count)
         var points = SeriesPoints(fields: 1)
-        if isOpen || rows.count <= request.points || request.downsampling == .none {
-            try check(rows.count)
-            for index in isOpen ? Array((0..<rows.count).reversed()) : Array(0..<rows.count) {
-                points.add(try rows[index].timestamp(0), [try rows[index].double(1)])
-            }
-            return points
-        }
-        let bars = try await bars(symbol, newest: request.points)
-        for (index, bar) in bars.enumerated() {
-            guard let open = bar.open, let high = bar.high, let low = bar.low, let close = bar.close else { continue }
-            let end = request.interval.start(after: bar.ts).microseconds
-            let quarter = (end - bar.ts.microseconds) / 4
-            let values = close >= open ? [low, high] : [high, low]
-            points.add(bar.ts.microseconds + quarter, [values[0]])
-            points.add(bar.ts.microseconds + 3 * quarter, [values[1]])
-            if index == bars.count - 1 { points.add(end - 1, [close]) }
+        for index in isOpen ? Array((0..<rows.count).reversed()) : Array(0..<rows.count) {
+            points.add(try rows[index].timestamp(0), [try rows[index].double(1)])
         }
         return points
     }

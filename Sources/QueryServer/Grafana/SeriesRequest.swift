@@ -64,6 +64,9 @@ struct SeriesRequest {
     }
     var downsampling: Downsampling
     var shape: Shape
+    /// Whether no point may be left out: one may be the highest of the range, or a part of its sum.
+    var keepsAll: Bool { source == .prices || source == .bars && adds }
+    private var adds: Bool { fields.contains { Self.sums.contains($0) } }
 
     init(
         _ query: some Sequence<QueryParameters.Pair>, now: Timestamp, _ configuration: QueryServer.Configuration
@@ -87,11 +90,11 @@ struct SeriesRequest {
             shape = asked
         }
         let asked = try GrafanaParameters.interval(reader)
-        interval = .init(.minute1)
-        interval = try step(asked, now)
-        if downsampling == .none { points = Self.readLimit }
         let most = GrafanaParameters.valueLimit / max(1, (symbols?.count ?? 1) * fields.count)
         points = min(points, most)
+        interval = .init(.minute1)
+        interval = try step(asked, now)
+        if downsampling == .none { points = min(Self.readLimit, most) }
     }
 
     private static func fields(_ reader: ParameterReader) throws(QueryError) -> ([String], Source) {
@@ -126,11 +129,10 @@ struct SeriesRequest {
     /// The step that values are read in: the one asked for, else the narrowest that gives no more points than can be
     /// chosen from; wider where more would have to be read than may be.
     private func step(_ asked: BarInterval?, _ now: Timestamp) throws(QueryError) -> BarInterval {
-        let adds = fields.contains { Self.sums.contains($0) }
         let wanted: Int
         switch source {
-        // Each step is a low and a high.
-        case .prices: wanted = max(1, points / 2)
+        // Each step is a low and a high, the last one has a close as well.
+        case .prices: wanted = max(1, (points - 1) / 2)
         case .bars, .means, .sentiment: wanted = adds ? points : points * Self.choice
         case .indicators: wanted = points
         }
