@@ -171,6 +171,11 @@ def test_a_table_by_postgrest_grammar(played):
     counted = table("trades?limit=1", Prefer="count=exact")
     rows = played.one("select count(*) from trades")
     assert counted.status_code == 206 and counted.headers["Content-Range"] == f"0-0/{rows}"
+    for query in ("select=count()", "select=count()&limit=5", "symbol=eq.NONE&select=price.avg(),n:count()"):
+        whole = table(f"trades?{query}", Prefer="count=exact")
+        assert (whole.status_code, whole.headers["Content-Range"], len(whole.json())) == (200, "0-0/1", 1), query
+    assert table("trades?select=symbol,count()&limit=1", Prefer="count=exact").headers["Content-Range"] == (
+        f"0-0/{played.one('select count(distinct symbol) from trades')}")
     seen, token = 0, ""
     while token is not None:
         page = table(f"trades?select=trade_id&limit=5000&page_token={token}").json()

@@ -122,6 +122,13 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(try plan(query).sql == "select \(columns) from market.\"people\"")
     }
 
+    @Test func `an aggregate without groups counts as the row that it is`() throws {
+        #expect(
+            try plan("select=count(),age.max()&age=gt.1").countedSQL
+                == #"select count(*) from market."people" where "age" > $1"#)
+        #expect(try plan("select=age&age=gt.1").countedSQL == #"select 1 from market."people" where "age" > $1"#)
+    }
+
     @Test func `groups have what aggregates leave, and may be filtered and sorted`() throws {
         let plan = try plan("select=name,n:count(),age.avg()&having=(n.gt.2,age.avg().lt.30)&order=n.desc,name&limit=3")
         #expect(

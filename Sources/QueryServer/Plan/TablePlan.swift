@@ -69,7 +69,8 @@ struct TablePlan {
             if !groups.isEmpty { text += " group by \(groups.joined(separator: ", "))" }
             if let having = request.having { text += " having \(try sql(of: having, inHaving: true))" }
         }
-        countedSQL = "select 1\(text)"
+        // An aggregate without groups is one row, whatever is below it.
+        countedSQL = "select \(isGrouped ? "count(*)" : "1")\(text)"
         let countedParameters = parameters.count
         let order = pageKey.isEmpty ? request.order : pageKey
         if !order.isEmpty {
