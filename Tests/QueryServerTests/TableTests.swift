@@ -122,6 +122,15 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(try plan(query).sql == "select \(columns) from market.\"people\"")
     }
 
+    @Test func `the first of two preferences counts`() throws {
+        func count(_ headers: String) throws -> TableRequest.Count? { try plan("", headers).request.count }
+        #expect(try count("Prefer: count=exact, count=planned\r\n") == .exact)
+        #expect(try count("Prefer: count=planned\r\nPrefer: count=exact\r\n") == .planned)
+        #expect(try count("Prefer: count=some, count=exact\r\n") == nil)
+        #expect(try count("Prefer: handling=lenient, handling=strict, count=some\r\n") == nil)
+        #expect(refusal { try count("Prefer: count=some, handling=strict\r\n") }?.code == "invalid_preference")
+    }
+
     @Test func `an aggregate without groups counts as the row that it is`() throws {
         #expect(
             try plan("select=count(),age.max()&age=gt.1").countedSQL

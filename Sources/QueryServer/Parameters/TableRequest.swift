@@ -34,17 +34,19 @@ struct TableRequest {
     static let offsetLimit = 1_000_000_000
 
     init(_ query: QueryParameters, _ head: RequestHead) throws(QueryError) {
-        let prefer = Self.words(head.values(of: "prefer"))
-        let isStrict = prefer.contains("handling=strict")
-        for word in prefer where word.hasPrefix("count=") {
-            guard let count = Count(rawValue: String(word.dropFirst(6))) else {
-                if isStrict { throw Self.unknownPreference(word) }
-                continue
-            }
-            self.count = count
+        // Of a preference that is given twice the first counts (RFC 7240 section 2).
+        var preferences: [(name: Substring, word: String)] = []
+        for word in Self.words(head.values(of: "prefer")) {
+            let name = word.prefix { $0 != "=" }
+            if !preferences.contains(where: { $0.name == name }) { preferences.append((name, word)) }
         }
-        if isStrict, let other = prefer.first(where: { !$0.hasPrefix("count=") && $0 != "handling=strict" }) {
-            throw Self.unknownPreference(other)
+        let isStrict = preferences.contains { $0.word == "handling=strict" }
+        for (name, word) in preferences {
+            if name == "count", let count = Count(rawValue: String(word.dropFirst(6))) {
+                self.count = count
+            } else if isStrict && name != "handling" {
+                throw Self.unknownPreference(word)
+            }
         }
         let accept = head.values(of: "accept")
         if let own = Self.ownType(accept) {
