@@ -122,6 +122,32 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(try plan(query).sql == "select \(columns) from market.\"people\"")
     }
 
+    /// Examples of PostgREST's tests (AndOrParamsSpec, "allows whitespace"), and blanks after commas elsewhere.
+    @Test(arguments: [
+        (
+            "and=( and ( age.in.( 1, 2, 3 ) , age.eq.3 ) , or ( age.eq.2 , age.is.null ) )",
+            #" where (("age" = any($1) and "age" = $2) and ("age" = $3 or ("age" is null)))"#.replacing(
+                #"("age" = any($1)"#, with: #"(("age" = any($1))"#), [#"{" 1"," 2"," 3 "}"#, "3 ", "2 "]
+        ),
+        (
+            "or=(age.eq.1, age.eq.2, not.and (age.gt.3, name.eq.x))",
+            #" where ("age" = $1 or "age" = $2 or not ("age" > $3 and "name" = $4))"#, ["1", "2", "3", "x"]
+        ),
+        ("or= (name.eq.\"a, b\" , name .eq.c)", #" where ("name" = $1 or "name" = $2)"#, ["a, b", "c"]),
+    ])
+    func `blanks may stand between conditions`(_ query: String, _ filter: String, _ values: [String]) throws {
+        let plan = try plan(query.replacing(" ", with: "%20"))
+        #expect(plan.sql.hasSuffix(#" from market."people""# + filter))
+        #expect(texts(plan) == values)
+    }
+
+    @Test func `blanks may stand between columns`() throws {
+        #expect(
+            try plan("select=id,%20a:age::int%20,%20*&order=age.desc%20,%20id").sql
+                == #"select "id" as "id", ("age")::int as "a", "id", "age", "name", "height", "born", "tags" from market."people" order by "age" desc nulls first, "id" asc nulls last"#
+        )
+    }
+
     @Test func `the first of two preferences counts`() throws {
         func count(_ headers: String) throws -> TableRequest.Count? { try plan("", headers).request.count }
         #expect(try count("Prefer: count=exact, count=planned\r\n") == .exact)

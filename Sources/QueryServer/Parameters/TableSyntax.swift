@@ -10,6 +10,8 @@
 //   operator   = name ["(any)" / "(all)" / "(" configuration ")"]
 //   tree       = ("and" / "or") "=" "(" node *("," node) ")"
 //   node       = ["not."] ("and" / "or") "(" … ")" / operand "." ["not."] operator "." value
+//
+// Blanks may stand around the pieces of a list and its parentheses, but are part of a value.
 
 /// What a column or an aggregate of one is called in a URL.
 struct TableOperand: Equatable {
@@ -145,7 +147,7 @@ struct TableParser {
     static func select(_ text: String) throws(QueryError) -> [TableItem] {
         var parser = TableParser("select", text)
         var items: [TableItem] = []
-        repeat { items.append(try parser.item()) } while parser.take(",")
+        repeat { items.append(try parser.item()) } while parser.takeComma()
         try parser.expectEnd("a comma or the end")
         return items
     }
@@ -154,7 +156,7 @@ struct TableParser {
     static func order(_ text: String) throws(QueryError) -> [TableOrder] {
         var parser = TableParser("order", text)
         var columns: [TableOrder] = []
-        repeat { columns.append(try parser.orderColumn()) } while parser.take(",")
+        repeat { columns.append(try parser.orderColumn()) } while parser.takeComma()
         try parser.expectEnd("a comma, asc, desc, nullsfirst, nullslast or the end")
         return columns
     }
@@ -180,6 +182,7 @@ struct TableParser {
 
     private mutating func item() throws(QueryError) -> TableItem {
         try enter(1)
+        skipBlanks()
         if take("*") { return TableItem(operand: TableOperand(position: index)) }
         let start = index
         if !at("\""), let colon = endOfAlias() {
@@ -240,6 +243,7 @@ struct TableParser {
 
     private mutating func orderColumn() throws(QueryError) -> TableOrder {
         try enter(1)
+        skipBlanks()
         var column = TableOrder(operand: try operand())
         if column.operand.columnCast != nil { throw failure("no cast in an order") }
         var saidDirection = false
@@ -264,30 +268,32 @@ struct TableParser {
 
     private mutating func nodes(depth: Int) throws(QueryError) -> [TableCondition] {
         try enter(depth)
+        skipBlanks()
         guard take("(") else { throw failure("a parenthesis that opens") }
         var nodes: [TableCondition] = []
-        repeat { nodes.append(try node(depth: depth)) } while take(",")
+        repeat { nodes.append(try node(depth: depth)) } while takeComma()
         guard take(")") else { throw failure("a comma or a parenthesis that closes") }
+        skipBlanks()
         return nodes
     }
 
     private mutating func node(depth: Int) throws(QueryError) -> TableCondition {
         try enter(depth)
+        skipBlanks()
         let start = index
         let isNegated = take("not.")
-        if take("and(") {
-            index -= 1
+        if takeGroup("and") {
             let inner = TableCondition.all(try nodes(depth: depth + 1))
             return isNegated ? .not(inner) : inner
         }
-        if take("or(") {
-            index -= 1
+        if takeGroup("or") {
             let inner = TableCondition.any(try nodes(depth: depth + 1))
             return isNegated ? .not(inner) : inner
         }
         // A column may be called `not`.
         index = start
         let operand = try operand()
+        skipBlanks()
         guard take(".") else { throw failure("a dot and an operator") }
         return .compare(try comparison(operand, isAlone: false))
     }
@@ -335,6 +341,9 @@ struct TableParser {
             index = text.count
         } else {
             comparison.value = .text(try nestedValue())
+        }
+        if found == .is, case .text(let state) = comparison.value {
+            comparison.value = .text(String(state.prefix { $0 != " " }))
         }
         if found == .is, case .text(let state) = comparison.value,
             TableComparison.states[state.lowercased()] == nil
@@ -396,6 +405,7 @@ struct TableParser {
         {
             index += 1
         }
+        while index > start, text[index - 1] == " " { index -= 1 }
         let name = String(text[start..<index]).lowercased()
         guard Self.types.contains(name) else {
             index = start
@@ -442,6 +452,20 @@ struct TableParser {
 
     private mutating func take(_ word: String) -> Bool {
         guard at(word) else { return false }
+        index += word.count
+        return true
+    }
+
+    private mutating func skipBlanks() { while index < text.count, text[index] == " " { index += 1 } }
+
+    private mutating func takeComma() -> Bool {
+        skipBlanks()
+        return take(",")
+    }
+
+    /// `and` or `or` where a parenthesis follows, which stays.
+    private mutating func takeGroup(_ word: String) -> Bool {
+        guard at(word), text[(index + word.count)...].first(where: { $0 != " " }) == "(" else { return false }
         index += word.count
         return true
     }
