@@ -392,3 +392,26 @@ def test_macros_that_arrive_literally_are_understood(market):
     asked = "series?symbol=GME&interval=$__interval&intervalMs=${__interval_ms}&from=${__from}&to=${__to}&maxDataPoints=20"
     reply = requests.get(f"{market.url}/grafana/{asked}", timeout=30)
     assert reply.json() == ask(market, "series", symbol="GME", maxDataPoints=20) and len(reply.json()) == 20
+
+
+def test_of_more_symbols_than_fit_those_come_that_trade_most(market, tmp_path):
+    # The last test of the file: it adds symbols. The more trades of one the smaller its number; of the last ones none in the range.
+    names = [f"M{number:03d}" for number in range(130)]
+    with open(tmp_path / "many.csv", "w") as file:
+        file.write("ts,symbol,price,size\n")
+        for number, name in enumerate(names):
+            at = BEGIN + 60 if number < 120 else BEGIN - 90_000
+            for trade in range(140 - number):
+                file.write(f"{at * 1000 + 10 * trade + number},{name},10,1\n")
+    run("load", tmp_path / "many.csv", "--data-dir", market.folder)
+
+    def shown(**more):
+        return {row["symbol"] for row in ask(market, "series", symbols=".*", field="close", interval="1h", **more)}
+
+    # What the dashboard asks by itself.
+    assert shown(maxDataPoints=500, **RANGE) == set(SYMBOLS) | set(names[:97])
+    assert len(shown(maxDataPoints=500, **{"from": BEGIN - 90_100, "to": BEGIN - 89_900})) == 10
+    # Of a range without a beginning, those that traded last: the later the larger the number, beside the first ones.
+    latest = {symbol for symbol, in market.sql("select symbol from latest order by ts desc, symbol limit 100")}
+    assert shown(maxDataPoints=5) == latest
+    assert ask(market, "series", symbols="$__all", field="rsi_14", interval="1m", **RANGE)

@@ -39,12 +39,40 @@ struct SeriesQuery {
             name: "traded_first", sql: "select symbol from market.latest order by symbol limit $1")
         let found = try await connection.query(
             statement, [.int64(Int64(GrafanaParameters.symbolLimit) + 1)], deadline: lease.deadline)
-        if found.count > GrafanaParameters.symbolLimit {
-            throw QueryError(
-                400, "too_many_symbols", "more than \(GrafanaParameters.symbolLimit) symbols have traded",
-                hint: "Choose some of them.")
-        }
+        if found.count > GrafanaParameters.symbolLimit { return try await busiest() }
         return try found.map { try $0.string(0) }
+    }
+
+    private static let newestTraded = Statement(
+        name: "traded_last", sql: "select symbol from market.latest order by ts desc, symbol limit $1")
+    private static let busiest = Statement(
+        name: "traded_most",
+        sql: """
+            select l.symbol from market.latest l cross join lateral (select sum(trade_count) as trades from market.bars \
+            where symbol = l.symbol and timeframe = $2 and ts >= $3 and ts < $4 offset 0) as b \
+            where b.trades is not null order by b.trades desc, l.symbol limit $1
+            """)
+
+    /// Of more symbols than fit a panel, those with the most trades in the range; of one without a beginning, those that
+    /// traded last. In alphabetical order.
+    private func busiest() async throws -> [String] {
+        let limit = Parameter.int64(Int64(GrafanaParameters.symbolLimit))
+        let found: ResultSet
+        if let from = request.range.from {
+            let to = request.range.to?.microseconds ?? .max
+            let (width, overflows) = to.subtractingReportingOverflow(from.microseconds)
+            // Few bars of each symbol; the first one may begin before the range.
+            let timeframe = overflows || width > 3 * Timestamp.microsecondsPerDay ? Timeframe.day1 : .hour1
+            found = try await connection.query(
+                Self.busiest,
+                [
+                    limit, .text(timeframe.name, as: .text), .timestamp(timeframe.start(of: from).microseconds),
+                    .timestamp(to),
+                ], deadline: lease.deadline)
+        } else {
+            found = try await connection.query(Self.newestTraded, [limit], deadline: lease.deadline)
+        }
+        return try found.map { try $0.string(0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     private func points(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints {
