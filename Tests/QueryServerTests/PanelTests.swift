@@ -33,6 +33,9 @@ struct PanelTests {
 
     @Test func `what is special in a regular expression is not part of a symbol`() throws {
         #expect(try series(#"symbols=(BRK\.B|BTC\/USD)"#).symbols == ["BRK.B", "BTC/USD"])
+        // Of one value Grafana writes no parentheses.
+        #expect(try series(#"symbols=BRK\.B"#).symbols == ["BRK.B"])
+        #expect(try series(#"symbol=KRAKEN:XMR\/USD"#).symbols == ["KRAKEN:XMR/USD"])
         #expect(try series("symbol=$__all").symbols == nil)
         #expect(try series("symbol=$SPX").symbols == ["$SPX"])
     }

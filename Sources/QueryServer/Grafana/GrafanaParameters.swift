@@ -50,8 +50,8 @@ enum GrafanaParameters {
                 text = String(text.dropFirst().dropLast())
                 separator = "|"
             }
-            // What is special in a regular expression is escaped there.
-            if separator == "|" { text = text.filter { $0 != "\\" } }
+            // What is special in a regular expression is escaped, of one value too; no symbol has a backslash.
+            text = text.filter { $0 != "\\" }
             for piece in text.split(separator: separator) {
                 let symbol = String(piece).trimmed
                 try MarketRequest.check(symbol, name)
