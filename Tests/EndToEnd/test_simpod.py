@@ -77,11 +77,20 @@ def test_tables_are_typed(played):
 def test_filters_hold_for_every_panel(played, operator, value, kept):
     filters = [{"key": "symbol", "operator": operator, "value": value}]
     symbols = {"symbols": [SYMBOL, OTHER]}
-    table, lines = ({row[0] for row in part["rows"]} if "rows" in part else part for part in query(
+    table, *lines = query(
         played, {"target": "comparison", "refId": "A", "payload": symbols},
-        {"target": "close", "refId": "B", "payload": {"symbols": [SYMBOL], "interval": "1d"}}, filters=filters))
-    assert table == kept
-    assert bool(lines["datapoints"]) == (SYMBOL in kept)
+        {"target": "close", "refId": "B", "payload": symbols | {"interval": "1d"}}, filters=filters)
+    assert {row[0] for row in table["rows"]} == kept
+    # No line of what does not pass, which a legend would have.
+    assert {line["target"] for line in lines} == kept and all(line["datapoints"] for line in lines)
+
+
+def test_a_target_without_symbols_is_of_all_or_of_the_filter(played):
+    traded = [row[0] for row in played.sql("select symbol from latest order by symbol")]
+    assert [line["target"] for line in query(played, {"target": "close", "refId": "A", "payload": {}})] == traded
+    filters = [{"key": "symbol", "operator": "=", "value": OTHER}]
+    line, candles = query(played, {"target": "close", "refId": "A"}, {"target": "candles", "refId": "B"}, filters=filters)
+    assert line["target"] == OTHER and candles["rows"]
 
 
 def test_variables_and_filters_have_values(played):

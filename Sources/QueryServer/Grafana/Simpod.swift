@@ -82,7 +82,7 @@ extension QueryHandler {
             var isFirst = true
             bytes.append(UInt8(ascii: "["))
             for (target, frames) in zip(targets, frames) {
-                for frame in frames.map({ $0.filtered(filters) }) {
+                for frame in frames.compactMap({ $0.filtered(filters) }) {
                     if !isFirst { bytes.append(UInt8(ascii: ",")) }
                     isFirst = false
                     if case .series = target.panel {

@@ -105,6 +105,8 @@ struct SimpodTarget {
             throw QueryError(400, "too_many_targets", "more than \(targetLimit) targets in a query")
         }
         let range = try body.object("range")
+        // A filter by one symbol chooses it where the target names none.
+        let filtered = try SimpodFilter.read(body).first { $0.key == "symbol" && $0.operator == "=" }?.value
         var read: [SimpodTarget] = []
         for target in targets {
             // A row of the editor that nothing has been chosen in yet.
@@ -118,11 +120,15 @@ struct SimpodTarget {
             standard("from", range.text("from"))
             standard("to", range.text("to"))
             let kind = try SimpodMetric(metric)
+            let namesNone = !pairs.contains { ["symbol", "symbols"].contains($0.name) && !$0.value.isEmpty }
             switch kind {
             case .series(let field):
                 standard("field", field)
                 standard("maxDataPoints", body.text("maxDataPoints"))
-            case .panel(.candles): standard("maxDataPoints", body.text("maxDataPoints"))
+                if namesNone { standard("symbols", filtered ?? "$__all") }
+            case .panel(.candles):
+                standard("maxDataPoints", body.text("maxDataPoints"))
+                if namesNone { standard("symbol", filtered) }
             case .table(let name): standard("name", name)
             case .panel: break
             }
@@ -260,11 +266,10 @@ struct SimpodFilter: Equatable {
 }
 
 extension Frame {
-    /// The rows that pass the filters: those of columns that are here, and of the symbol of a series.
-    func filtered(_ filters: [SimpodFilter]) -> Frame {
+    /// The rows that pass the filters of columns that are here; nil for a series of a symbol that does not.
+    func filtered(_ filters: [SimpodFilter]) -> Frame? {
         if let symbol = fields.last?.symbol {
-            let isWanted = filters.allSatisfy { $0.key != "symbol" || $0.passes(symbol) }
-            return isWanted ? self : keeping { _ in false }
+            return filters.allSatisfy { $0.key != "symbol" || $0.passes(symbol) } ? self : nil
         }
         var tests: [(Int) -> Bool] = []
         for filter in filters {
