@@ -185,6 +185,18 @@ def test_a_table_by_postgrest_grammar(played):
     assert len(lines) == rows and json.loads(lines[0])["symbol"]
 
 
+def test_what_moves_with_the_clock_has_no_tag(played):
+    def fields(query):
+        reply = requests.get(f"{played.url}/api/v1/tables/{query}", timeout=30)
+        assert reply.status_code == 200, reply.text
+        return reply.headers
+
+    for query in ("sentiment_windows", "trades?ts=gte.today", "trades?or=(ts.lt.yesterday,price.gt.1)&limit=1"):
+        assert "ETag" not in fields(query) and fields(query)["Cache-Control"] == "no-store", query
+    for query in ("trades?limit=1", "bars?timeframe=eq.1d&limit=1", "mention_counts", "trades?ts=gte.now-1h"):
+        assert "ETag" in fields(query), query
+
+
 def test_what_has_not_changed_is_not_sent_again(played):
     url = f"{played.url}/api/v1/bars?symbol={SYMBOL}&timeframe=1d"
 

@@ -173,6 +173,17 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(texts(plan) == ["2", "30"])
     }
 
+    @Test func `words for times that move are known as such`() throws {
+        for query in [
+            "born=gte.today", "born=lt.YESTERDAY", "born=in.(tomorrow,2024-01-01)", "or=(born.eq.now noon,age.eq.1)",
+        ] {
+            #expect(try plan(query.replacing(" ", with: "%20")).isMomentary, "\(query)")
+        }
+        for query in ["born=gte.now-1h", "born=eq.infinity", "name=eq.today", "age=in.(now,today)"] {
+            #expect(try !plan(query).isMomentary, "\(query)")
+        }
+    }
+
     @Test func `orders put NULLs where they are told`() throws {
         #expect(
             try plan("order=age.desc.nullslast,height.asc.nullsfirst,name,id.desc").sql.hasSuffix(

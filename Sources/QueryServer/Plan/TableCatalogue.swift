@@ -21,6 +21,8 @@ struct TableCatalogue {
         /// The columns that tell rows apart, in their order; empty where that is not known.
         var key: [String] = []
         var comment: String?
+        /// A view that looks at the clock: what it shows changes without a commit.
+        var isMomentary = false
 
         func column(_ name: String) -> Column? { columns.first { $0.name == name } }
     }
@@ -44,7 +46,9 @@ struct TableCatalogue {
         sql: """
             select c.relname::text, a.attname::text, a.atttypid::bigint, format_type(a.atttypid, a.atttypmod), \
             a.attnotnull, coalesce(array_position(k.conkey, a.attnum), 0)::bigint, \
-            obj_description(c.oid, 'pg_class'), col_description(c.oid, a.attnum) \
+            obj_description(c.oid, 'pg_class'), col_description(c.oid, a.attnum), \
+            c.relkind = 'v' and pg_get_viewdef(c.oid) ~* '\\m((now|(clock|statement|transaction)_timestamp|timeofday)\\(|\
+            (current|local)_?(date|time))' \
             from pg_catalog.pg_class c join pg_catalog.pg_attribute a on a.attrelid = c.oid \
             left join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype = 'p' \
             where c.relnamespace = 'market'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') \
@@ -67,7 +71,7 @@ struct TableCatalogue {
             let name = try row.string(0)
             if found.last?.name != name {
                 close()
-                found.append(Table(name: name, comment: try row.stringOrNil(6)))
+                found.append(Table(name: name, comment: try row.stringOrNil(6), isMomentary: try row.bool(8)))
             }
             let column = Column(
                 name: try row.string(1), type: TypeOID(rawValue: UInt32(truncatingIfNeeded: try row.int64(2))),

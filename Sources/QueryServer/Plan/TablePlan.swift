@@ -20,6 +20,9 @@ struct TablePlan {
     /// The rows without order and limit, for counting.
     private(set) var countedSQL = ""
 
+    /// Whether the same statement over the same data tells something else at another time.
+    private(set) var isMomentary = false
+
     private let now: Timestamp
 
     /// Rows of a page by key whose request names no limit.
@@ -32,6 +35,7 @@ struct TablePlan {
         self.request = request
         self.now = now
         self.pageLimit = min(request.limit ?? pageLimit, .max - 1)
+        isMomentary = table.isMomentary
         try build()
     }
 
@@ -168,7 +172,10 @@ struct TablePlan {
     }
 
     private mutating func bind(_ text: String, comparedWith operand: TableOperand) -> String {
-        guard let time = moment(text, operand) else { return bind(text) }
+        guard let time = moment(text, operand) else {
+            noteRelative(text, operand)
+            return bind(text)
+        }
         parameters.append(.timestamp(time.microseconds))
         return "$\(parameters.count)"
     }
@@ -177,10 +184,19 @@ struct TablePlan {
         let times = texts.compactMap { moment($0, operand) }
         // An empty array has no type of its own, and `infinity` is PostgreSQL's to read.
         guard times.count == texts.count, !times.isEmpty else {
+            for text in texts { noteRelative(text, operand) }
             return bind(Self.arrayLiteral(texts.map { moment($0, operand)?.description ?? $0 }))
         }
         parameters.append(.timestampArray(times.map(\.microseconds)))
         return "$\(parameters.count)"
+    }
+
+    /// PostgreSQL's own words for times that move (PostgreSQL 15 docs, 8.5.1.4), which stay in the statement as they are.
+    private mutating func noteRelative(_ text: String, _ operand: TableOperand) {
+        let type = operand.column.flatMap { table.column($0)?.type }
+        guard operand.columnCast != nil || [.timestamptz, .timestamp, .date, .time].contains(type) else { return }
+        let text = text.lowercased()
+        if ["now", "today", "tomorrow", "yesterday"].contains(where: { text.contains($0) }) { isMomentary = true }
     }
 
     private mutating func sql(of condition: TableCondition, inHaving: Bool) throws(QueryError) -> String {

@@ -35,11 +35,15 @@ extension QueryHandler {
             default: break
             }
         }
-        guard
-            case .send(let tags) = try await caching(
-                request, response, format: asked.format, range: TimeRange(),
-                fields: ["prefer", "range"], more: more)
-        else { return }
+        var tags: Caching?
+        if !planned.isMomentary {
+            guard
+                case .send(let found) = try await caching(
+                    request, response, format: asked.format, range: TimeRange(),
+                    fields: ["prefer", "range"], more: more)
+            else { return }
+            tags = found
+        }
         let lease = lease(request, .queries, .rest, request.head.target, id)
         let body = RowBody(
             response,
