@@ -65,6 +65,9 @@ package final class ResponseWriter {
     /// sent in chunks has no place for it.
     package var trailer: String?
 
+    /// Whether a body of unknown length is sent in chunks, behind which there is a place for ``trailer``.
+    package var sendsChunks: Bool { connection.parser.head.version != .http10 }
+
     /// Whether the client wants a body: not for HEAD. A stream may be ended after `start` without making it.
     package var wantsBody: Bool { connection.parser.head.method != .head }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of other services work by another base URL: their own packages, as published."""
 import datetime
+import http.client
 import json
 import time
 
@@ -195,6 +196,25 @@ def test_what_moves_with_the_clock_has_no_tag(played):
         assert "ETag" not in fields(query) and fields(query)["Cache-Control"] == "no-store", query
     for query in ("trades?limit=1", "bars?timeframe=eq.1d&limit=1", "mention_counts", "trades?ts=gte.now-1h"):
         assert "ETag" in fields(query), query
+
+
+@pytest.mark.parametrize("path", [f"/api/v1/trades?symbol={SYMBOL}&limit=2000&format=", "/api/v1/tables/trades?limit=2000&page_token=&format="])
+@pytest.mark.parametrize("format", ["csv", "ndjson"])
+def test_pages_lead_on_over_http_1_0(played, path, format):
+    def page(token):
+        # As proxies ask that have not been told otherwise.
+        connection = http.client.HTTPConnection(*played.url.removeprefix("http://").split(":"), timeout=30)
+        connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"
+        connection.request("GET", path.replace("page_token=", "") + format + (f"&page_token={token}" if token or "tables" in path else ""))
+        reply = connection.getresponse()
+        assert reply.status == 200 and reply.getheader("Trailer") is None
+        rows = reply.read().decode().splitlines()[1 if format == "csv" else 0:]
+        return rows, reply.getheader("X-Next-Page-Token")
+
+    rows, token = page("")
+    assert len(rows) == 2000 and token
+    more, _ = page(token)
+    assert more and not set(rows) & set(more)
 
 
 def test_what_has_not_changed_is_not_sent_again(played):

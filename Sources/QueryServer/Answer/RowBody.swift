@@ -66,6 +66,14 @@ final class RowBody {
         if !announced.contains(field) { announced.append(field) }
     }
 
+    /// The most that is kept in memory for a client that is told the next page by the head alone.
+    private static let pageBytes = 32 * 1024 * 1024
+
+    /// Whether the head must wait for the end: it has to tell where the next page begins, for nothing else can over HTTP/1.0.
+    private var waitsForEnd: Bool {
+        !response.isStarted && !response.sendsChunks && announced.contains(.nextPage)
+    }
+
     /// Tells it: in the head if that has not left, else behind the last chunk. Nothing without a value.
     func close(with field: ClosingField, _ value: String?) {
         guard let value else { return }
@@ -126,8 +134,14 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws {
         try checkLimits()
+        if waitsForEnd {
+            if count <= Self.pageBytes { return note() }
+            throw QueryError(
+                400, "too_many_bytes", "a page of more than \(Self.pageBytes) bytes over HTTP/1.0",
+                hint: "Ask for less with limit, or by HTTP/1.1.")
+        }
         if !response.isStarted {
-            for field in announced { headers.add("Trailer", field.rawValue) }
+            if response.sendsChunks { for field in announced { headers.add("Trailer", field.rawValue) } }
             try response.start(status, headers)
         }
         note()
@@ -142,7 +156,7 @@ final class RowBody {
     /// The next row of `rows`, for which one may have to wait; what is here has waited long enough then and is sent
     /// meanwhile, so that slow queries show their rows as they come and quick ones leave in one piece.
     func next(of rows: RowStream) async throws -> RowStream.Row? {
-        while !bytes.isEmpty {
+        while !bytes.isEmpty && !waitsForEnd {
             if case .ended(let row) = try await rows.next(until: lastFlush + Self.patience) { return row }
             try await flush()
         }
