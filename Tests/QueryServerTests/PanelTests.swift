@@ -98,6 +98,12 @@ struct PanelTests {
         #expect(refusal { try panel(.table, "") }?.code == "missing_parameter")
         #expect(refusal { try panel(.table, "name=mention") }?.hint == "Perhaps you meant \"mentions\".")
         #expect(refusal { try panel(.last, "symbl=A") }?.code == "unknown_parameter")
+        for (kind, query) in [(PanelKind.candles, ""), (.table, "name=trades&")] {
+            let none = refusal { try panel(kind, query) }
+            #expect(none?.message == "parameter \"symbol\" is missing")
+            let all = refusal { try panel(kind, "\(query)symbols=.*") }
+            #expect(all?.message == "invalid value for parameter \"symbols\": \".*\"")
+        }
     }
 
     @Test(arguments: GrafanaTable.tables + [.last, .symbols, .annotations, .logs])

@@ -119,6 +119,14 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         let error = refusal { try market(.bars, "tmeframe=1m") }
         #expect(error?.message == "unknown parameter \"tmeframe\"")
         #expect(error?.hint == "Perhaps you meant \"timeframe\".")
+        // What other services call it.
+        for (name, meant) in [
+            ("resolution", "timeframe"), ("interval", "timeframe"), ("startTime", "from"), ("end", "to"),
+            ("ticker", "symbol"),
+        ] {
+            #expect(refusal { try market(.bars, "\(name)=1") }?.hint == "Perhaps you meant \"\(meant)\".")
+        }
+        #expect(refusal { try market(.symbols, "q=apple") }?.hint == "Perhaps you meant \"search\".")
         #expect(refusal { try market(.latest, "from=now") }?.code == "unknown_parameter")
         #expect(refusal { try market(.latest, "xyzzyplugh=1") }?.hint == nil)
         #expect(refusal { try market(.bars, "order=asc&order=desc") }?.code == "repeated_parameter")
@@ -210,13 +218,14 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
 
     @Test func `what does not go together is refused`() throws {
         #expect(refusal { try market(.bars, "shape=wide") }?.code == "missing_parameter")
-        #expect(refusal { try market(.bars, "shape=columns&symbols=A,B") }?.code == "missing_parameter")
+        #expect(refusal { try market(.bars, "shape=columns") }?.code == "missing_parameter")
+        #expect(refusal { try market(.bars, "shape=columns&symbols=A,B") }?.code == "invalid_parameter")
         #expect(refusal { try market(.bars, "shape=columns&symbol=A&format=csv") }?.code == "invalid_parameter")
         #expect(refusal { try market(.bars, "value=open&symbol=A") }?.code == "invalid_parameter")
         #expect(refusal { try market(.bars, "fill=zero") }?.details == "Allowed: one of none, null, prev, linear.")
         #expect(refusal { try market(.trades, "fill=prev") }?.code == "unknown_parameter")
         let many = (0..<101).map { "S\($0)" }.joined(separator: ",")
-        #expect(refusal { try market(.bars, "shape=wide&symbols=\(many)") }?.code == "missing_parameter")
+        #expect(refusal { try market(.bars, "shape=wide&symbols=\(many)") }?.code == "invalid_parameter")
         #expect(throws: Never.self) { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))") }
         #expect(refusal { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))&limit=5001") } != nil)
         #expect(throws: Never.self) { try market(.bars, "shape=wide&symbols=\(many.dropLast(5))&limit=5000") }

@@ -64,6 +64,14 @@ enum GrafanaParameters {
         return symbols.isEmpty ? nil : symbols
     }
 
+    /// What a panel is told that cannot be of all symbols, or is of none.
+    static func needsSymbol(_ reader: ParameterReader, allowed: String) -> QueryError {
+        for name in ["symbol", "symbols"] {
+            if let text = reader.text(name) { return ParameterReader.invalid(name, text, allowed: allowed) }
+        }
+        return ParameterReader.missing("symbol", allowed: allowed)
+    }
+
     /// Refuses an answer of more values than may be in memory.
     static func check(size: Int) throws(QueryError) {
         if size > valueLimit {

@@ -21,7 +21,7 @@ struct TablePanel {
         if table.isOfSymbols {
             symbols = try GrafanaParameters.symbols(reader)
             if symbols == nil && table.needsSymbol {
-                throw ParameterReader.missing("symbol", allowed: "a symbol, or several between commas")
+                throw GrafanaParameters.needsSymbol(reader, allowed: "a symbol, or several between commas")
             }
         }
         range = try TimeRange(reader, now: now)

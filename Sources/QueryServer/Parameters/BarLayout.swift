@@ -64,9 +64,10 @@ struct BarLayout: Equatable {
         switch shape {
         case .rows: return
         case .wide:
-            guard let symbols = request.symbols, symbols.count <= Self.wideSymbolLimit else {
-                throw ParameterReader.missing(
-                    "symbols", allowed: "for shape=wide 1 to \(Self.wideSymbolLimit) symbols between commas")
+            let allowed = "for shape=wide 1 to \(Self.wideSymbolLimit) symbols between commas"
+            guard let symbols = request.symbols else { throw ParameterReader.missing("symbols", allowed: allowed) }
+            if symbols.count > Self.wideSymbolLimit {
+                throw ParameterReader.invalid("symbols", symbols.joined(separator: ","), allowed: allowed)
             }
             // All of it is in memory before the first row leaves.
             let most = 500_000 / symbols.count
@@ -75,8 +76,10 @@ struct BarLayout: Equatable {
                     "limit", "\(request.limit)", allowed: "for so many symbols side by side at most \(most)")
             }
         case .columns:
-            if request.symbols?.count != 1 {
-                throw ParameterReader.missing("symbol", allowed: "for shape=columns one symbol")
+            let allowed = "for shape=columns one symbol"
+            guard let symbols = request.symbols else { throw ParameterReader.missing("symbol", allowed: allowed) }
+            if symbols.count != 1 {
+                throw ParameterReader.invalid("symbols", symbols.joined(separator: ","), allowed: allowed)
             }
             if request.format != .json {
                 throw ParameterReader.invalid(

@@ -21,7 +21,7 @@ struct CandleRequest: Equatable {
     ) throws(QueryError) {
         let reader = try ParameterReader(try GrafanaParameters.pairs(query), known: Self.names)
         guard let symbols = try GrafanaParameters.symbols(reader) else {
-            throw ParameterReader.missing("symbol", allowed: "one symbol")
+            throw GrafanaParameters.needsSymbol(reader, allowed: "one symbol: the panel draws no more")
         }
         if symbols.count > 1 {
             throw ParameterReader.invalid(

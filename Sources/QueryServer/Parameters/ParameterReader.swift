@@ -86,8 +86,22 @@ struct ParameterReader {
         return QueryError(
             400, "unknown_parameter", "unknown parameter \"\(shown)\"",
             details: known.isEmpty ? "None is known here." : "Known here: \(known.joined(separator: ", ")).",
-            hint: closest(to: name, known).map { "Perhaps you meant \"\($0)\"." })
+            hint: (meant[name.lowercased()]?.first(where: known.contains) ?? closest(to: name, known)).map {
+                "Perhaps you meant \"\($0)\"."
+            })
     }
+
+    /// What other services call our parameters, in small letters.
+    private static let meant: [String: [String]] = [
+        "resolution": ["timeframe", "interval"], "interval": ["timeframe"], "timeframe": ["interval", "timeframes"],
+        "granularity": ["timeframe", "interval"], "period": ["timeframe", "interval"],
+        "start": ["from"], "starttime": ["from"], "start_time": ["from"], "period1": ["from"], "since": ["from"],
+        "end": ["to"], "endtime": ["to"], "end_time": ["to"], "period2": ["to"], "until": ["to"],
+        "q": ["search"], "query": ["search"], "name": ["search"],
+        "ticker": ["symbol", "symbols"], "tickers": ["symbols", "symbol"], "pair": ["symbol", "symbols"],
+        "sort": ["order"], "order_by": ["order"], "page_size": ["limit"], "per_page": ["limit"], "count": ["limit"],
+        "cursor": ["page_token"], "page": ["page_token"],
+    ]
 
     /// The name that takes the fewest edits (Levenshtein) to get to, if it takes few.
     static func closest(to name: String, _ candidates: [String]) -> String? {
