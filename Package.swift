@@ -102,6 +102,7 @@ let package = Package(
                 .embedInCode("0028_trino_runtime.sql"),
                 .embedInCode("0029_trino_functions.sql"),
                 .embedInCode("0031_processor_lag_seconds.sql"),
+                .embedInCode("0032_trino_corrections.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

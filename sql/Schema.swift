@@ -38,5 +38,6 @@ package struct Migration: Sendable {
         Migration(28, "trino_runtime", PackageResources._028_trino_runtime_sql),
         Migration(29, "trino_functions", PackageResources._029_trino_functions_sql),
         Migration(31, "processor_lag_seconds", PackageResources._031_processor_lag_seconds_sql),
+        Migration(32, "trino_corrections", PackageResources._032_trino_corrections_sql),
     ]
 }

@@ -73,6 +73,9 @@ package final class RowStream {
         return try await nextAfterWaiting(until: patience)
     }
 
+    /// The first row, for a look before it is asked for; nil if there is none, or it has been.
+    package var firstRow: Row? { isAhead ? current.map { Row(stream: self, result: $0) } : nil }
+
     /// The next row if it is in memory already. Nil does not mean the end: then ask ``next()``. For loops that count
     /// nanoseconds, as this is an ordinary call.
     package func nextBuffered() -> Row? {

@@ -155,7 +155,13 @@ struct DecimalReader {
         guard at < end, parts <= Self.partsMax else { return nil }
         switch outline.kind(at) {
         case .integer: return integer()
-        case .decimal: return decimal()
+        case .decimal:
+            defer { at += 1 }
+            return decimal(outline.sourceText(at))
+        case .word where next == "decimal" && outline.kind(at + 1) == .string && at + 1 < end:
+            // `DECIMAL '1.20'`
+            defer { at += 2 }
+            return decimal(outline.value(at + 1).filter { $0 != " " })
         case .symbol where next == "(" && !outline.isQuery(at):
             let open = at
             at = outline.partners[open] + 1
@@ -171,12 +177,14 @@ struct DecimalReader {
         return .number(.integer(digits: value > Int64(Int32.max) ? 19 : 10))
     }
 
-    private mutating func decimal() -> DecimalExpression? {
-        let parts = outline.sourceText(at).split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, parts.allSatisfy({ $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }),
-            let digits = DecimalDigits(parts[0].drop { $0 == "0" }.count + parts[1].count, parts[1].count)
+    /// A number that is written as a decimal; nil for what is not.
+    private func decimal(_ text: String) -> DecimalExpression? {
+        let number = text.hasPrefix("-") || text.hasPrefix("+") ? text.dropFirst() : text[...]
+        let parts = number.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        let fraction = parts.count == 2 ? parts[1].count : 0
+        guard !number.isEmpty, parts.allSatisfy({ $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }),
+            let digits = DecimalDigits(parts[0].drop { $0 == "0" }.count + fraction, fraction)
         else { return nil }
-        at += 1
         return .number(.decimal(digits))
     }
 

@@ -45,7 +45,9 @@ struct Outline: Sendable {
             depths.append(depth)
             if partners[index] > index { depth += 1 }
             if token.kind == .parameter { parameters[index] = parameters.count + 1 }
-            if depth == 0, ["group", "union", "except", "intersect"].contains(token.text) { isGrouped = true }
+            let isOfBoth = ["union", "except", "intersect"].contains(token.text)
+            let isGroupBy = token.is("group") && index + 1 < tokens.count && tokens[index + 1].is("by")
+            if depth == 0, isOfBoth || isGroupBy { isGrouped = true }
         }
         self.depths = depths
         self.parameters = parameters

@@ -78,7 +78,9 @@ enum SelectList {
 
     private static func ends(_ outline: Outline, _ index: Int) -> Bool {
         switch outline.text(index) {
-        case ")", ";", "union", "except", "intersect", "where", "group", "having": true
+        case ")", ";", "union", "except", "intersect", "where", "having": true
+        // `WITHIN GROUP (…)` is none.
+        case "group": outline.text(index + 1) == "by"
         case "from": outline.clauses[index] == .from
         case "order": outline.clauses[index] == .orderBy
         case "limit", "offset", "fetch": outline.clauses[index] == .limit

@@ -34,9 +34,7 @@ package struct TrinoDialect: Sendable {
 
     /// What PostgreSQL must be told for names and times to mean what they mean in the session.
     package var settings: [PostgresQuery.Setting] {
-        let schema =
-            sessionCatalog == "system"
-            ? MetadataSchema.postgres(catalog: "system", schema: sessionSchema) ?? sessionSchema : sessionSchema
+        let schema = MetadataSchema.postgres(catalog: sessionCatalog, schema: sessionSchema) ?? sessionSchema
         return [
             // What stands before pg_catalog holds operators alone.
             PostgresQuery.Setting(

@@ -102,6 +102,55 @@ def test_rows_and_computed_decimals_of_trino(played):
         "row(x bigint, y varchar)", "decimal(38,2)", "decimal(38,2)"]
 
 
+def test_arrays_of_arrays_of_trino(played):
+    cursor = trino_connection(played).cursor()
+    cursor.execute("SELECT ARRAY[ARRAY[1], ARRAY[2]], ngrams(ARRAY['a', 'b', 'c'], 2), ARRAY[1], ARRAY[ARRAY[ARRAY[1.5e0]]]")
+    assert cursor.fetchall() == [[[[1], [2]], [["a", "b"], ["b", "c"]], [1], [[[1.5]]]]]
+    assert [column[1] for column in cursor.description] == [
+        "array(array(integer))", "array(array(varchar))", "array(integer)", "array(array(array(double)))"]
+    cursor.execute("SELECT x FROM (VALUES ARRAY[1], CAST(ARRAY[] AS ARRAY(INTEGER))) AS t (x)")
+    assert cursor.fetchall() == [[[1]], [[]]]
+    with pytest.raises(trino.exceptions.TrinoUserError, match="of 1 and of 2 dimensions"):
+        rows(trino_connection(played), "SELECT ARRAY[1] AS x UNION ALL SELECT ARRAY[ARRAY[1]]")
+
+
+def test_names_behind_an_ordered_set(played):
+    cursor = trino_connection(played).cursor()
+    cursor.execute("""
+        SELECT listagg(x, ',') WITHIN GROUP (ORDER BY x) AS names, count(*), 1.0 / 3 AS third,
+          listagg(x, ',') WITHIN GROUP (ORDER BY x), DECIMAL '1.20'
+        FROM (VALUES 'b', 'a') AS t (x)""")
+    assert cursor.fetchall() == [["a,b", 2, decimal.Decimal("0.3"), "a,b", decimal.Decimal("1.20")]]
+    assert [column[:2] for column in cursor.description] == [
+        ("names", "varchar"), ("_col1", "bigint"), ("third", "decimal(2,1)"), ("_col3", "varchar"),
+        ("_col4", "decimal(3,2)")]
+
+
+def test_the_schema_of_a_session_may_be_the_metadata(played):
+    connection = trino.dbapi.connect(
+        host="127.0.0.1", port=port(played), user="alice", catalog="tapedeck", schema="information_schema")
+    there = rows(connection, "SELECT column_name, data_type FROM columns WHERE table_name = 'trades' ORDER BY 1")
+    assert there == rows(trino_connection(played), """
+        SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'trades' ORDER BY 1""")
+    assert ("price", "double") in there
+
+
+def test_the_zone_of_a_session_may_be_an_offset(played):
+    reply = requests.post(
+        f"{played.url}/v1/statement", "SELECT current_timezone()",
+        headers={"X-Trino-User": "ann", "X-Trino-Time-Zone": "+05:30"}, timeout=30).json()
+    found = reply.get("data", [])
+    while "nextUri" in reply:
+        reply = requests.get(reply["nextUri"], timeout=30).json()
+        found += reply.get("data", [])
+    assert found == [["+05:30"]]
+
+
+def test_statistics_that_are_not_known_are_not_told(played):
+    shown = rows(trino_connection(played), "SHOW STATS FOR (SELECT count(*) AS c, price FROM trades GROUP BY price)")
+    assert [row[2] for row in shown if row[0] in ("c", None)] == [None, None]
+
+
 def test_a_zone_that_there_is_not_is_refused(played):
     connection = trino_connection(played)
     with pytest.raises(trino.exceptions.TrinoUserError) as caught:

@@ -30,6 +30,19 @@ struct RuleTests {
             "SELECT trino_information_schema.tables.table_name FROM trino_information_schema.\"tables\""
         ),
         ("SELECT t.system, system FROM system.runtime.nodes", "SELECT t.system, system FROM trino_runtime.nodes"),
+        // Arrays.
+        ("SELECT ARRAY[], coalesce(x, ARRAY[]), x || ARRAY[]", "SELECT ARRAY[], coalesce(x, '{}'), x || '{}'"),
+        ("SELECT x = (ARRAY[])", "SELECT x = ('{}')"),
+        ("SELECT cardinality(ARRAY[])", "SELECT trino_dialect.cardinality('{}'::text[])"),
+        // Subqueries.
+        (
+            "SELECT c FROM t CROSS JOIN LATERAL (SELECT 1 AS c)",
+            "SELECT c FROM t CROSS JOIN LATERAL (SELECT 1 AS c) AS \"_query7\""
+        ),
+        (
+            "SELECT approx_percentile(x, 0.5, 0.01)",
+            "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x)"
+        ),
         // Types.
         (
             "SELECT CAST(x AS double), CAST(y AS varchar(3))",

@@ -13,6 +13,8 @@ final class TrinoRows {
     private let queries: TrinoQueries
     private let loop: EventLoop
     private let forms: [TrinoForm]
+    /// The columns that are arrays, and how many arrays stand in one another there.
+    private let arrays: [(column: Int, depth: Int)]
     private var chunk: [UInt8] = []
     private var count = 0
     private var isTimed = false
@@ -37,6 +39,7 @@ final class TrinoRows {
             [own.bytes, configuration.byteLimit].compactMap(\.self).min()
         )
         let session = query.session
+        arrays = types.enumerated().filter { $0.element.depth > 0 }.map { ($0.offset, $0.element.depth) }
         forms = types.map {
             TrinoForm($0, parametricDatetime: session.parametricDatetime, isUTC: session.isUTC)
         }
@@ -53,6 +56,7 @@ final class TrinoRows {
                 next = try await rows.next()
             }
             guard let row = next else { break }
+            if !arrays.isEmpty { try checkArrays(row) }
             append(row)
             try checkLimits()
             if chunk.count >= size {
@@ -75,6 +79,17 @@ final class TrinoRows {
         if let limit = limits.bytes, sent.bytes + chunk.count > limit {
             throw TrinoFailure(
                 .genericInsufficientResources, "The result has more than the \(limit) bytes that are allowed")
+        }
+    }
+
+    /// PostgreSQL's arrays of one type have any number of dimensions; the column has been declared with one.
+    private func checkArrays(_ row: some Cells) throws(TrinoFailure) {
+        for (column, declared) in arrays {
+            guard let depth = TrinoType.depth(ofArray: row.cell(column)), depth != declared else { continue }
+            throw TrinoFailure(
+                .notSupported,
+                "Column \(column + 1) has arrays of \(declared) and of \(depth) dimensions, which are of different types"
+            )
         }
     }
 

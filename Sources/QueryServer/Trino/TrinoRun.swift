@@ -108,7 +108,8 @@ struct TrinoRun {
             try await withTransaction(postgres.settings, for: postgres.text) { connection in
                 if let limit = configuration.costLimit { try await checkCost(limit, postgres, connection) }
                 let rows = try await connection.stream(postgres.text, deadline: query.deadline)
-                let types = try await types(of: rows.columns, postgres)
+                var types = try await types(of: rows.columns, postgres)
+                if let row = rows.firstRow { for index in types.indices { types[index].nest(as: row.cell(index)) } }
                 let names = postgres.columnNames(rows.columns.map(\.name))
                 describe(zip(names, types).map { ($0, $1) })
                 try await TrinoRows(query, queries, types, configuration, on: gate.loop).send(rows)
@@ -122,12 +123,14 @@ struct TrinoRun {
     private func checkCost(
         _ limit: Double, _ postgres: PostgresQuery, _ connection: PostgresConnection
     ) async throws {
+        guard let run = StatementKind.run(by: postgres.text) else { return }
         let plan: ResultSet
         do throws(PostgresError) {
-            plan = try await connection.query(PlanCost.explain + postgres.text, deadline: query.deadline)
+            plan = try await connection.query(PlanCost.explain + run, deadline: query.deadline)
         } catch {
             var error = error
-            error.position = error.position.map { $0 - PlanCost.explain.count }
+            let behind = postgres.text.unicodeScalars.count - run.unicodeScalars.count
+            error.position = error.position.map { $0 - PlanCost.explain.count + behind }
             throw error
         }
         try PlanCost.check(try plan.map { try $0.string(0) }.joined(), limit: limit)
@@ -207,7 +210,8 @@ struct TrinoRun {
     private func explain(_ form: ExplainForm, _ postgres: PostgresQuery) async throws {
         do throws(any Error) {
             let plan = try await withTransaction(postgres.settings, for: postgres.text) { connection in
-                try await connection.query(postgres.text, deadline: query.deadline).map { try $0.string(0) }
+                if let limit = configuration.costLimit { try await checkCost(limit, postgres, connection) }
+                return try await connection.query(postgres.text, deadline: query.deadline).map { try $0.string(0) }
             }
             try await finish(
                 [(form.columnName, form.kind == .validate ? .boolean : .varchar(nil))],
@@ -256,7 +260,8 @@ struct TrinoRun {
         guard column.tableOID != 0, let count else { return [nil, nil, nil] }
         let found = try await connection.query(
             """
-            SELECT s.data_size / nullif(t.row_count, 0) * $3, least(s.distinct_values_count, $3), s.nulls_fraction
+            SELECT s.data_size / nullif(t.row_count, 0) * $3,
+                CASE WHEN s.distinct_values_count IS NOT NULL THEN least(s.distinct_values_count, $3) END, s.nulls_fraction
             FROM pg_catalog.pg_attribute AS a
             JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,

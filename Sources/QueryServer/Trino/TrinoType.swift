@@ -114,6 +114,33 @@ extension TrinoType {
     }
 }
 
+// MARK: Arrays of arrays
+
+extension TrinoType {
+    /// How many arrays stand in one another.
+    var depth: Int {
+        if case .array(let element) = self { element.depth + 1 } else { 0 }
+    }
+
+    /// Dimensions of an array as PostgreSQL writes it; nil for NULL, and for an empty array, which may have any.
+    static func depth(ofArray text: UnsafeRawBufferPointer?) -> Int? {
+        guard let text else { return nil }
+        var start = 0
+        // `[0:1]={…}` tells its bounds.
+        if text.first == UInt8(ascii: "[") { start = (text.firstIndex(of: UInt8(ascii: "=")) ?? -1) + 1 }
+        var end = start
+        while end < text.count, text[end] == UInt8(ascii: "{") { end += 1 }
+        if end < text.count, text[end] == UInt8(ascii: "}") { return nil }
+        return end - start
+    }
+
+    /// Makes an array one of arrays, as a value of the column is one: PostgreSQL has the same type for both.
+    mutating func nest(as text: UnsafeRawBufferPointer?) {
+        guard depth > 0, let wanted = Self.depth(ofArray: text) else { return }
+        while depth < wanted { self = .array(self) }
+    }
+}
+
 // MARK: Signatures
 
 extension TrinoType {

@@ -59,9 +59,16 @@ extension Rules {
             "approx_percentile", "PostgreSQL's own is exact, and written WITHIN GROUP", words: ["approx_percentile"]
         ) { outline, index, _ in
             guard outline.isCall(index) else { return nil }
-            let arguments = outline.items(in: index + 1)
+            var arguments = outline.items(in: index + 1)
             let close = outline.partners[index + 1]
             guard outline.text(close + 1) != "over" else { return nil }
+            // Presto's `approx_percentile(x, 0.5, 0.01)` ends with an accuracy; Trino's has a weight in the middle.
+            if arguments.count == 3, arguments[1].count == 1,
+                arguments[2].count == 1, [.decimal, .double].contains(outline.kind(arguments[2].lowerBound)),
+                let share = Double(outline.sourceText(arguments[1].lowerBound)), share > 0, share < 1
+            {
+                arguments.removeLast()
+            }
             if arguments.count == 3 { return weightedPercentile(outline, arguments, close) }
             guard arguments.count == 2 else { return nil }
             return Rewrite(
@@ -169,17 +176,17 @@ extension Rules {
         guard arguments.count == 2 || arguments.count == 3, outline.text(end) != "over" else { return nil }
         let order = outline.text(index) == "max_by" ? " DESC" : ""
         var pieces: [Rewrite.Piece] = [
-            .text("(array_agg("), .source(arguments[0]), .text(" ORDER BY "), .source(arguments[1]),
-            .text("\(order)) FILTER (WHERE ("), .source(arguments[1]), .text(") IS NOT NULL"),
+            .text(arguments.count == 3 ? "(array_agg(" : "trino_dialect.first_of(array_agg("), .source(arguments[0]),
+            .text(" ORDER BY "), .source(arguments[1]), .text("\(order)) FILTER (WHERE ("), .source(arguments[1]),
+            .text(") IS NOT NULL"),
         ]
         if outline.text(end) == "filter", outline.text(end + 1) == "(", outline.text(end + 2) == "where" {
             let close = outline.partners[end + 1]
             pieces += [.text(" AND ("), .source(end + 3..<close), .text(")")]
             end = close + 1
         }
-        pieces.append(.text("))["))
-        if arguments.count == 3 { pieces += [.text("1:"), .source(arguments[2])] } else { pieces.append(.text("1")) }
-        return Rewrite(to: end, pieces + [.text("]")])
+        if arguments.count == 2 { return Rewrite(to: end, pieces + [.text("))")]) }
+        return Rewrite(to: end, pieces + [.text("))[1:"), .source(arguments[2]), .text("]")])
     }
 }
 
@@ -198,25 +205,30 @@ enum FunctionNames {
         "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dow", "doy", "e", "element_at",
         "format_datetime", "format_number", "from_base", "from_base64", "from_hex", "from_iso8601_date",
         "from_iso8601_timestamp", "from_iso8601_timestamp_nanos", "from_unixtime", "from_unixtime_nanos", "from_utf8",
-        "geometric_mean", "hamming_distance", "histogram", "hour", "human_readable_seconds", "infinity", "is_finite",
+        "geometric_mean", "hamming_distance", "histogram", "hmac_md5", "hmac_sha256", "hmac_sha512", "hour",
+        "human_readable_seconds", "infinity", "is_finite",
         "is_infinite", "is_json_scalar", "is_nan", "json_array_contains", "json_array_get", "json_exists",
         "json_extract", "json_extract_scalar", "json_format", "json_parse", "json_query", "json_size", "json_value",
         "kurtosis", "last_day_of_month", "levenshtein_distance", "log2", "map", "map_concat", "map_entries",
         "map_keys", "map_values", "max_by", "millisecond", "min_by", "minute",
-        "month", "nan", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
+        "month", "nan", "normal_cdf", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
         "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "skewness", "slice", "split",
         "split_to_map", "timezone_hour", "timezone_minute", "to_base", "to_base64", "to_iso8601", "to_milliseconds",
         "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
-        "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week", "week_of_year",
+        "url_decode", "url_encode", "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week",
+        "week_of_year",
         "with_timezone", "xxhash64", "year", "year_of_week", "yow",
     ]
 
     /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.
     static let different: Set<String> = [
-        "array_position", "avg", "bit_count", "cardinality", "ceil", "ceiling", "date", "date_trunc", "floor",
-        "json_array_length",
-        "length", "log", "md5", "mod", "random", "regexp_count", "regexp_like", "regexp_replace", "repeat", "replace",
-        "reverse", "round", "split_part", "stddev", "stddev_pop", "stddev_samp", "strpos", "substr", "substring", "sum",
+        "array_position", "avg", "bit_count", "cardinality", "cbrt", "ceil", "ceiling", "concat_ws", "date",
+        "date_trunc",
+        "exp", "floor", "json_array_length",
+        "length", "ln", "log", "log10", "md5", "mod", "pow", "power", "random", "regexp_count", "regexp_like",
+        "regexp_replace", "repeat", "replace",
+        "reverse", "round", "split_part", "sqrt", "stddev", "stddev_pop", "stddev_samp", "strpos", "substr",
+        "substring", "sum",
         "to_hex", "var_pop", "var_samp", "variance",
     ]
 

@@ -107,7 +107,8 @@ extension Rules {
     }
 
     private static func derivedTable(_ outline: Outline, _ index: Int) -> Rewrite? {
-        guard outline.clauses[index] == .from, outline.isOperand[index], outline.isQuery(index),
+        guard outline.clauses[index] == .from,
+            outline.isOperand[index] || outline.text(index - 1) == "lateral", outline.isQuery(index),
             outline.text(index - 1) != "using"
         else { return nil }
         let close = outline.partners[index]

@@ -78,6 +78,17 @@ extension Rules {
             return Rewrite(to: close + 1, [.text("trino.\(function)(")] + wallClock(value, zone) + [.text(")")])
         },
         RewriteRule(
+            "empty array", "PostgreSQL wants to be told the type of its elements", words: ["array"]
+        ) { outline, index, _ in
+            guard outline.isOperand[index], outline.text(index + 1) == "[", outline.text(index + 2) == "]",
+                outline.text(index - 1) != "[", !outline.isWholeItem(index..<index + 3)
+            else { return nil }
+            // A text of no known type is what the other side is; a function must be told.
+            let isArgument =
+                outline.text(index + 3) == ")" && outline.text(index - 1) == "(" && outline.isCall(index - 2)
+            return Rewrite(to: index + 3, [.text(isArgument ? "'{}'::text[]" : "'{}'")])
+        },
+        RewriteRule(
             "row", "PostgreSQL's ROW has no type that a client could be told", words: ["row"]
         ) { outline, index, _ in
             guard outline.isCall(index), outline.clauses[index] != .values else { return nil }

@@ -99,6 +99,17 @@ extension Rules {
                 at: min(number + 1, outline.tokens.count - 1), outline)
         },
         RewriteRule(
+            "fraction in an interval", "PostgreSQL takes half a day for twelve hours, or for none", words: ["interval"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            let number = index + (["+", "-"].contains(outline.text(index + 1)) ? 2 : 1)
+            guard outline.isOperand[index], outline.kind(number) == .string,
+                intervalFields.contains(outline.text(number + 1)), outline.text(number + 1) != "second",
+                outline.text(number + 2) != "to", outline.value(number).contains(".")
+            else { return nil }
+            throw context.error(
+                .invalidLiteral, "'\(outline.value(number))' is not a valid INTERVAL literal", at: index, outline)
+        },
+        RewriteRule(
             "signed interval", "PostgreSQL has no INTERVAL - '1' DAY", words: ["interval"]
         ) { outline, index, _ in
             guard outline.isOperand[index], ["+", "-"].contains(outline.text(index + 1)),
