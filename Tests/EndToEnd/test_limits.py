@@ -92,6 +92,14 @@ def test_cost(limited):
     wrong = ask(limited, "select nothing")
     assert (wrong.json()["code"], wrong.json()["position"]) == ("42703", 8)
     assert ask(limited, "show timezone").status_code == 200
+    # What EXPLAIN ANALYZE explains it runs.
+    for prefix in ("explain analyze ", "/* a */ EXPLAIN (costs off, analyze) ", "explain analyse verbose "):
+        assert ask(limited, prefix + sql.format(100)).status_code == 200
+        assert ask(limited, prefix + sql.format(10_000_000)).json()["code"] == "query_too_expensive", prefix
+    assert trino_rows(limited, "EXPLAIN ANALYZE " + sql.format(10_000_000))[0] == "GENERIC_INSUFFICIENT_RESOURCES"
+    assert trino_rows(limited, "EXPLAIN ANALYZE " + sql.format(100)) == 1
+    assert trino_rows(limited, "EXPLAIN ANALYZE SELECT nothing")[0] == "COLUMN_NOT_FOUND"
+    assert ask(limited, "explain " + sql.format(10_000_000)).status_code == 200
     assert trino_rows(limited, "SELECT nothing")[0] == "COLUMN_NOT_FOUND"
 
 

@@ -100,6 +100,13 @@ def test_types_of_the_database_have_their_names_and_their_arrays_are_arrays(play
             writer.execute("drop domain market.odd_lot, market.lot; drop type market.leg; drop type market.side")
 
 
+def test_rows_without_columns_are_counted(played):
+    for sql, count in (("select from generate_series(1, 5)", 5), ("select", 1), ("select where false", 0)):
+        reply = post(played, sql).json()
+        assert (reply["row_count"], reply["rows"]) == (count, [[]] * count)
+    assert post(played, "-- nothing").json()["code"] == "empty_query"
+
+
 def test_bigints_as_strings(played):
     query = "select 9007199254740993::int8 as a, array[9007199254740993] as b, 1::int4 as c"
     expected = [["9007199254740993", ["9007199254740993"], 1]]

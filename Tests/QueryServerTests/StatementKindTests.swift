@@ -26,6 +26,22 @@ import Testing
     }
 
     @Test(arguments: [
+        ("select 1", "select 1"), ("explain analyze select 1", "select 1"),
+        ("EXPLAIN (ANALYZE, BUFFERS) select 1", " select 1"),
+        ("/* x */ explain /* y */ analyse verbose select 1", "select 1"),
+        ("explain verbose analyze\n(select 1)", "(select 1)"),
+        ("explain select 1", nil), ("explain (costs off) select analyze from t", nil),
+        ("explain verbose select 1", nil),
+        ("EXPLAIN (/*)*/ ANALYZE) q", " q"), ("explain (U&\"\\0061nalyze\") q", " q"),
+        ("explain (ANALYZE /*)*/) q", " q"),
+        ("explain (format \"x)\", costs off) q", " q"), ("explain (format ')', costs) q", nil), ("explain", nil),
+        ("explain (analyze", ""),
+    ])
+    func `EXPLAIN ANALYZE runs what it explains`(_ sql: String, _ run: String?) {
+        #expect(StatementKind.run(by: sql).map(String.init) == run)
+    }
+
+    @Test(arguments: [
         "", "insert into t values (1)", "selct 1", "create table t ()", "/* select", "settle", "select_ 1",
         "\"select\" 1",
         "1", "é", "$$select$$", "/", "-", "explain_ analyze",

@@ -32,9 +32,20 @@ enum StatementKind: Equatable, Sendable {
     /// The first word in lower case, behind blanks, comments (nested ones too), parentheses and empty statements; empty
     /// if there is none.
     private static func firstWord(_ text: String.UTF8View) -> String {
-        var bytes = text[...]
+        word(afterBlanks(text[...], and: "(;"))
+    }
+
+    /// The word that a text begins with, in lower case; empty if it begins otherwise.
+    private static func word(_ text: Substring.UTF8View) -> String {
+        let word = text.prefix { $0 | 0x20 >= UInt8(ascii: "a") && $0 | 0x20 <= UInt8(ascii: "z") || $0 == 0x5F }
+        return Substring(word).lowercased()
+    }
+
+    /// What stands behind blanks, comments and these characters.
+    private static func afterBlanks(_ text: Substring.UTF8View, and others: String = "") -> Substring.UTF8View {
+        var bytes = text
         while let byte = bytes.first {
-            if byte <= 0x20 || byte == UInt8(ascii: "(") || byte == UInt8(ascii: ";") {
+            if byte <= 0x20 || others.utf8.contains(byte) {
                 bytes = bytes.dropFirst()
             } else if bytes.starts(with: "--".utf8) {
                 bytes = bytes.drop { $0 != 0x0A && $0 != 0x0D }
@@ -44,8 +55,43 @@ enum StatementKind: Equatable, Sendable {
                 break
             }
         }
-        let word = bytes.prefix { $0 | 0x20 >= UInt8(ascii: "a") && $0 | 0x20 <= UInt8(ascii: "z") || $0 == 0x5F }
-        return Substring(word).lowercased()
+        return bytes
+    }
+
+    /// What a statement runs: itself, but of `EXPLAIN ANALYZE x` and `EXPLAIN (ANALYZE, …) x` it is `x`. Nil of an EXPLAIN
+    /// that runs nothing.
+    static func run(by sql: String) -> Substring? {
+        let start = afterBlanks(sql.utf8[...], and: "(;")
+        guard word(start) == "explain" else { return sql[...] }
+        var rest = afterBlanks(start.dropFirst("explain".utf8.count))
+        var runs = false
+        if rest.first == UInt8(ascii: "(") {
+            (runs, rest) = options(rest.dropFirst())
+        } else {
+            while case let word = word(rest), ["analyze", "analyse", "verbose"].contains(word) {
+                runs = runs || word != "verbose"
+                rest = afterBlanks(rest.dropFirst(word.utf8.count))
+            }
+        }
+        return runs ? Substring(rest) : nil
+    }
+
+    /// Whether the options of an EXPLAIN, behind their bracket, may have it run the statement, and what follows them. A name
+    /// in quotes may be any option.
+    private static func options(_ text: Substring.UTF8View) -> (mayRun: Bool, rest: Substring.UTF8View) {
+        var mayRun = false
+        var rest = afterBlanks(text)
+        while let byte = rest.first, byte != UInt8(ascii: ")") {
+            let word = word(rest)
+            if word.hasPrefix("analy") || byte == UInt8(ascii: "\"") { mayRun = true }
+            if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
+                rest = rest.dropFirst().drop { $0 != byte }.dropFirst()
+            } else {
+                rest = rest.dropFirst(max(1, word.utf8.count))
+            }
+            rest = afterBlanks(rest)
+        }
+        return (mayRun, rest.dropFirst())
     }
 
     private static func afterComment(_ text: Substring.UTF8View) -> Substring.UTF8View {

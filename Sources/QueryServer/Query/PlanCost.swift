@@ -7,7 +7,7 @@ import Postgres
 /// The ceiling of what statements of users may cost, in the planner's unit (PostgreSQL 15 docs, 20.7.2: about one page
 /// read in order).
 enum PlanCost {
-    /// What asks for a plan; EXPLAIN runs nothing.
+    /// What asks for a plan, and runs nothing.
     static let explain = "EXPLAIN (FORMAT JSON) "
 
     /// Refuses a plan above the limit.

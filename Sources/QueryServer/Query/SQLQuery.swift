@@ -36,7 +36,9 @@ struct SQLQuery {
             body.addTimings()
             if rows.columns.isEmpty {
                 // Nothing but blanks and comments: PostgreSQL takes it for a statement that does nothing.
-                if try await rows.next() == nil && rows.commandTag.isEmpty { throw SQLRequest.emptyQuery }
+                if rows.firstRow == nil, try await rows.next() == nil, rows.commandTag.isEmpty {
+                    throw SQLRequest.emptyQuery
+                }
             }
             if response.wantsBody {
                 try await send(rows, to: body, lease)
@@ -156,15 +158,22 @@ struct SQLQuery {
 
     /// Refuses a query that the planner takes for too expensive, before it runs.
     private func checkCost(_ limit: Double, _ connection: PostgresConnection, _ lease: Lease) async throws {
-        // EXPLAIN explains everything but itself and SHOW.
+        guard let run = StatementKind.run(by: query.sql) else { return }
+        // EXPLAIN explains everything but SHOW.
         var text = ""
         do throws(PostgresError) {
             let plan = try await connection.streamReadOnly(
-                PlanCost.explain + query.sql, query.parameters, deadline: lease.deadline)
+                PlanCost.explain + run, query.parameters, deadline: lease.deadline)
             while let row = try await plan.next() { text += try row.string(0) }
         } catch {
-            // What is wrong with the statement it says itself, with the right position.
-            guard error.kind == .server else { throw error }
+            // What is wrong with the statement it says itself, with the right position. What an EXPLAIN would run is not run
+            // without its plan.
+            guard error.kind == .server, run.utf8.count == query.sql.utf8.count else {
+                var error = error
+                let behind = query.sql.unicodeScalars.count - run.unicodeScalars.count
+                error.position = error.position.map { $0 - PlanCost.explain.count + behind }
+                throw error
+            }
             return try await connection.rollback(deadline: lease.deadline)
         }
         lease.query.mark("plan")
