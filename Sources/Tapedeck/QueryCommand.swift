@@ -33,7 +33,11 @@ struct QueryCommand: AsyncParsableCommand {
             return
         }
         if format == .table {
-            print(TextTable(csv: try client.collect(sql, format: "csv")).text)
+            let text = TextTable(csv: try client.collect(sql, format: "csv")).text + "\n"
+            if !writeAll(text.utf8, to: 1) {
+                throw QueryFailure(
+                    description: "standard output cannot be written: \(String(cString: strerror(errno)))")
+            }
         } else {
             try client.stream(sql, format: format.rawValue) { writeAll($0, to: 1) }
         }
@@ -64,7 +68,8 @@ struct QueryClient {
         if let authorities, access(authorities, R_OK) != 0 {
             throw ValidationError("\(authorities) cannot be read: \(String(cString: strerror(errno)))")
         }
-        self.base = base
+        // As browsers show it, with a slash at its end.
+        self.base = base.hasSuffix("/") ? String(base.dropLast()) : base
         self.authorities = authorities
         if let key, !key.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) {
             throw ValidationError("\(Settings.apiKeyName) holds what no key does")
@@ -196,6 +201,13 @@ private struct HTTPRequest: ~Copyable {
                 description: "the result is larger than \(limit / 1_048_576) MiB\n"
                     + "hint: Send it to a file: \\format csv, \\o FILE; or name a limit.")
         }
+        if code == CURLE_PARTIAL_FILE && tapedeck_curl_status(handle) == 200 {
+            throw QueryFailure(
+                description:
+                    "the server broke the result off: the query failed, or its time was up, behind its first rows\n"
+                    + "hint: The server's log says why; so does an aggregate of the same query, which gives no rows before its end."
+            )
+        }
         if code != CURLE_OK {
             let why = complaint[0] == 0 ? String(cString: curl_easy_strerror(code)) : String(cString: complaint)
             // OpenSSL's words for an authority that is not known; a name or a time that is wrong speaks for itself.
@@ -229,6 +241,9 @@ struct QueryFailure: Error, CustomStringConvertible {
             message, Self.member("hint", of: errorBody), Self.member("position", of: errorBody).flatMap { Int($0) }
         )
     }
+
+    /// The message alone, for a statement that the user has not typed.
+    var message: String { parts?.message ?? description }
 
     /// The failure with the line of the statement that it is about, and a caret under the place.
     func shown(in sql: String) -> String {
@@ -285,7 +300,7 @@ struct TextTable {
     let text: String
 
     init(csv: String) {
-        let rows = Self.parse(csv)
+        let rows = Self.cells(csv)
         guard let header = rows.first else {
             text = ""
             return
@@ -309,7 +324,7 @@ struct TextTable {
 
     /// A line for each value, for rows that are wider than the screen.
     static func expanded(csv: String) -> String {
-        let rows = parse(csv)
+        let rows = cells(csv)
         guard let header = rows.first else { return "" }
         let width = header.map(\.count).max() ?? 0
         var lines: [String] = []
@@ -321,6 +336,27 @@ struct TextTable {
         }
         lines.append("(\(rows.count - 1) row\(rows.count == 2 ? "" : "s"))")
         return lines.joined(separator: "\n")
+    }
+
+    /// The values as they can be shown: texts of strangers hold what a terminal would obey, and ends of lines.
+    private static func cells(_ csv: String) -> [[String]] { parse(csv).map { $0.map(printable) } }
+
+    private static func printable(_ cell: String) -> String {
+        func isControl(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.generalCategory == .control }
+        guard cell.unicodeScalars.contains(where: isControl) else { return cell }
+        var shown = ""
+        for scalar in cell.unicodeScalars {
+            switch scalar {
+            case "\n": shown += "\\n"
+            case "\r": shown += "\\r"
+            case "\t": shown += "\\t"
+            case _ where isControl(scalar):
+                let hex = String(scalar.value, radix: 16, uppercase: true)
+                shown += "\\x" + (hex.utf8.count == 1 ? "0" : "") + hex
+            default: shown.unicodeScalars.append(scalar)
+            }
+        }
+        return shown
     }
 
     /// RFC 4180, embedded line ends included.

@@ -138,6 +138,38 @@ def test_history_is_kept_for_its_owner(prompt, tmp_path, played):
     again.expect(pexpect.EOF)
 
 
+def test_what_presto_cli_knows(prompt):
+    assert "\\format" in ask(prompt, "help")
+    assert 'ERROR: relation "nope" does not exist' in ask(prompt, "\\d nope") and "pg_attribute" not in prompt.before
+    assert "on or off" in ask(prompt, "\\x nope") and "on or off" in ask(prompt, "\\timing nope")
+    prompt.sendline("quit;")
+    prompt.expect(pexpect.EOF)
+
+
+def query(played, *arguments, server=None, **options):
+    return subprocess.run(
+        [str(BINARY), "query", "--server", server or played.url, *arguments], env=ENVIRONMENT, timeout=60,
+        **{"capture_output": True, **options})
+
+
+def test_texts_of_strangers_do_not_reach_the_terminal(played):
+    done = query(played, "select e'\\x1b]0;owned\\x07' as a, e'two\\nlines\\tand é' as b, u&'\\0085' as c")
+    assert done.stdout.decode().splitlines()[2:] == [
+        "\\x1B]0;owned\\x07 | two\\nlines\\tand é | \\x85", "(1 row)"]
+
+
+def test_what_goes_wrong_is_told(played):
+    assert query(played, "select 1 as one", server=played.url + "/").returncode == 0
+    for format in ("table", "csv"):
+        with open("/dev/full", "wb") as full:
+            done = query(
+                played, "--format", format, "select 1 as one", capture_output=False, stdout=full,
+                stderr=subprocess.PIPE)
+        assert done.returncode == 1 and done.stderr, format
+    done = query(played, "select g, 1 / (g - 90000) from generate_series(1, 100000) g")
+    assert done.returncode == 1 and b"broke the result off" in done.stderr
+
+
 def test_a_script_from_a_pipe(played):
     done = subprocess.run(
         [str(BINARY), "query", "--server", played.url, "--format", "csv"], input=b"select 1 as a;\nselect 2 as b",

@@ -93,10 +93,27 @@ final class Prompt {
 
     // MARK: Commands
 
-    /// A line that begins with a backslash, as its words.
+    /// A line that begins with a backslash, as its words; and what people type who know `presto-cli` or `psql`.
     private static func command(_ line: String) -> [String]? {
         let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
+        if words.count == 1 {
+            switch words[0].lowercased() {
+            case "quit", "quit;", "exit", "exit;": return ["\\q"]
+            case "help", "help;": return ["\\?"]
+            default: break
+            }
+        }
         return words.first?.hasPrefix("\\") == true ? words : nil
+    }
+
+    /// What is on after `on`, `off` or nothing; nil for another word.
+    private static func switched(_ isOn: Bool, _ word: String?) -> Bool? {
+        switch word?.lowercased() {
+        case nil: !isOn
+        case "on": true
+        case "off": false
+        default: nil
+        }
     }
 
     /// False to leave.
@@ -109,10 +126,12 @@ final class Prompt {
         case "\\d":
             if let argument { show(Self.columns(of: argument)) } else { show(Self.relations) }
         case "\\timing":
-            showsTiming = argument.map { $0 == "on" } ?? !showsTiming
+            guard let isOn = Self.switched(showsTiming, argument) else { complain("\\timing is on or off"); break }
+            showsTiming = isOn
             print("timing is \(showsTiming ? "on" : "off")")
         case "\\x":
-            isExpanded = argument.map { $0 == "on" } ?? !isExpanded
+            guard let isOn = Self.switched(isExpanded, argument) else { complain("\\x is on or off"); break }
+            isExpanded = isOn
             print("expanded display is \(isExpanded ? "on" : "off")")
         case "\\format":
             guard let argument else { print("format is \(format.rawValue)"); break }
@@ -187,16 +206,19 @@ final class Prompt {
     }
 
     /// Shows the rows of a statement of ours.
-    private func show(_ sql: String) { _ = execute(sql, format: .table) }
+    private func show(_ sql: String) { _ = execute(sql, format: .table, isTyped: false) }
 
     private func execute(_ sql: String) -> Bool { execute(sql, format: format) }
 
-    private func execute(_ sql: String, format: QueryCommand.Format) -> Bool {
+    private func execute(_ sql: String, format: QueryCommand.Format, isTyped: Bool = true) -> Bool {
         Interrupt.reset()
         let started = ContinuousClock.now
+        // Who reads in the pager takes his own time.
+        var ended: ContinuousClock.Instant?
         do {
             if format == .table {
                 let text = try client.collect(sql, format: "csv", progress: progress)
+                ended = .now
                 write(isExpanded ? TextTable.expanded(csv: text) : TextTable(csv: text).text)
             } else if let outputFile {
                 try client.stream(sql, format: format.rawValue, progress: progress) { bytes in
@@ -204,20 +226,22 @@ final class Prompt {
                 }
                 fflush(outputFile)
             } else if editor != nil {
-                write(try client.collect(sql, format: format.rawValue, progress: progress), ends: false)
+                let text = try client.collect(sql, format: format.rawValue, progress: progress)
+                ended = .now
+                write(text, ends: false)
             } else {
                 fflush(tapedeck_stdout())
                 try client.stream(sql, format: format.rawValue, progress: nil) { writeAll($0, to: 1) }
             }
         } catch let failure as QueryFailure {
-            complain(failure.shown(in: sql))
+            complain(isTyped ? failure.shown(in: sql) : "ERROR: \(failure.message)")
             return false
         } catch {
             complain("\(error)")
             return false
         }
         if showsTiming {
-            let milliseconds = (ContinuousClock.now - started) / .milliseconds(1)
+            let milliseconds = ((ended ?? .now) - started) / .milliseconds(1)
             print("time: \((milliseconds * 10).rounded() / 10) ms")
         }
         return true
