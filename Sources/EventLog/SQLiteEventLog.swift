@@ -116,7 +116,7 @@ package final class SQLiteEventLog: EventLog {
 
     private static func topic(_ name: String, _ database: Database) throws -> Topic {
         let row = try Row.fetchOne(
-            database, sql: "SELECT id, partitions FROM topics WHERE name = ?", arguments: [name])
+            database.cachedStatement(sql: "SELECT id, partitions FROM topics WHERE name = ?"), arguments: [name])
         guard let row else { throw EventLogError(.unknownTopic, "there is no topic \(name): create it first") }
         return Topic(id: row[0], partitions: row[1])
     }
@@ -204,11 +204,10 @@ package final class SQLiteEventLog: EventLog {
         try await read { database in
             let topic = try Self.topic(partition.topic, database)
             return try Int64.fetchOne(
-                database,
-                sql: """
-                    SELECT next_offset FROM group_offsets WHERE group_name = ? AND topic_id = ? AND partition = ?
-                    """,
-                arguments: [group, topic.id, partition.partition]) ?? 0
+                database.cachedStatement(
+                    sql: """
+                        SELECT next_offset FROM group_offsets WHERE group_name = ? AND topic_id = ? AND partition = ?
+                        """), arguments: [group, topic.id, partition.partition]) ?? 0
         }
     }
 
@@ -224,7 +223,7 @@ package final class SQLiteEventLog: EventLog {
             let topic = try Self.topic(topic, database)
             var ends = [Int64](repeating: 0, count: topic.partitions)
             let rows = try Row.fetchAll(
-                database, sql: "SELECT partition, next_offset FROM partitions WHERE topic_id = ?",
+                database.cachedStatement(sql: "SELECT partition, next_offset FROM partitions WHERE topic_id = ?"),
                 arguments: [topic.id])
             for row in rows {
                 let partition: Int = row[0]
