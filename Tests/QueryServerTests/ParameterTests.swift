@@ -139,6 +139,10 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
     @Test(arguments: [
         ([], ReplyFormat.json), (["*/*"], .json), (["application/json;q=0.9,text/plain"], .json),
         (["text/csv, application/json;q=0.1"], .json), (["text/csv"], .csv), (["application/x-ndjson"], .ndjson),
+        (["text/csv, application/json"], .json), (["text/csv", "*/*;q=0.1"], .csv), (["text/csv, */*"], .csv),
+        (["text/csv;q=nan"], .csv), (["text/csv;q=-nan, */*;q=inf"], .csv),
+        (["*/*, application/x-ndjson"], .ndjson), (["application/json, text/plain, */*"], .json), (["text/*"], .csv),
+        (["text/csv;header=present; q=0.2, application/x-ndjson;Q=0.3"], .ndjson), (["application/*;q=0.5"], .json),
         (["text/csv", "application/json;q=0"], .csv), (["application/vnd.api+json"], .json),
         (["text/html,application/xhtml+xml,*/*;q=0.8"], .json),
     ])
@@ -148,6 +152,7 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
 
     @Test func `what is not offered is 406`() {
         #expect(refusal { try ReplyFormat(accept: ["image/png"]) }?.status == 406)
+        #expect(refusal { try ReplyFormat(accept: ["application/json;q=0, text/csv;q=0.0"]) }?.status == 406)
     }
 
     @Test func `candles take the timeframe that fits`() throws {

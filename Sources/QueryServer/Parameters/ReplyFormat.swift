@@ -26,24 +26,30 @@ enum ReplyFormat: String, CaseIterable {
         }
     }
 
-    /// The format that `accept` (the values of all Accept fields) asks for: JSON if a JSON type is anywhere among
-    /// them (Infinity sends `application/json;q=0.9,text/plain`), else CSV or NDJSON; JSON if there is no such field
-    /// or anything goes.
+    /// The format that `accept` (the values of all Accept fields) asks for: JSON if a JSON type is anywhere among them
+    /// (Infinity sends `application/json;q=0.9,text/plain`), else what has the greatest weight, and of those the first that
+    /// is named; JSON if there is no such field, and for "anything".
     init(accept: [String]) throws(QueryError) {
         var offered: ReplyFormat?
+        var best = (weight: 0, rank: 0)
         for element in accept.joined(separator: ",").split(separator: ",") {
             let parts = element.split(separator: ";", omittingEmptySubsequences: false)
             let type = parts[0].filter { $0 != " " && $0 != "\t" }.lowercased()
-            if parts.dropFirst().contains(where: Self.isRefusal) { continue }
+            let (format, rank): (ReplyFormat, Int)
             switch type {
-            case "application/json", "text/json", "application/*", "*/*", "text/html": offered = .json
-            case _ where type.hasSuffix("+json"): offered = .json
-            case "text/csv": offered = offered ?? .csv
+            case "application/json", "text/json", "text/html": (format, rank) = (.json, Self.always)
+            case _ where type.hasSuffix("+json"): (format, rank) = (.json, Self.always)
+            case "text/csv": (format, rank) = (.csv, 2)
             case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
-                offered = offered ?? .ndjson
+                (format, rank) = (.ndjson, 2)
+            case "application/*", "*/*": (format, rank) = (.json, 1)
+            case "text/*": (format, rank) = (.csv, 1)
             default: continue
             }
-            if offered == .json { break }
+            let weight = parts.dropFirst().lazy.compactMap(Self.weight).first ?? 1000
+            if weight == 0 { continue }
+            let place = (weight: rank == Self.always ? .max : weight, rank: rank)
+            if place > best { (offered, best) = (format, place) }
         }
         // A field without elements asks for nothing (RFC 9110 §12.5.1).
         let isEmpty = accept.allSatisfy { $0.allSatisfy { $0 == " " || $0 == "\t" || $0 == "," } }
@@ -56,9 +62,15 @@ enum ReplyFormat: String, CaseIterable {
         self = format
     }
 
-    /// `q=0`, with whatever zeros follow: not acceptable.
-    static func isRefusal(_ parameter: Substring) -> Bool {
+    /// Of types that are taken whatever their weight.
+    private static let always = 3
+
+    /// The weight that a parameter of a media range gives it, in thousandths (RFC 9110 §12.4.2); nil for another parameter.
+    static func weight(_ parameter: Substring) -> Int? {
         let text = parameter.filter { $0 != " " && $0 != "\t" }.lowercased()
-        return text.hasPrefix("q=0") && text.dropFirst(3).allSatisfy { $0 == "0" || $0 == "." }
+        guard text.hasPrefix("q="), let value = Double(text.dropFirst(2)), value.isFinite else {
+            return nil
+        }
+        return Int(min(max(value, 0), 1) * 1000)
     }
 }

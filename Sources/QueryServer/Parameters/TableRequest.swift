@@ -105,7 +105,8 @@ struct TableRequest {
     private static func ownType(_ accept: [String]) -> (isSingular: Bool, stripsNulls: Bool)? {
         for element in accept.joined(separator: ",").lowercased().split(separator: ",") {
             let parts = element.filter { $0 != " " && $0 != "\t" }.split(separator: ";")
-            guard let type = parts.first?.split(separator: "+").first, !parts.contains(where: ReplyFormat.isRefusal)
+            guard let type = parts.first?.split(separator: "+").first,
+                !parts.contains(where: { ReplyFormat.weight($0) == 0 })
             else { continue }
             if type == "application/vnd.pgrst.object" || type == "application/vnd.pgrst.array" {
                 return (type.hasSuffix("object"), parts.contains("nulls=stripped"))
