@@ -156,22 +156,35 @@ extension PostgresConnection {
         }
     }
 
-    /// Counts what is about to be read; throws, with the connection closed, if it makes one row too large. libpq would
-    /// make room for all of it. What the server sends while libpq reads is not counted: see ``RowStream``.
+    /// Counts what is about to be read; throws, with the connection closed, if it makes one row, or a statement of a batch,
+    /// too large. libpq would make room for all of it. What the server sends while libpq reads is not counted: see
+    /// ``RowStream``; what libpq leaves in the socket is counted again.
     func boundRow() throws(PostgresError) {
-        guard activity == .streaming, let limit = settings.rowBytesLimit else { return }
+        guard activity == .streaming, let limit = batchBytesLimit ?? settings.rowBytesLimit else { return }
         var available: CInt = 0
         if ioctl(PQsocket(try liveHandle()), UInt(FIONREAD), &available) == 0 { unfinishedBytes += Int(available) }
-        if unfinishedBytes > limit { throw refuseRow(limit) }
+        if unfinishedBytes <= limit { return }
+        if batchBytesLimit == nil { throw refuseRow(limit) }
+        throw refuseBatch(limit)
     }
 
     /// Stops the statement and closes the connection, since the rest of the row would have to be read; returns the error.
     func refuseRow(_ limit: Int) -> PostgresError {
+        giveUp(
+            PostgresError(
+                .server, "a row is larger than \(limit) bytes", sqlState: "54000",
+                hint: "Ask for parts of the value, as with substr() or by unnesting it."))
+    }
+
+    /// The same for the rows of a batch.
+    func refuseBatch(_ limit: Int) -> PostgresError {
+        giveUp(PostgresError(.cancelled, "a batch of statements has more than \(limit) bytes of rows"))
+    }
+
+    private func giveUp(_ error: PostgresError) -> PostgresError {
         _ = cancellation.request()
         _ = lose()
-        return PostgresError(
-            .server, "a row is larger than \(limit) bytes", sqlState: "54000",
-            hint: "Ask for parts of the value, as with substr() or by unnesting it.")
+        return error
     }
 
     /// The result that is complete in libpq's memory, or nil after the last.

@@ -70,8 +70,10 @@ package final class PostgresConnection {
     var repeated = RepeatedQueries()
     /// Begins and ends of batches so far; tells a timer whether the same one still runs.
     var batches = 0
-    /// Bytes received since the last whole result (in streams, of a connection with a limit on rows).
+    /// Bytes received since the last whole result (in streams, of a connection with a limit on rows, and in batches).
     var unfinishedBytes = 0
+    /// What the rows of the batch that runs may take in memory; nil for any.
+    var batchBytesLimit: Int?
     var notifications = NotificationQueue()
     let cancellation = Cancellation()
 

@@ -21,17 +21,17 @@ package final class BatchedStatement {
 
 /// All rows of one statement of a batch, in memory.
 package struct BatchedRows {
-    /// One result for each row, or one for all; and at last the one that tells the end.
-    fileprivate let results: [OwnedResult]
+    fileprivate let result: OwnedResult
 
     /// Rows returned.
-    package var count: Int { results.reduce(0) { $0 + Int(PQntuples($1.pointer)) } }
+    package var count: Int { Int(PQntuples(result.pointer)) }
 
-    package var columns: [ColumnDescription] { results.last.map(\.columns) ?? [] }
+    package var columns: [ColumnDescription] { result.columns }
 
     /// Whether ``columns`` have these names and types; found out without making them.
     package func haveColumns(_ columns: [ColumnDescription]) -> Bool {
-        guard let result = results.last?.pointer, Int(PQnfields(result)) == columns.count else { return false }
+        let result = result.pointer
+        guard Int(PQnfields(result)) == columns.count else { return false }
         for index in 0..<columns.count {
             guard PQftype(result, Int32(index)) == columns[index].type.rawValue,
                 let name = PQfname(result, Int32(index)),
@@ -47,9 +47,7 @@ package struct BatchedRows {
     /// Calls `body` with each row.
     @inline(__always)
     package func forEach<E: Error>(_ body: (Row) throws(E) -> Void) throws(E) {
-        for result in results {
-            for index in 0..<PQntuples(result.pointer) { try body(Row(result: result, index: index)) }
-        }
+        for index in 0..<PQntuples(result.pointer) { try body(Row(result: result, index: index)) }
     }
 
     /// One row.
@@ -83,12 +81,13 @@ extension PostgresConnection {
     /// failure the server skips the rest. The first of them is the one to blame.
     ///
     /// - Parameters:
-    ///   - bytesLimit: what the rows of one statement may take in memory, nil for any; beyond it the batch ends.
+    ///   - bytesLimit: what the rows of the whole batch may take in memory, and what may have come of a statement before it
+    ///     is whole; nil for any. Beyond it the connection is closed, since the rest would have to be read.
     ///   - rollsBack: whether the transaction ends by ROLLBACK, for statements of users. Since it is an implicit one,
     ///     PostgreSQL warns; see to it that nobody has to read that.
     ///   - deadline: when the statement that runs is cancelled, and with it the rest.
-    /// - Throws: ``PostgresError`` if the batch ended early by a statement that is not small, or with the connection. What
-    ///   has its rows by then is good.
+    /// - Throws: ``PostgresError`` if the batch ended early, by its deadline or with the connection. What has its rows by
+    ///   then is good.
     package func run(
         batch: [BatchedStatement], bytesLimit: Int? = nil, rollsBack: Bool, deadline: MonotonicTime
     ) async throws(PostgresError) {
@@ -105,12 +104,14 @@ extension PostgresConnection {
         try await flush(operation)
         activity = .streaming
         batches += 1
+        batchBytesLimit = bytesLimit
+        defer { batchBytesLimit = nil }
         loop.schedule(at: deadline) { [weak self, batches] in
             if let self, self.batches == batches, self.activity == .streaming { self.requestCancel() }
         }
         let isUncertain: Bool
         do throws(PostgresError) {
-            isUncertain = try await read(steps, bytesLimit, operation)
+            isUncertain = try await read(steps, operation)
         } catch {
             if isOpen { try await forgetPrepared() }
             throw error
@@ -160,15 +161,16 @@ extension PostgresConnection {
 
     /// Reads the results of a batch to its Sync. Returns whether something failed, after which the server may know other
     /// prepared statements than we do.
-    private func read(
-        _ steps: [BatchStep], _ bytesLimit: Int?, _ operation: Operation
-    ) async throws(PostgresError) -> Bool {
+    private func read(_ steps: [BatchStep], _ operation: Operation) async throws(PostgresError) -> Bool {
+        var bytes = 0
         // What streams next on this connection is somebody else's, and not for the timer of this batch to cancel.
         defer { batches += 1 }
         var failed = false
         for step in steps {
             if case .execute(let batched) = step {
-                batched.rows = try await readRows(bytesLimit, operation)
+                batched.rows = try await readRows(operation)
+                bytes += batched.rows.map { PQresultMemorySize($0.result.pointer) } ?? 0
+                if let limit = batchBytesLimit, bytes > limit { throw refuseBatch(limit) }
                 if batched.rows == nil { failed = true }
             } else {
                 while let result = try await nextResult(operation) { if result.isError { failed = true } }
@@ -181,27 +183,14 @@ extension PostgresConnection {
     }
 
     /// The rows of the statement whose turn it is; nil if it failed or was skipped.
-    private func readRows(_ bytesLimit: Int?, _ operation: Operation) async throws(PostgresError) -> BatchedRows? {
-        if bytesLimit != nil { _ = PQsetSingleRowMode(try liveHandle()) }
-        var results: [OwnedResult] = []
-        var bytes = 0
+    private func readRows(_ operation: Operation) async throws(PostgresError) -> BatchedRows? {
+        var rows: OwnedResult?
         var isGood = true
         while let result = try await nextResult(operation) {
-            switch result.status {
-            case PGRES_SINGLE_TUPLE, PGRES_TUPLES_OK:
-                if let bytesLimit {
-                    bytes += PQresultMemorySize(result.pointer)
-                    if bytes > bytesLimit {
-                        try await cleanUp()
-                        throw PostgresError(.cancelled, "a statement of a batch is not small")
-                    }
-                }
-                results.append(result)
-            default: isGood = false
-            }
+            if result.status == PGRES_TUPLES_OK { rows = result } else { isGood = false }
         }
         if PQstatus(try liveHandle()) == CONNECTION_BAD { throw lose() }
-        return isGood ? BatchedRows(results: results) : nil
+        return isGood ? rows.map(BatchedRows.init) : nil
     }
 
     /// Forgets what is prepared, here and on the server.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import HTTP
 import Postgres
 import Testing
 
+@testable import HTTP
 @testable import QueryServer
 
 private func parse(_ text: String) -> Result<JSONValue, JSONSyntaxError> {
@@ -97,6 +97,56 @@ private func request(json body: String, url: String = "", accept: [String] = [])
             Parameter(.array([.array([.bool(true)]), .array([.bool(false)])])) == .text("{{t},{f}}", as: .boolArray))
         #expect(Parameter(.array([])) == .text("{}"))
         #expect(Parameter(.object([("k", .array([.number("1")]))])) == .text(#"{"k":[1]}"#))
+    }
+}
+
+@Suite struct KnownRequestsTests {
+    private func head(_ query: String, _ fields: String = "") throws -> RequestHead {
+        var parser = RequestParser()
+        let bytes = Array("GET /api/v1/sql?\(query) HTTP/1.1\r\nHost: a\r\n\(fields)\r\n".utf8)
+        _ = try parser.parse(bytes.span)
+        return parser.head
+    }
+
+    @Test func `a URL that comes again says the same`() throws {
+        var known = KnownRequests(testConfiguration)
+        for _ in 0..<2 {
+            let request = try known.request(try head("query=select+%241&params=%5B1%5D"), CallerLimits())
+            #expect(request.sql == "select $1" && request.parameters == [.text("1", as: .int4)])
+            #expect(request.format == .json && request.limit == nil)
+            #expect(try known.request(try head("query=select+2"), CallerLimits()).sql == "select 2")
+        }
+        #expect(known.count == 2)
+    }
+
+    @Test func `what else a request says counts each time`() throws {
+        var known = KnownRequests(testConfiguration)
+        func request(_ fields: String, _ limits: CallerLimits = CallerLimits()) throws -> SQLRequest {
+            try known.request(try head("query=select+1", fields), limits)
+        }
+        for _ in 0..<2 {
+            #expect(try request("").format == .json)
+            #expect(try request("Accept: text/csv\r\n").format == .csv)
+            #expect(try request("X-Tapedeck-Limit: 3\r\n").limit == 3)
+            #expect(try request("X-Tapedeck-Bigint: string\r\n").bigintAsString)
+            #expect(try request("", CallerLimits(rows: 7)).limit == 7)
+            #expect(try request("").limit == nil)
+            #expect(throws: QueryError.self) { try request("Accept: image/png\r\n") }
+        }
+    }
+
+    @Test func `a request that is refused is refused again, and long ones are not kept`() throws {
+        var known = KnownRequests(testConfiguration)
+        for _ in 0..<2 {
+            for wrong in ["", "query=", "query=set+x+to+1", "query=select+1&params=1", "query=select+1&querry=2"] {
+                #expect(throws: QueryError.self) { try known.request(try head(wrong), CallerLimits()) }
+            }
+            let long = "select+" + String(repeating: "1", count: 5000)
+            #expect(try known.request(try head("query=\(long)"), CallerLimits()).sql.utf8.count == 5007)
+        }
+        #expect(known.count == 0)
+        for number in 0..<2000 { _ = try known.request(try head("query=select+\(number)"), CallerLimits()) }
+        #expect(known.count <= 512)
     }
 }
 

@@ -22,7 +22,7 @@ final class Batcher {
         var waiting = 128
         /// How long a batch may take. It holds up those behind it.
         var time: Duration
-        /// Bytes of the rows of one statement, as libpq keeps them; nil where the statement sees to it itself.
+        /// Bytes of the rows of a batch; nil where the statements see to it themselves.
         var bytes: Int?
         /// Whether a batch ends by ROLLBACK.
         var rollsBack: Bool

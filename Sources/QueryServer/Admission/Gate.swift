@@ -74,8 +74,9 @@ final class Gate {
         // Nobody hears of warnings, and a batch ends with one.
         reader.sessionParameters["client_min_messages"] = "error"
         sqlPool = ConnectionPool(reader, on: loop, settings: sqlSettings)
+        // More than 32 quick statements give, of 16 KiB as text each, which libpq keeps cell by cell.
         repeated = Batcher(
-            sqlPool, .init(time: .milliseconds(50), bytes: 256 * 1024, rollsBack: true), on: loop)
+            sqlPool, .init(time: .milliseconds(50), bytes: 4 * 1024 * 1024, rollsBack: true), on: loop)
     }
 
     /// Ends the batches.

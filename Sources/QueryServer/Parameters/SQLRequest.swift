@@ -31,8 +31,7 @@ struct SQLRequest {
 
     /// Reads the request, its body included. What the body says goes before what the URL says.
     init(_ request: Request, _ limits: CallerLimits, _ configuration: QueryServer.Configuration) async throws {
-        let reader = try ParameterReader(try request.head.query(), known: Self.names)
-        var fields = try SQLFields(reader)
+        var fields = try Self.fields(request.head)
         if request.head.method == .post {
             if !request.head.declaresBody && fields.query == nil {
                 throw QueryError(
@@ -42,12 +41,34 @@ struct SQLRequest {
             try fields.read(
                 try await request.body.collect(upTo: configuration.bodyLimit), try Self.bodyKind(request.head))
         }
+        try self.init(fields, request.head, limits, configuration)
+    }
+
+    /// Reads a request that has no body.
+    init(_ head: RequestHead, _ limits: CallerLimits, _ configuration: QueryServer.Configuration) throws {
+        try self.init(Self.fields(head), head, limits, configuration)
+    }
+
+    private init(
+        _ said: SQLFields, _ head: RequestHead, _ limits: CallerLimits, _ configuration: QueryServer.Configuration
+    ) throws {
+        var fields = said
         // Header fields say what parameters of theirs say, which go before them.
-        fields.limit = fields.limit ?? request.head["x-tapedeck-limit"]
-        fields.maxBytes = fields.maxBytes ?? request.head["x-tapedeck-max-bytes"]
-        fields.timeout = fields.timeout ?? request.head["x-tapedeck-timeout-ms"]
-        fields.bigint = fields.bigint ?? request.head["x-tapedeck-bigint"]
-        try self.init(fields, accept: request.head.values(of: "accept"), configuration, limits: limits)
+        fields.limit = fields.limit ?? head["x-tapedeck-limit"]
+        fields.maxBytes = fields.maxBytes ?? head["x-tapedeck-max-bytes"]
+        fields.timeout = fields.timeout ?? head["x-tapedeck-timeout-ms"]
+        fields.bigint = fields.bigint ?? head["x-tapedeck-bigint"]
+        try self.init(fields, accept: head.values(of: "accept"), configuration, limits: limits)
+    }
+
+    /// Whether a request has a header field of ours.
+    static func hasFields(_ head: RequestHead) -> Bool {
+        head.value(of: "x-tapedeck-limit") != nil || head.value(of: "x-tapedeck-max-bytes") != nil
+            || head.value(of: "x-tapedeck-timeout-ms") != nil || head.value(of: "x-tapedeck-bigint") != nil
+    }
+
+    private static func fields(_ head: RequestHead) throws -> SQLFields {
+        try SQLFields(try ParameterReader(try head.query(), known: names))
     }
 
     /// - Parameter limits: what the caller may, where it differs from what everybody may.

@@ -10,9 +10,8 @@ import Postgres
 
 /// Answers the requests of one event loop, with the loop's own connections to PostgreSQL.
 final class QueryHandler: Handler, @unchecked Sendable {
-    // Rule for `@unchecked Sendable`: the gate and what uses it are used on the loop's thread only, which the
-    // gate's pools check themselves;
-    // everything else is immutable.
+    // Rule for `@unchecked Sendable`: the gate, what uses it, and what changes are used on the loop's thread only, which
+    // the gate's pools check themselves; everything else is immutable.
 
     let loop: EventLoop
     let configuration: QueryServer.Configuration
@@ -22,6 +21,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
     let catalogue: TableCatalogueCache
     let live: LiveService
     private let keys: KeyRing
+    private var known: KnownRequests
     private let logger: Logger
 
     init(
@@ -36,6 +36,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         catalogue = TableCatalogueCache(gate)
         self.live = live
         self.keys = keys
+        known = KnownRequests(configuration)
         self.logger = logger
     }
 
@@ -132,7 +133,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .index, .live, .ready, .health, .metrics, .version: try await answerOperator(route, request, response)
         case .sql:
             let caller = Caller(request)
-            let query = try await SQLRequest(request, caller.limits, configuration)
+            let query = try await sqlRequest(request, caller.limits)
             logger.debug("sql", metadata: metadata(request, id, "query", query.sql))
             let lease = lease(
                 request, .queries, .sql, query.sql, id, caller, timeout: query.timeout,
@@ -207,6 +208,11 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .simpodSearch: try await answerSimpod(.search, request, response, id)
         case .simpodAnnotations: try await answerSimpod(.annotations, request, response, id)
         }
+    }
+
+    private func sqlRequest(_ request: Request, _ limits: CallerLimits) async throws -> SQLRequest {
+        if request.head.method != .post { return try known.request(request.head, limits) }
+        return try await SQLRequest(request, limits, configuration)
     }
 
     func lease(
