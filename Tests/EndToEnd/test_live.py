@@ -142,6 +142,32 @@ def test_a_stream_tells_what_is_committed_once_and_bars_when_they_are_over(start
     assert not some.is_alive(), "a server that stops ends its streams"
 
 
+def test_bars_that_ended_meanwhile_are_told_to_who_comes_back_and_to_who_comes_late(start):
+    up = start("--source", "replay:/dev/null")
+
+    def closed(stream):
+        bars = [json.loads(event.data) for event in stream.named("bar")]
+        assert all(bar["closed"] for bar in bars)
+        return sorted((bar["symbol"], bar["close"]) for bar in bars)
+
+    first = Stream(up, "symbols=A,B&timeframe=5s&bars=closed")
+    load(up, tape(up.folder, "first", [("A", 0, 1, 1)]))
+    load(up, tape(up.folder, "second", [("B", 0.5, 2, 1)]))
+    first.wait("trade", 2, up)
+    place = first.named("trade")[-1].id
+    told = closed(first)
+    first.reply.close()
+    # Nobody has wanted bars of C when its only trade comes.
+    load(up, tape(up.folder, "third", [("C", 0, 3, 1)]))
+    late = Stream(up, "symbols=C&channels=bars&timeframe=5s&bars=closed")
+    late.wait("bar", 1, up)
+    assert closed(late) == [("C", 3)]
+    again = Stream(up, "symbols=A,B&timeframe=5s&bars=closed", last_event_id=place)
+    again.wait("bar", 2 - len(told), up)
+    assert set(closed(again)) | set(told) == {("A", 1), ("B", 2)}
+    assert not again.trades() and not again.named("missed")
+
+
 def test_nothing_is_lost_when_the_server_restarts_between(start):
     up = start("--source", "replay:/dev/null")
     before = Stream(up, "symbols=A&channels=trades")

@@ -400,6 +400,55 @@ final class LiveDesk: @unchecked Sendable {
         return keys.sorted(by: LiveBars.precedes).suffix(LiveFeed.barLimit)
     }
 
+    /// The bars that a filter wants, that were open at a place on the tape and have ended since, by the clock or by a later
+    /// trade. Whoever comes back may have been told of some, and is told again. The newest ones, if there are very many.
+    ///
+    /// A bar was open if it is that of a symbol's last trade before the place, as far as that is in memory, or of where the
+    /// symbol's time stood then.
+    func endedBars(_ filter: LiveFilter, since position: Int64, limit: Int, now: Timestamp) -> [LiveBarKey] {
+        let number = tape.place(after: position - 1) ?? tape.range.lowerBound
+        guard limit > 0, !filter.timeframes.isEmpty, let committedAt = tape.entry(number)?.committedAt else {
+            return []
+        }
+        let clocks =
+            filter.symbols.map { symbols in
+                Dictionary(
+                    uniqueKeysWithValues: symbols.compactMap { symbol in tape.clock(of: symbol).map { (symbol, $0) } })
+            } ?? tape.clocks
+        let last = lastTrades(filter, upTo: position, from: number)
+        var keys: Set<LiveBarKey> = []
+        for (symbol, clock) in clocks {
+            let time = clock.time(at: committedAt)
+            let before = Timestamp(microseconds: time.microseconds - 2 * SymbolClock.grace)
+            for moment in [before, time, last[symbol]].compactMap(\.self) {
+                for timeframe in filter.timeframes {
+                    let key = LiveBarKey(symbol: symbol, timeframe: timeframe, start: timeframe.start(of: moment))
+                    // A bar that begins after the symbol's last trade is not there.
+                    if key.start <= clock.latest && clock.isOver(key.end, now: now) { keys.insert(key) }
+                }
+            }
+        }
+        return keys.sorted(by: LiveBars.precedes).suffix(limit)
+    }
+
+    /// How many entries are looked through for the last trades before a place.
+    private static let lookBack = 64
+
+    /// The latest times of the wanted symbols among the entries that end with a position.
+    private func lastTrades(_ filter: LiveFilter, upTo position: Int64, from number: Int) -> [String: Timestamp] {
+        var times: [String: Timestamp] = [:]
+        for number in max(tape.range.lowerBound, number - Self.lookBack)...max(number, tape.range.lowerBound) {
+            guard let entry = tape.entry(number), case .trades(let batch) = entry.content else { continue }
+            for index in entry.indices(of: filter.symbols, after: entry.after)
+            where entry.after + Int64(index) + 1 <= position {
+                let trade = batch.trades[index]
+                let symbol = batch.symbols[Int(trade.symbol)]
+                times[symbol] = max(times[symbol] ?? trade.ts, trade.ts)
+            }
+        }
+        return times
+    }
+
     // MARK: Encoded once
 
     /// The trades of an entry as events, for all who want them.

@@ -135,6 +135,7 @@ final class LiveFeed: @unchecked Sendable {
                 position = try await catchUp(connection)
             }
             nextLook = .now() + Self.patience
+            findOpenBars()
             try await closeBars(connection)
         }
     }
@@ -192,6 +193,8 @@ final class LiveFeed: @unchecked Sendable {
 
     /// Reads what was committed since, tells it, and then the bars that it changed. Returns the position reached.
     private func catchUp(_ connection: PostgresConnection) async throws -> Int64 {
+        // While the clocks stand where they did: what comes may begin the bars behind those that are open.
+        findOpenBars()
         var position = tape.position
         while !isStopping {
             let rows = try await connection.query(
@@ -230,7 +233,11 @@ final class LiveFeed: @unchecked Sendable {
                 reason: .bulk, trades: position - after, since: Timestamp(microseconds: try row.timestamp(2)),
                 until: Timestamp(microseconds: try row.timestamp(3)))
             for total in batch?.totals ?? [] { gap.totals[batch?.symbols[Int(total.symbol)] ?? ""] = total }
-            return [LiveEntry(after: after, position: position, .gap(gap))]
+            return [
+                LiveEntry(
+                    after: after, position: position, .gap(gap),
+                    committedAt: Timestamp(microseconds: try row.timestamp(4)))
+            ]
         }
         tape.noteClocks(batch, committedAt: Timestamp(microseconds: try row.timestamp(4)))
         if !interest.isNone {
@@ -244,7 +251,8 @@ final class LiveFeed: @unchecked Sendable {
                 }
             }
         }
-        return LiveEntry.entries(batch, after: after)
+        return LiveEntry.entries(
+            batch, after: after, committedAt: Timestamp(microseconds: try row.timestamp(4)))
     }
 
     // MARK: Bars
@@ -260,6 +268,21 @@ final class LiveFeed: @unchecked Sendable {
             }
         }
         try await tell(keys.sorted(by: LiveBars.precedes), connection, position)
+    }
+
+    /// Whoever has come lately wants to hear the end of bars, too, whose last trade was before.
+    private func findOpenBars() {
+        guard let since = tape.takeNewInterest() else { return }
+        let interest = tape.interest
+        for (symbol, clock) in tape.clocks {
+            for timeframe in interest.timeframes(of: symbol) {
+                let series = Series(symbol: symbol, timeframe: timeframe)
+                let start = timeframe.start(of: clock.latest)
+                let key = LiveBarKey(symbol: symbol, timeframe: timeframe, start: start)
+                // One that has ended in between is told at once.
+                if open[series] == nil && !clock.isOver(key.end, now: since) { open[series] = start }
+            }
+        }
     }
 
     /// Tells the bars that have ended although no later trade has come.

@@ -121,8 +121,8 @@ final class LiveService: @unchecked Sendable {
         }
     }
 
-    /// The first event; what cannot be told any more; and the bars that have changed since the subscriber's place, as
-    /// they stand now.
+    /// The first event; what cannot be told any more; and the bars that have changed or ended since the subscriber's place,
+    /// as they stand now.
     private func opening(
         _ wanted: LiveRequest, _ subscriber: LiveSubscriber, _ gap: LiveGap?
     ) async throws -> [UInt8] {
@@ -136,7 +136,12 @@ final class LiveService: @unchecked Sendable {
                 gap, from: gap.reason == .otherTape ? nil : wanted.place, to: place, inMilliseconds: inMilliseconds)
         }
         guard wanted.place != nil else { return bytes }
-        let keys = desk.changedBars(wanted.filter, since: subscriber.position)
+        let changed = Set(desk.changedBars(wanted.filter, since: subscriber.position))
+        let ended = desk.endedBars(
+            wanted.filter, since: subscriber.position, limit: LiveFeed.barLimit - changed.count, now: QueryHandler.now()
+        )
+        .filter { !changed.contains($0) }
+        let keys = (changed + ended).sorted(by: LiveBars.precedes)
         if keys.isEmpty { return bytes }
         let deadline = MonotonicTime.now() + configuration.live.patience
         let bars = try await gate.beside(deadline: deadline) { connection in

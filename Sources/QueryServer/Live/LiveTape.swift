@@ -65,6 +65,8 @@ final class LiveEntry: Sendable {
     let bySymbol: [String: [Int32]]
     /// Whether it belongs to the same transaction as the entry before it.
     let isContinuation: Bool
+    /// When its transaction was; nil of what is none.
+    let committedAt: Timestamp?
     /// About what it takes in memory.
     let memory: Int
 
@@ -72,7 +74,7 @@ final class LiveEntry: Sendable {
     static let tradeLimit = 1024
 
     /// The trades of a transaction that follow the position `after`.
-    static func entries(_ batch: LiveBatch, after: Int64) -> [LiveEntry] {
+    static func entries(_ batch: LiveBatch, after: Int64, committedAt: Timestamp? = nil) -> [LiveEntry] {
         var entries: [LiveEntry] = []
         var start = 0
         while start < batch.trades.count {
@@ -82,17 +84,20 @@ final class LiveEntry: Sendable {
             entries.append(
                 LiveEntry(
                     after: after + Int64(start), position: after + Int64(end), .trades(piece),
-                    isContinuation: start > 0))
+                    isContinuation: start > 0, committedAt: committedAt))
             start = end
         }
         return entries
     }
 
-    init(after: Int64, position: Int64, _ content: Content, isContinuation: Bool = false) {
+    init(
+        after: Int64, position: Int64, _ content: Content, isContinuation: Bool = false, committedAt: Timestamp? = nil
+    ) {
         self.after = after
         self.position = position
         self.content = content
         self.isContinuation = isContinuation
+        self.committedAt = committedAt
         var bySymbol: [String: [Int32]] = [:]
         switch content {
         case .trades(let batch):
@@ -151,8 +156,11 @@ struct SymbolClock: Sendable {
         latest >= end || now.microseconds - lag >= end.microseconds + Self.grace
     }
 
+    /// Where the symbol's time stood then.
+    func time(at moment: Timestamp) -> Timestamp { Timestamp(microseconds: moment.microseconds - lag) }
+
     /// How long after its end a bar is waited for.
-    private static let grace: Int64 = 1_000_000
+    static let grace: Int64 = 1_000_000
 }
 
 /// The newest pieces of the tape, up to a number of bytes, and who waits for the next one.
@@ -176,6 +184,8 @@ final class LiveTape: Sendable {
         var subscribers = 0
         var subscribersOfClient: [String: Int] = [:]
         var interest = BarInterest()
+        /// Since when somebody has wanted bars that the feed may not have looked for.
+        var newInterest: Timestamp?
         var clocks: [String: SymbolClock] = [:]
         var readers: [Waiter] = []
         var followers: [Waiter] = []
@@ -310,6 +320,9 @@ final class LiveTape: Sendable {
 
     func clock(of symbol: String) -> SymbolClock? { state.withLock { $0.clocks[symbol] } }
 
+    /// Those of all symbols.
+    var clocks: [String: SymbolClock] { state.withLock { $0.clocks } }
+
     /// Has `waiter` resumed when there is an entry of number `end` or above; at once if there is, or it is closed.
     func waitForEntry(_ end: Int, _ waiter: Waiter) {
         let isThere = state.withLock { state in
@@ -373,7 +386,19 @@ final class LiveTape: Sendable {
     /// Notes that one more subscriber (or, with -1, one less) wants the bars of a filter.
     func addInterest(_ filter: LiveFilter, _ count: Int) {
         if filter.timeframes.isEmpty { return }
-        state.withLock { $0.interest.add(filter, count) }
+        let now = QueryHandler.now()
+        state.withLock { state in
+            state.interest.add(filter, count)
+            if count > 0 { state.newInterest = state.newInterest ?? now }
+        }
+    }
+
+    /// Since when somebody new has wanted bars; nil if nobody has since the last time this was asked.
+    func takeNewInterest() -> Timestamp? {
+        state.withLock { state in
+            defer { state.newInterest = nil }
+            return state.newInterest
+        }
     }
 
     /// Wakes everybody for the last time.
