@@ -64,7 +64,13 @@ private func request(json body: String, url: String = "", accept: [String] = [])
                 && request.bigintAsString)
     }
 
+    @Test func `a body of Grafana's GraphQL is one of SQL`() throws {
+        #expect(try request(json: #"{"query":"select 1","variables":null}"#).sql == "select 1")
+        #expect(try request(json: #"{"query":"select 1","variables":{},"operationName":null}"#).sql == "select 1")
+    }
+
     @Test(arguments: [
+        #"{"query":"select $1","variables":{"a":1}}"#,
         #"{"query":5}"#, #"{"query":"select 1","limit":-1}"#, #"{"query":"select 1","limit":1.5}"#,
         #"{"query":"select 1","timeout_ms":0}"#, #"{"query":"select 1","timeout_ms":60001}"#,
         #"{"query":"select 1","format":"xml"}"#, #"{"query":"select 1","params":{}}"#,

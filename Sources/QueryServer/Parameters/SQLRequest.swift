@@ -241,6 +241,13 @@ struct SQLFields {
         case ("params", .null), ("format", .null), ("bigint", .null), ("limit", .null), ("max_bytes", .null),
             ("timeout_ms", .null):
             return
+        // GraphQL's neighbours of `query`, which Grafana's Infinity sends whenever a body has that name.
+        case ("variables", .null), ("operationName", .null): return
+        case ("variables", .object(let members)) where members.isEmpty: return
+        case ("variables", _):
+            throw ParameterReader.invalid(
+                name, value.text, allowed: "null or {}",
+                hint: "Bind values with params: {\"query\": \"… $1\", \"params\": [1]}.")
         case (_, _) where SQLRequest.names.contains(name):
             let wanted =
                 switch name {
