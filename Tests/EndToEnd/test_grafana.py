@@ -265,6 +265,26 @@ def test_indicators_and_sentiment_are_series_too(market):
             "select ts, mean_sentiment from sentiment_bars where symbol = 'GME' and timeframe = '15m' order by ts")]
 
 
+@pytest.mark.parametrize("begin, end", [(BEGIN * 1000 + 1_234_567, END * 1000 - 2_345_678), (BEGIN * 1000 + 239_500, BEGIN * 1000 + 430_250)])
+@pytest.mark.parametrize("asked", [{"interval": "1h"}, {"interval": "1m", "maxDataPoints": 7}, {"maxDataPoints": 20}])
+def test_sentiment_is_of_the_range(market, begin, end, asked):
+    within = f"symbol = 'GME' and ts >= to_timestamp({begin} / 1000.0) and ts < to_timestamp({end} / 1000.0)"
+    rows = ask(market, "series", symbol="GME", fields="post_count,positive_count,negative_count,mean_sentiment", **{"from": begin, "to": end} | asked)
+    sums = tuple(sum(row[name] for row in rows) for name in ("post_count", "positive_count", "negative_count"))
+    assert sums == market.sql(
+        "select count(*), count(*) filter (where sentiment >= 0.05), count(*) filter (where sentiment <= -0.05) "
+        f"from mentions where {within}")[0]
+    assert sum(row["post_count"] * row["mean_sentiment"] for row in rows) == pytest.approx(
+        market.one(f"select sum(sentiment) from mentions where {within}"))
+    assert len(rows) <= asked.get("maxDataPoints", 1000) and [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    # The newest of a range without a beginning.
+    newest = ask(market, "series", symbol="GME", field="post_count", interval="1h", maxDataPoints=2, to=end)
+    expected = market.sql(
+        f"select date_trunc('hour', ts, 'UTC'), count(*) from mentions where symbol = 'GME' and ts < to_timestamp({end} / 1000.0) "
+        "group by 1 order by 1 desc limit 2")
+    assert [(row["time"], row["post_count"]) for row in reversed(newest)] == [(milliseconds(ts), count) for ts, count in expected]
+
+
 @pytest.mark.parametrize("interval, trunc", [("30m", "time_bucket('30 minutes', ts)"), ("1d", "date_trunc('day', ts, 'UTC')"),
                                              ("1w", "date_trunc('week', ts, 'UTC')")])
 def test_means_of_closes_are_those_of_minutes(market, interval, trunc):

@@ -85,7 +85,8 @@ struct SeriesQuery {
             }
             return points
         case .means: return try await means(symbol)
-        case .indicators, .sentiment: return try await rows(symbol)
+        case .indicators: return try await rows(symbol, request.range)
+        case .sentiment: return try await sentiment(symbol)
         }
     }
 
@@ -216,8 +217,8 @@ struct SeriesQuery {
 
     // MARK: Indicators and sentiment
 
-    private func rows(_ symbol: String) async throws -> SeriesPoints {
-        let isOpen = request.range.from == nil
+    private func rows(_ symbol: String, _ range: TimeRange) async throws -> SeriesPoints {
+        let isOpen = range.from == nil
         let fields = request.fields.map { "\"\($0)\"" }.joined(separator: ", ")
         let sql =
             request.source == .sentiment
@@ -240,18 +241,57 @@ struct SeriesQuery {
             statement,
             [
                 .text(symbol, as: .text), .text(request.interval.base.name, as: .text),
-                .timestamp(request.range.from?.microseconds ?? .min),
-                .timestamp(request.range.to?.microseconds ?? .max),
+                .timestamp(range.from?.microseconds ?? .min),
+                .timestamp(range.to?.microseconds ?? .max),
                 .int64(Int64(limit)),
             ], deadline: lease.deadline)
         try check(found.count)
+        return try points(of: found)
+    }
+
+    private func points(of rows: ResultSet) throws -> SeriesPoints {
         var points = SeriesPoints(fields: request.fields.count)
-        for row in found {
+        for row in rows {
             var values: [Double?] = []
             for place in request.fields.indices { values.append(try row.doubleOrNil(place + 1)) }
             points.add(try row.timestamp(0), values)
         }
         return points
+    }
+
+    /// The bars of sentiment; of the steps that the range cuts, what the mentions within it come to.
+    private func sentiment(_ symbol: String) async throws -> SeriesPoints {
+        let cut = RangeCut(request.range, request.interval)
+        var points = SeriesPoints(fields: request.fields.count)
+        if let head = cut.head { points.append(try await sentiment(symbol, of: head)) }
+        if let whole = cut.whole { points.append(try await rows(symbol, whole)) }
+        if let tail = cut.tail { points.append(try await sentiment(symbol, of: tail)) }
+        if request.range.from == nil { points.keepNewest(request.points) }
+        return points
+    }
+
+    /// As `ops.refresh_sentiment_bars` makes them.
+    private func sentiment(_ symbol: String, of part: Range<Int64>) async throws -> SeriesPoints {
+        let fields = request.fields.map { "\"\($0)\"" }.joined(separator: ", ")
+        let statement = Statement(
+            name: "sentiment_part_\(request.fields.joined(separator: "_"))",
+            sql: """
+                select $4::timestamptz, \(fields) from (select count(*) as post_count, \
+                sum(round(sentiment * 10000)::bigint)::double precision / 10000 / nullif(count(*), 0) as mean_sentiment, \
+                count(*) filter (where sentiment >= 0.05) as positive_count, \
+                count(*) filter (where sentiment <= -0.05) as negative_count, \
+                sum(round(finance_sentiment * 10000)::bigint)::double precision / 10000 \
+                / nullif(count(finance_sentiment), 0) as mean_finance_sentiment \
+                from market.mentions where symbol = $1 and ts >= $2 and ts < $3) as part where post_count > 0
+                """)
+        let start = request.interval.start(of: Timestamp(microseconds: part.lowerBound))
+        return try points(
+            of: try await connection.query(
+                statement,
+                [
+                    .text(symbol, as: .text), .timestamp(part.lowerBound), .timestamp(part.upperBound),
+                    .timestamp(start.microseconds),
+                ], deadline: lease.deadline))
     }
 }
 
@@ -279,6 +319,19 @@ struct SeriesPoints: Equatable {
     mutating func add(_ time: Int64, _ row: [Double?]) {
         times.append(time)
         for (index, value) in row.enumerated() { values[index].append(value.flatMap { $0.isFinite ? $0 : nil }) }
+    }
+
+    mutating func append(_ later: SeriesPoints) {
+        times += later.times
+        for index in values.indices { values[index] += later.values[index] }
+    }
+
+    /// Leaves out all but the last `count`.
+    mutating func keepNewest(_ count: Int) {
+        let excess = times.count - count
+        if excess <= 0 { return }
+        times.removeFirst(excess)
+        for index in values.indices { values[index].removeFirst(excess) }
     }
 
     /// Those that stay of more than `count`, chosen by the first field; points without a value of it do not stay.

@@ -65,7 +65,7 @@ struct SeriesRequest {
     var downsampling: Downsampling
     var shape: Shape
     /// Whether no point may be left out: one may be the highest of the range, or a part of its sum.
-    var keepsAll: Bool { source == .prices || source == .bars && adds }
+    var keepsAll: Bool { source == .prices || adds }
     private var adds: Bool { fields.contains { Self.sums.contains($0) } }
 
     init(
@@ -160,7 +160,8 @@ struct SeriesRequest {
                         "interval", asked.name,
                         allowed: "for \(fields[0]) one of \(stored.map(\.name).joined(separator: ", ")), or auto")
                 }
-                return asked
+                let isTooNarrow = adds && downsampling != .none && asked.narrowestWidth < narrowest.narrowestWidth
+                if range.from == nil || !isTooNarrow { return asked }
             }
             return BarInterval(stored.first { $0.microseconds >= narrowest.narrowestWidth } ?? .day1)
         }
