@@ -290,6 +290,18 @@ def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
     assert first == again and other != first
 
 
+def test_clients_of_others_are_refused_in_their_own_words(locked):
+    key = make(locked, "sql only", "--scope", "sql")["key"]
+    finnhub = get(locked, "/api/v1/quote?symbol=AAPL")
+    assert finnhub.status_code == 401 and "X-Finnhub-Token" in finnhub.json()["error"]
+    for headers, code in [({}, -2014), ({"X-MBX-APIKEY": "tdk_wrong"}, -2015), ({"X-MBX-APIKEY": key}, -2015)]:
+        refused = requests.get(locked.url + "/api/v3/klines?symbol=AAPL&interval=1m", headers=headers, timeout=30)
+        assert refused.status_code in (401, 403) and refused.json()["code"] == code, refused.text
+    yahoo = get(locked, "/v8/finance/chart/AAPL")
+    assert yahoo.status_code == 401 and yahoo.json()["chart"]["error"]["code"] == "Unauthorized"
+    assert "APCA-API-SECRET-KEY" in get(locked, "/v2/stocks/bars?symbols=AAPL&timeframe=1Day").json()["message"]
+
+
 def test_an_event_stream_takes_its_key_from_the_url(locked):
     key = make(locked, "browser", "--scope", "rest")["key"]
     for path in ["/api/v1/stream", "/api/v1/stream?token=", "/api/v1/stream?token=tdk_wrong"]:

@@ -61,6 +61,18 @@ extension Route {
     }
 }
 
+extension DropInRequest.Service {
+    /// The field in which clients of the service send their key.
+    fileprivate var keyField: String {
+        switch self {
+        case .finnhub: "X-Finnhub-Token"
+        case .binance: "X-MBX-APIKEY"
+        case .yahoo: "X-API-Key"
+        case .alpaca: "APCA-API-SECRET-KEY"
+        }
+    }
+}
+
 extension QueryError {
     /// The body of the error as the clients of a path read it.
     func body(of route: Route, _ id: QueryID) -> [UInt8] {
@@ -70,6 +82,7 @@ extension QueryError {
 
     /// The body of the error as a service has its own.
     func jsonBody(of service: DropInRequest.Service) -> [UInt8] {
+        let hint = code == "key_required" ? "Send it as \(service.keyField)" : hint
         let text = [message, details, hint].compactMap(\.self).joined(separator: ". ")
         var json: [UInt8] = []
         switch service {
@@ -82,8 +95,15 @@ extension QueryError {
             json.appendJSONString(text)
             json.appendText("}\n")
         case .yahoo:
+            let reason =
+                switch status {
+                case 401: "Unauthorized"
+                case 404: "Not Found"
+                case 429: "Too Many Requests"
+                default: status < 500 ? "Bad Request" : "Internal Server Error"
+                }
             json.appendText("{\"chart\":{\"result\":null,\"error\":{\"code\":")
-            json.appendJSONString(status == 404 ? "Not Found" : status < 500 ? "Bad Request" : "Internal Server Error")
+            json.appendJSONString(reason)
             json.appendText(",\"description\":")
             json.appendJSONString(text)
             json.appendText("}}}\n")
@@ -105,6 +125,9 @@ extension QueryError {
         case "invalid_parameter" where message.contains("\"interval\""): -1120
         case "invalid_parameter" where message.contains("\"\(DropInRequest.timeUnitName)\":"): -1194
         case "invalid_parameter": -1130
+        // "API-key format invalid." and "Invalid API-key, IP, or permissions for action."
+        case "key_required": -2014
+        case "key_invalid", "scope_missing": -2015
         default: status == 429 || status == 503 ? -1003 : status < 500 ? -1100 : -1000
         }
     }
