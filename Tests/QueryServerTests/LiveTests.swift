@@ -754,6 +754,8 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         #expect(
             empty.text.hasSuffix(
                 #"]]},"indicators":{"quote":[{}],"adjclose":[{}]}}],"error":null}}"# + "\n"))
+        #expect(empty.text.contains(#""instrumentType":"CURRENCY""#))
+        #expect(try server.request("/v8/finance/chart/AAPL").text.contains(#""instrumentType":"EQUITY""#))
         let unknown = try server.request("/v8/finance/chart/NONE")
         #expect(
             unknown.status == 404 && unknown.text.contains(#"{"chart":{"result":null,"error":{"code":"Not Found","#))

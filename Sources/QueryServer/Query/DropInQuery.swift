@@ -195,7 +195,8 @@ struct DropInQuery {
         text("symbol", symbol)
         text("exchangeName", try row.stringOrNil(1) ?? symbol.split(separator: ":").first.map(String.init))
         text("fullExchangeName", try row.stringOrNil(1))
-        text("instrumentType", type?.uppercased() ?? "CURRENCY")
+        // What has a name or an exchange is a share, if nobody says what it is.
+        text("instrumentType", type?.uppercased() ?? (row.isNull(1) && row.isNull(3) ? "CURRENCY" : "EQUITY"))
         text("longName", try row.stringOrNil(3))
         body.bytes.appendText(
             "\"firstTradeDate\":\(seconds(try row.timestampOrNil(6))),"
