@@ -18,6 +18,11 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
     }
 }
 
+/// A table with a column of days.
+private let days = TableCatalogue.Table(
+    name: "days", columns: [.init(name: "day", type: .date, typeName: "date", isNotNull: true, comment: nil)],
+    key: ["day"])
+
 private let people = TableCatalogue.Table(
     name: "people",
     columns: ["id", "age", "name", "height", "born", "tags"].map {
@@ -171,6 +176,18 @@ private func texts(_ plan: TablePlan) -> [String] {
                 == #"select "name" as "name", count(*) as "n", avg("age") as "avg" from market."people" group by "name" having (count(*) > $1 and avg("age") < $2) order by "n" desc nulls first, "name" asc nulls last limit 3"#
         )
         #expect(texts(plan) == ["2", "30"])
+    }
+
+    @Test(arguments: [
+        ("gte.now-1d", "2023-12-31"), ("eq.1704067200", "2024-01-01"), ("lt.1704067200000", "2024-01-01"),
+        ("eq.20240102", "20240102"), ("eq.2024-01-02T10:00:00Z", "2024-01-02T10:00:00Z"), ("eq.infinity", "infinity"),
+        ("in.(now,2024-01-02)", #"{"2024-01-01","2024-01-02"}"#), ("eq.today", "today"),
+    ])
+    func `days are found by moments`(_ filter: String, _ value: String) throws {
+        let head = try requestHead("GET /api/v1/tables/days HTTP/1.1\r\nHost: a\r\n\r\n")
+        let request = try TableRequest(try QueryParameters(Array("day=\(filter)".utf8)[...]), head)
+        let plan = try TablePlan(days, request, now: Timestamp(microseconds: 1_704_110_400_000_000), pageLimit: 1000)
+        #expect(texts(plan) == [value] && plan.isMomentary == (value == "today"))
     }
 
     @Test func `words for times that move are known as such`() throws {

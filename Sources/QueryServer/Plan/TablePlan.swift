@@ -174,7 +174,7 @@ struct TablePlan {
     private mutating func bind(_ text: String, comparedWith operand: TableOperand) -> String {
         guard let time = moment(text, operand) else {
             noteRelative(text, operand)
-            return bind(text)
+            return bind(day(text, operand) ?? text)
         }
         parameters.append(.timestamp(time.microseconds))
         return "$\(parameters.count)"
@@ -185,7 +185,8 @@ struct TablePlan {
         // An empty array has no type of its own, and `infinity` is PostgreSQL's to read.
         guard times.count == texts.count, !times.isEmpty else {
             for text in texts { noteRelative(text, operand) }
-            return bind(Self.arrayLiteral(texts.map { moment($0, operand)?.description ?? $0 }))
+            return bind(
+                Self.arrayLiteral(texts.map { moment($0, operand)?.description ?? day($0, operand) ?? $0 }))
         }
         parameters.append(.timestampArray(times.map(\.microseconds)))
         return "$\(parameters.count)"
@@ -194,6 +195,7 @@ struct TablePlan {
     /// PostgreSQL's own words for times that move (PostgreSQL 15 docs, 8.5.1.4), which stay in the statement as they are.
     private mutating func noteRelative(_ text: String, _ operand: TableOperand) {
         let type = operand.column.flatMap { table.column($0)?.type }
+        if day(text, operand) != nil { return }
         guard operand.columnCast != nil || [.timestamptz, .timestamp, .date, .time].contains(type) else { return }
         let text = text.lowercased()
         if ["now", "today", "tomorrow", "yesterday"].contains(where: { text.contains($0) }) { isMomentary = true }
@@ -272,6 +274,17 @@ struct TablePlan {
             let time = Timestamp(text, now: now), TimeRange.isStorable.contains(time.microseconds)
         else { return nil }
         return time
+    }
+
+    /// The day of a moment, in UTC, where it is compared with one, in the spellings that PostgreSQL does not have.
+    private func day(_ text: String, _ operand: TableOperand) -> String? {
+        let isCount = text.utf8.count >= 9 && text.utf8.allSatisfy { $0 &- 0x30 < 10 }
+        guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
+            operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .date,
+            text.hasPrefix("now") || isCount, let time = Timestamp(text, now: now),
+            TimeRange.isStorable.contains(time.microseconds)
+        else { return nil }
+        return String("\(time)".prefix { $0 != "T" })
     }
 
     /// The text of an array (PostgreSQL 15 docs, 8.15.2): every element quoted.
