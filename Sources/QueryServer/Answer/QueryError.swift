@@ -41,6 +41,8 @@ struct QueryError: Error, Equatable {
     var retryAfterSeconds: Int?
     /// For 405.
     var allow: String?
+    /// For 416: how much there is (RFC 9110 §15.5.17).
+    var contentRange: String?
 
     init(
         _ status: UInt16, _ code: String, _ message: String, details: String? = nil, hint: String? = nil,
@@ -87,6 +89,7 @@ struct QueryError: Error, Equatable {
     /// The fields of the answer.
     func headers(_ id: QueryID) -> Headers {
         var headers: Headers = ["Content-Type": "application/json", "X-Query-Id": id.description]
+        if let contentRange { headers.add("Content-Range", contentRange) }
         if let retryAfterSeconds { headers.add("Retry-After", "\(retryAfterSeconds)") }
         if let allow { headers.add("Allow", allow) }
         if status == 401 {

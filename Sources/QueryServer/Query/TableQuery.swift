@@ -64,9 +64,11 @@ struct TableQuery {
     private func announce(_ total: Int?) throws(QueryError) {
         guard let total, request.pageToken == nil, !request.isSingular else { return }
         if request.offset > total && request.count == .exact {
-            throw QueryError(
+            var beyond = QueryError(
                 416, "invalid_range", "the range begins after the last row",
                 details: "There are \(total) rows; the first asked for is row \(request.offset).")
+            beyond.contentRange = Self.contentRange(0, 0, total)
+            throw beyond
         }
         if let count = request.count { body.addHeader("Preference-Applied", "count=\(count.rawValue)") }
         let sent = min(request.limit ?? .max, max(0, total - request.offset))
