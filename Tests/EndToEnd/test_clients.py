@@ -114,6 +114,18 @@ def test_arrays_of_arrays_of_trino(played):
         rows(trino_connection(played), "SELECT ARRAY[1] AS x UNION ALL SELECT ARRAY[ARRAY[1]]")
 
 
+@pytest.mark.parametrize("sql", [
+    "SELECT * FROM (SELECT symbol, count(*), max(price) AS top FROM trades GROUP BY symbol)",
+    "SELECT * FROM (SELECT symbol, count(*), max(price) AS top FROM trades GROUP BY symbol) AS virtual_table",
+    "WITH v AS (SELECT symbol, count(*), max(price) AS top FROM trades GROUP BY symbol) SELECT * FROM v",
+    "SELECT symbol, _col1, top FROM (SELECT symbol, count(*), max(price) AS top FROM trades GROUP BY symbol) v"])
+def test_columns_without_names_in_subqueries(played, sql):
+    cursor = trino_connection(played).cursor()
+    cursor.execute(sql)
+    assert cursor.fetchall()
+    assert [column[0] for column in cursor.description] == ["symbol", "_col1", "top"]
+
+
 def test_names_behind_an_ordered_set(played):
     cursor = trino_connection(played).cursor()
     cursor.execute("""

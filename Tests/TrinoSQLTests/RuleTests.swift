@@ -36,6 +36,20 @@ struct RuleTests {
         ("SELECT cardinality(ARRAY[])", "SELECT trino_dialect.cardinality('{}'::text[])"),
         // Subqueries.
         (
+            "SELECT * FROM (SELECT a, count(*), b AS B2, max(c) FROM t GROUP BY 1, 3) AS x",
+            "SELECT * FROM (SELECT a, count(*), b AS B2, max(c) FROM t GROUP BY 1, 3) AS x"
+                + "(\"a\", \"_col1\", \"b2\", \"_col3\")"
+        ),
+        (
+            "SELECT * FROM (SELECT *, 1 FROM t) x, (SELECT 1, *) y",
+            "SELECT * FROM (SELECT *, 1 FROM t) x, (SELECT 1, *) y(\"_col0\")"
+        ),
+        ("SELECT * FROM (SELECT 1) x (a), (SELECT a) y", "SELECT * FROM (SELECT 1) x (a), (SELECT a) y"),
+        (
+            "WITH a AS (SELECT 1), b (x) AS (SELECT 2) SELECT * FROM a, b",
+            "WITH a (\"_col0\") AS (SELECT 1), b (x) AS (SELECT 2) SELECT * FROM a, b"
+        ),
+        (
             "SELECT c FROM t CROSS JOIN LATERAL (SELECT 1 AS c)",
             "SELECT c FROM t CROSS JOIN LATERAL (SELECT 1 AS c) AS \"_query7\""
         ),
@@ -74,14 +88,14 @@ struct RuleTests {
         ),
         ("VALUES 1, (2), ROW(3)", "VALUES (1), (2), (3)"),
         ("VALUES (1) + 1, f(2, 3)", "VALUES ((1) + 1), (f(2, 3))"),
-        ("SELECT * FROM (SELECT 1), t", "SELECT * FROM (SELECT 1) AS \"_query3\", t"),
+        ("SELECT * FROM (SELECT 1), t", "SELECT * FROM (SELECT 1) AS \"_query3\"(\"_col0\"), t"),
         (
-            "SELECT * FROM (SELECT 1) x JOIN (t JOIN u USING (a)) ON true",
-            "SELECT * FROM (SELECT 1) x JOIN (t JOIN u USING (a)) ON true"
+            "SELECT * FROM (SELECT 1 AS c) x JOIN (t JOIN u USING (a)) ON true",
+            "SELECT * FROM (SELECT 1 AS c) x JOIN (t JOIN u USING (a)) ON true"
         ),
         (
             "SELECT * FROM ((SELECT 1) UNION (SELECT 2)) WHERE 1 IN (SELECT 1)",
-            "SELECT * FROM ((SELECT 1) UNION (SELECT 2)) AS \"_query3\" WHERE 1 IN (SELECT 1)"
+            "SELECT * FROM ((SELECT 1) UNION (SELECT 2)) AS \"_query3\"(\"_col0\") WHERE 1 IN (SELECT 1)"
         ),
         (
             "SELECT a LIKE 'x%' AND b NOT LIKE c || '\\%' OR d",
@@ -162,7 +176,7 @@ struct RuleTests {
         "SELECT 1", "select a, b as c from t where a = 'it''s' and b /* x */ in (1, 2)",
         "WITH x AS (SELECT kind, COUNT(*) AS n FROM events GROUP BY 1) SELECT * FROM x UNION ALL SELECT 'z', 0 LIMIT 101",
         "SELECT count(*) FILTER (WHERE a) OVER (PARTITION BY b ORDER BY c ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM t",
-        "SELECT a FROM t CROSS JOIN LATERAL (SELECT 1) AS u WHERE EXISTS (SELECT 1) ORDER BY a NULLS FIRST OFFSET 1 LIMIT 2",
+        "SELECT a FROM t CROSS JOIN LATERAL (SELECT 1 AS b) AS u WHERE EXISTS (SELECT 1) ORDER BY a NULLS FIRST OFFSET 1 LIMIT 2",
         "SELECT CASE WHEN a THEN 1 ELSE 2 END, coalesce(a, b), INTERVAL '1' DAY * 2, x::int FROM a.b.c",
         "(SELECT 1) UNION (VALUES (1), (2))", "SELECT DISTINCT ON (a) a, b ~ '^x', c->>'a' FROM t",
         "SELECT a IS DISTINCT FROM b, a NOT BETWEEN 1 AND 2, row_number() OVER w FROM t WINDOW w AS (ORDER BY a)",

@@ -15,8 +15,18 @@ extension Rules {
             "single values", "PostgreSQL wants a bracket around each row of VALUES", words: ["values"]
         ) { outline, index, _ in values(outline, index) },
         RewriteRule(
-            "derived table without alias", "PostgreSQL 15 wants an alias for each subquery in FROM", on: [.text("(")]
+            "derived table without alias",
+            "PostgreSQL 15 wants an alias for each subquery in FROM, and names its columns itself", on: [.text("(")]
         ) { outline, index, _ in derivedTable(outline, index) },
+        RewriteRule(
+            "columns without names in WITH", "PostgreSQL names them by their functions", words: ["as"]
+        ) { outline, index, _ in
+            guard outline.clauses[index] == .with, outline.text(index + 1) == "(", outline.isName(index - 1),
+                ["with", "recursive", ","].contains(outline.text(index - 2)),
+                let names = namesOfAll(outline, index + 1)
+            else { return nil }
+            return Rewrite(to: index + 1, [.text(names + " "), .token(index)])
+        },
         RewriteRule(
             "unnest of several", "PostgreSQL takes arrays only where one UNNEST has several, no maps", words: ["unnest"]
         ) { outline, index, _ in
@@ -117,16 +127,26 @@ extension Rules {
             next == "as" || outline.kind(close + 1) == .quotedName
             || (outline.kind(close + 1) == .word && !Keywords.reserved.contains(next)
                 && !Keywords.notAlias.contains(next))
-        guard !hasAlias else { return nil }
-        // PostgreSQL calls the columns of VALUES otherwise; those of a SELECT keep their names.
-        var alias = " AS \"_query\(index)\""
-        if outline.text(index + 1) == "values" {
-            let row = outline.split(index + 2..<close)[0]
-            let isRow = !row.isEmpty && outline.partners[row.lowerBound] == row.upperBound - 1
-            let count = isRow ? outline.items(in: row.lowerBound).count : 1
-            alias += "(" + (0..<count).map { "\"_col\($0)\"" }.joined(separator: ", ") + ")"
+        let names = namesOfAll(outline, index) ?? ""
+        let query: [Rewrite.Piece] = [.token(index), .source(index + 1..<close), .token(close)]
+        guard hasAlias else { return Rewrite(to: close + 1, query + [.text(" AS \"_query\(index)\"" + names)]) }
+        let end = next == "as" ? close + 3 : close + 2
+        guard !names.isEmpty, end <= outline.tokens.count, outline.text(end) != "(" else { return nil }
+        return Rewrite(to: end, query + [.text(" "), .source(close + 1..<end), .text(names)])
+    }
+
+    /// A list of names for the columns of the query in a bracket, where some have none; nil where all have, and where that
+    /// cannot be told. PostgreSQL would name them by their functions, VALUES otherwise than Trino.
+    private static func namesOfAll(_ outline: Outline, _ open: Int) -> String? {
+        let names = SelectList.names(outline, from: open + 1)
+        guard let last = names.lastIndex(of: .anonymous), !names[..<last].contains(.star) else { return nil }
+        let texts = names[...last].enumerated().map { place, name in
+            switch name {
+            case .named(let text), .alias(let text): quotedName(text.lowercased())
+            case .anonymous, .star: quotedName("_col\(place)")
+            }
         }
-        return Rewrite(to: close + 1, [.token(index), .source(index + 1..<close), .token(close), .text(alias)])
+        return "(" + texts.joined(separator: ", ") + ")"
     }
 
     private static func like(_ outline: Outline, _ index: Int) -> Rewrite? {
