@@ -22,6 +22,8 @@ package enum Hardening {
         "set_config|setseed|pg_prepared_statement",
         // Messages to those who listen, WAL and transaction numbers at will, files of snapshots.
         "pg_notify|pg_logical_emit_message|txid_current|pg_current_xact_id|pg_export_snapshot",
+        // SQL in a text, behind the back of the ceiling of a query's cost.
+        "(query|cursor|table|schema|database)_to_xml.*|ts_stat|ts_rewrite",
     ].joined(separator: "|")
 
     /// Whether a database `d` was opened to readers by name, as each database of Tapedeck's is (migration 1).

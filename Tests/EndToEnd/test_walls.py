@@ -66,6 +66,11 @@ ESCAPES = [
     ("select pg_read_binary_file('postgresql.conf')", PERMISSION, PERMISSION),
     ("select pg_ls_dir('.')", PERMISSION, PERMISSION),
     ("select pg_stat_file('postgresql.conf')", PERMISSION, PERMISSION),
+    # Statements in a text.
+    ("select query_to_xml('select 1', true, false, '')", PERMISSION, PERMISSION),
+    ("select table_to_xml('market.latest', true, false, '')", PERMISSION, PERMISSION),
+    ("select * from ts_stat('select to_tsvector(''a'')')", PERMISSION, PERMISSION),
+    ("select ts_rewrite('a'::tsquery, 'select ''a''::tsquery, ''b''::tsquery')", PERMISSION, PERMISSION),
     ("select * from pg_ls_logdir()", PERMISSION, PERMISSION),
     ("select pg_logical_emit_message(false, 'x', repeat('x', 1000))", PERMISSION, PERMISSION),
     ("select pg_export_snapshot()", PERMISSION, PERMISSION),
@@ -117,7 +122,7 @@ ESCAPES = [
     ("select pg_stat_get_backend_activity(1)", PERMISSION, PERMISSION),
     ("select current_setting('data_directory')", PERMISSION, PERMISSION),
     ("select * from ops.bar_state", PERMISSION, PERMISSION),
-    ("select query_to_xml('delete from market.latest', true, true, '')", "0A000", ("0A000", PERMISSION)),
+    ("select query_to_xml('delete from market.latest', true, true, '')", PERMISSION, PERMISSION),
 ]
 
 # What may outlive a statement: all of the session that SQL can show, and what is the server's.
