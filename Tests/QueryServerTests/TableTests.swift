@@ -402,6 +402,16 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(try await get("trades?symbol=eq.BTC", accept).status == 406)
     }
 
+    @Test func `what PostgreSQL refuses is told without places in our statement`() async throws {
+        let time = try await get("trades?ts=gte.2013-01-01T00:00:00+01:00")
+        #expect(time.status == 400 && time.text.contains(#""hint":"In a URL, write + as %2B.","position":null"#))
+        let other = try await get("trades?ts=gte.soon")
+        #expect(other.status == 400 && other.text.contains(#""hint":null,"position":null"#))
+        let order = try await get("trades?select=symbol,count()&order=price")
+        #expect(
+            order.status == 400 && order.text.contains(#""code":"42803""#) && order.text.contains(#""position":null"#))
+    }
+
     @Test func `groups are what SQL makes of them`() async throws {
         let reply = try await get(
             "trades?select=symbol,n:count(),price.max()&symbol=in.(BTC,ETH)&order=symbol&having=(count().gte.100)")

@@ -50,7 +50,17 @@ extension QueryHandler {
             contentType: asked.contentType,
             query: lease.query)
         body.add(tags)
-        try await TableQuery(plan: planned, body: body, costLimit: configuration.costLimit).run(lease)
+        do {
+            try await TableQuery(plan: planned, body: body, costLimit: configuration.costLimit).run(lease)
+        } catch var error as QueryError {
+            // It counts in a statement that the client has never seen.
+            error.position = nil
+            let plus = UInt8(ascii: "+")
+            if error.code == "22007", error.hint == nil, request.head.rawQuery?.contains(plus) == true {
+                error.hint = "In a URL, write + as %2B."
+            }
+            throw error
+        }
     }
 
     /// `GET /api/v1/tables`: what there is, with the comments of the schema.
