@@ -400,6 +400,8 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(one.fields["content-type"] == "application/vnd.pgrst.object+json")
         #expect(try await get("instruments?symbol=eq.NONE", accept).status == 406)
         #expect(try await get("trades?symbol=eq.BTC", accept).status == 406)
+        let page = try await get("trades?symbol=eq.BTC&limit=1&page_token=", accept)
+        #expect(page.status == 400 && page.text.contains(#"\"page_token\" is of lists"#))
     }
 
     @Test func `what PostgreSQL refuses is told without places in our statement`() async throws {

@@ -95,6 +95,11 @@ struct TableRequest {
                 400, "invalid_parameter", "\"page_token\" and \"offset\" exclude each other",
                 hint: "The token says where the page begins.")
         }
+        if pageToken != nil && isSingular {
+            throw QueryError(
+                400, "invalid_parameter", "\"page_token\" is of lists, and one object is asked for",
+                hint: "Filter by the key, or accept application/json.")
+        }
         if format != .json { stripsNulls = false }
         if isSingular && format != .json {
             throw ParameterReader.invalid("format", format.rawValue, allowed: "json, for one object")
