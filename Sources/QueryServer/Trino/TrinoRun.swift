@@ -517,7 +517,8 @@ struct TrinoRun {
             let isCost = error.code == "query_too_expensive"
             return TrinoFailure(
                 isQueue ? .queryQueueFull : isCost ? .genericInsufficientResources : .genericInternalError,
-                [error.message, error.details, error.hint].compactMap { $0 }.joined(separator: ". "))
+                [error.message, error.details, error.hint].compactMap { $0 }
+                    .map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }.joined(separator: ". "))
         case let error as PostgresError: return failure(error)
         default: return TrinoFailure(.genericInternalError, "Internal error")
         }

@@ -234,7 +234,8 @@ enum FunctionNames {
 
     /// PostgreSQL's own, under another name.
     static let renamed: [String: String] = [
-        "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or", "map_agg": "jsonb_object_agg",
+        "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or", "bitwise_xor_agg": "bit_xor",
+        "map_agg": "jsonb_object_agg",
     ]
 
     /// Functions that have a form that gives NULL for what it cannot read.
