@@ -343,7 +343,7 @@ struct TableParser {
             comparison.value = .text(try nestedValue())
         }
         if found == .is, case .text(let state) = comparison.value {
-            comparison.value = .text(String(state.prefix { $0 != " " }))
+            comparison.value = .text(String(state.reversed().drop { $0 == " " }.reversed()))
         }
         if found == .is, case .text(let state) = comparison.value,
             TableComparison.states[state.lowercased()] == nil
