@@ -10,6 +10,14 @@ enum PlanCost {
     /// What asks for a plan, and runs nothing.
     static let explain = "EXPLAIN (FORMAT JSON) "
 
+    /// What is wrong with the plan of `run`, at its place in the statement that ends with it.
+    static func placed(_ error: PostgresError, in sql: String, running run: Substring) -> PostgresError {
+        var error = error
+        let before = sql.unicodeScalars.count - run.unicodeScalars.count
+        error.position = error.position.map { $0 - explain.count + before }
+        return error
+    }
+
     /// Refuses a plan above the limit.
     ///
     /// - Parameter plan: what ``explain`` gives.

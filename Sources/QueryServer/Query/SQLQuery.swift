@@ -169,10 +169,7 @@ struct SQLQuery {
             // What is wrong with the statement it says itself, with the right position. What an EXPLAIN would run is not run
             // without its plan.
             guard error.kind == .server, run.utf8.count == query.sql.utf8.count else {
-                var error = error
-                let behind = query.sql.unicodeScalars.count - run.unicodeScalars.count
-                error.position = error.position.map { $0 - PlanCost.explain.count + behind }
-                throw error
+                throw PlanCost.placed(error, in: query.sql, running: run)
             }
             return try await connection.rollback(deadline: lease.deadline)
         }

@@ -128,10 +128,7 @@ struct TrinoRun {
         do throws(PostgresError) {
             plan = try await connection.query(PlanCost.explain + run, deadline: query.deadline)
         } catch {
-            var error = error
-            let behind = postgres.text.unicodeScalars.count - run.unicodeScalars.count
-            error.position = error.position.map { $0 - PlanCost.explain.count + behind }
-            throw error
+            throw PlanCost.placed(error, in: postgres.text, running: run)
         }
         try PlanCost.check(try plan.map { try $0.string(0) }.joined(), limit: limit)
     }
