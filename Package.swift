@@ -103,6 +103,7 @@ let package = Package(
                 .embedInCode("0029_trino_functions.sql"),
                 .embedInCode("0031_processor_lag_seconds.sql"),
                 .embedInCode("0032_trino_corrections.sql"),
+                .embedInCode("0033_trino_bytes_and_vectors.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

@@ -39,5 +39,6 @@ package struct Migration: Sendable {
         Migration(29, "trino_functions", PackageResources._029_trino_functions_sql),
         Migration(31, "processor_lag_seconds", PackageResources._031_processor_lag_seconds_sql),
         Migration(32, "trino_corrections", PackageResources._032_trino_corrections_sql),
+        Migration(33, "trino_bytes_and_vectors", PackageResources._033_trino_bytes_and_vectors_sql),
     ]
 }

@@ -144,6 +144,10 @@ struct RuleTests {
             "SELECT approx_distinct(a), year(ts), SUM(x)",
             "SELECT count(DISTINCT a), trino.year(ts), trino_dialect.sum(x)"
         ),
+        (
+            "SELECT Parse_Data_Size(size(a)), map_union(x)",
+            "SELECT CAST(trino.parse_data_size(size(a)) AS decimal(38, 0)), trino.map_union(x)"
+        ),
         ("SELECT year, t.sum, market.year(1) FROM t", "SELECT year, t.sum, market.year(1) FROM t"),
         ("SELECT substring(a FROM 2), substring(a, 2)", "SELECT substring(a FROM 2), trino_dialect.substring(a, 2)"),
     ])

@@ -4,6 +4,19 @@ extension Rules {
     static let calls: [RewriteRule] =
         aggregates + [
             RewriteRule(
+                "parse_data_size", "a function of PostgreSQL cannot say that its decimal has no digits after the point",
+                words: ["parse_data_size"]
+            ) { outline, index, _ in
+                guard outline.isCall(index) else { return nil }
+                let close = outline.partners[index + 1]
+                return Rewrite(
+                    to: close + 1,
+                    [
+                        .text("CAST(trino.parse_data_size("), .source(index + 2..<close),
+                        .text(") AS decimal(38, 0))"),
+                    ])
+            },
+            RewriteRule(
                 "functions PostgreSQL lacks", "they are in the schema trino, whatever the search path",
                 words: FunctionNames.missing.sorted()
             ) { outline, index, context in
@@ -195,28 +208,36 @@ enum FunctionNames {
     /// In the schema `trino`, which is on the search path of everybody: PostgreSQL has none of these names.
     static let missing: Set<String> = [
         "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct", "array_except",
-        "array_first",
-        "array_last", "checksum", "combinations", "contains_sequence", "crc32", "entropy", "flatten",
+        "array_average", "array_first", "array_frequency", "array_histogram",
+        "array_last", "array_sum", "checksum", "combinations", "contains_sequence", "crc32", "entropy", "flatten",
         "map_from_entries", "multimap_from_entries",
         "ngrams", "shuffle", "soundex", "split_to_multimap",
         "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
         "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-        "bitwise_xor", "codepoint", "contains", "count_if", "current_timezone", "date_add", "date_diff", "date_format",
-        "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dow", "doy", "e", "element_at",
-        "format_datetime", "format_number", "from_base", "from_base64", "from_hex", "from_iso8601_date",
+        "bitwise_right_shift_arithmetic",
+        "bitwise_xor", "codepoint", "contains", "cosine_distance", "cosine_similarity", "count_if", "current_timezone",
+        "date_add", "date_diff", "date_format",
+        "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dot_product", "dow", "doy", "e",
+        "element_at", "euclidean_distance",
+        "format_datetime", "format_number", "from_base", "from_base32", "from_base64", "from_base64url",
+        "from_big_endian_32", "from_big_endian_64", "from_hex", "from_ieee754_32", "from_ieee754_64",
+        "from_iso8601_date",
         "from_iso8601_timestamp", "from_iso8601_timestamp_nanos", "from_unixtime", "from_unixtime_nanos", "from_utf8",
-        "geometric_mean", "hamming_distance", "histogram", "hmac_md5", "hmac_sha256", "hmac_sha512", "hour",
-        "human_readable_seconds", "infinity", "is_finite",
+        "geometric_mean", "hamming_distance", "histogram", "hmac_md5", "hmac_sha1", "hmac_sha256", "hmac_sha512",
+        "hour", "human_readable_seconds", "infinity", "inverse_normal_cdf", "is_finite",
         "is_infinite", "is_json_scalar", "is_nan", "json_array_contains", "json_array_get", "json_exists",
         "json_extract", "json_extract_scalar", "json_format", "json_parse", "json_query", "json_size", "json_value",
-        "kurtosis", "last_day_of_month", "levenshtein_distance", "log2", "map", "map_concat", "map_entries",
-        "map_keys", "map_values", "max_by", "millisecond", "min_by", "minute",
+        "kurtosis", "last_day_of_month", "levenshtein_distance", "log2", "luhn_check", "map", "map_concat",
+        "map_entries",
+        "map_keys", "map_union", "map_values", "max_by", "millisecond", "min_by", "minute",
         "month", "nan", "normal_cdf", "parse_datetime", "parse_duration", "quarter", "rand", "regexp_extract",
-        "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "skewness", "slice", "split",
-        "split_to_map", "timezone_hour", "timezone_minute", "to_base", "to_base64", "to_iso8601", "to_milliseconds",
+        "regexp_extract_all", "regexp_position", "regexp_split", "second", "sequence", "sha1", "skewness", "slice",
+        "split", "split_to_map", "strrpos", "timezone_hour", "timezone_minute", "to_base", "to_base32", "to_base64",
+        "to_base64url",
+        "to_big_endian_32", "to_big_endian_64", "to_ieee754_32", "to_ieee754_64", "to_iso8601", "to_milliseconds",
         "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
         "url_decode", "url_encode", "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week",
-        "week_of_year",
+        "week_of_year", "wilson_interval_lower", "wilson_interval_upper",
         "with_timezone", "xxhash64", "year", "year_of_week", "yow",
     ]
 
