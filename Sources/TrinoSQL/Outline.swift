@@ -172,6 +172,16 @@ struct Outline: Sendable {
             && (isOperand[index] || clauses[index] == .from)
     }
 
+    /// The alias of a table that ends before `index`, with its AS; nil where it has none.
+    func tableAlias(_ index: Int) -> Range<Int>? {
+        let next = text(index)
+        if next == "as" { return index..<index + 2 }
+        let isAlias =
+            kind(index) == .quotedName
+            || (kind(index) == .word && !Keywords.reserved.contains(next) && !Keywords.notAlias.contains(next))
+        return isAlias ? index..<index + 1 : nil
+    }
+
     /// Whether the bracket holds a query, and not a join or a value.
     func isQuery(_ open: Int) -> Bool { Self.isQuery(open, tokens, partners) }
 

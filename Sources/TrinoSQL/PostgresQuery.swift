@@ -109,13 +109,17 @@ enum OutputName: Sendable, Equatable {
 
     static func names(_ outputs: [OutputName], _ names: [String]) -> [String] {
         zip(places(outputs, over: names.count), names).enumerated().map { index, column in
-            guard let place = column.0 else { return column.1 }
-            return switch outputs[place] {
+            switch column.0.map({ outputs[$0] }) {
             case .named(let name), .alias(let name): name
             case .anonymous: "_col\(index)"
-            case .star: column.1
+            // What a subquery or UNNEST has called so has no name, and its place here counts.
+            case .star, nil: isPlace(column.1) ? "_col\(index)" : column.1
             }
         }
+    }
+
+    private static func isPlace(_ name: String) -> Bool {
+        name.hasPrefix("_col") && name.utf8.count > 4 && name.utf8.dropFirst(4).allSatisfy { (48...57).contains($0) }
     }
 
     /// Which output each of `count` columns is; nil for those of a star.

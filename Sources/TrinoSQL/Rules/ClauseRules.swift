@@ -28,56 +28,32 @@ extension Rules {
             return Rewrite(to: index + 1, [.text(names + " "), .token(index)])
         },
         RewriteRule(
-            "unnest of several", "PostgreSQL takes arrays only where one UNNEST has several, no maps", words: ["unnest"]
+            "unnest", "PostgreSQL takes several arrays only where one UNNEST has them, and names its columns otherwise",
+            words: ["unnest"]
         ) { outline, index, _ in
             guard outline.clauses[index] == .from, outline.isCall(index) else { return nil }
-            if let rows = writtenRows(outline, index) { return rows }
-            let arguments = outline.items(in: index + 1).flatMap { argument -> [Range<Int>] in
-                // The arrays of a map that is written here have types; its JSON has none.
-                if let map = writtenMap(outline, argument) { return [map.keys, map.values] }
-                // The rows of a zip are the arrays side by side.
-                let start = argument.lowerBound
-                if outline.text(start) == "zip", outline.isCall(start),
-                    outline.partners[start + 1] == argument.upperBound - 1
-                {
-                    return outline.items(in: start + 1)
-                }
-                return [argument]
+            return unnest(outline, index)
+        },
+        RewriteRule(
+            "a whole number of rows", "PostgreSQL rounds what is none", words: ["limit", "offset", "fetch"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            guard !outline.isOperand[index], outline.clauses[index] == .limit else { return nil }
+            let isFetch = outline.text(index) == "fetch"
+            let count = isFetch ? index + 2 : index + 1
+            guard outline.text(count) == "-" || [.decimal, .double].contains(outline.kind(count)) else {
+                return nil
             }
-            guard arguments.count > 1 else { return nil }
-            var pieces: [Rewrite.Piece] = [.text("ROWS FROM (")]
-            for (number, argument) in arguments.enumerated() {
-                pieces += [.text(number == 0 ? "unnest(" : ", unnest("), .source(argument), .text(")")]
-            }
-            return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text(")")])
+            let other = isFetch ? ", 'ROW', 'ROWS'" : outline.text(index) == "limit" ? ", 'ALL'" : ""
+            throw context.error(
+                .syntaxError,
+                "mismatched input '\(outline.sourceText(count))'. Expecting: '?'\(other), <integer>", at: count,
+                outline)
         },
         RewriteRule(
             "like without escape", "in PostgreSQL a backslash escapes unless another is named; in Trino nothing does",
             words: ["like"]
         ) { outline, index, _ in like(outline, index) },
     ]
-
-    /// `UNNEST(ARRAY[ROW(1, 'a'), ROW(2, 'b')])`: rows of columns, which JSON would not be.
-    private static func writtenRows(_ outline: Outline, _ index: Int) -> Rewrite? {
-        let close = outline.partners[index + 1]
-        let array = index + 2
-        guard outline.text(array) == "array", outline.text(array + 1) == "[", outline.partners[array + 1] == close - 1,
-            outline.text(close + 1) != "with"
-        else { return nil }
-        let rows = outline.items(in: array + 1)
-        guard !rows.isEmpty,
-            rows.allSatisfy({
-                outline.text($0.lowerBound) == "row" && outline.text($0.lowerBound + 1) == "("
-                    && outline.partners[$0.lowerBound + 1] == $0.upperBound - 1
-            })
-        else { return nil }
-        var pieces: [Rewrite.Piece] = [.text("LATERAL (VALUES ")]
-        for (number, row) in rows.enumerated() {
-            if number > 0 { pieces.append(.text(", ")) }
-            pieces.append(.source(row.lowerBound + 1..<row.upperBound))
-        }
-        return Rewrite(to: close + 1, pieces + [.text(")")])
-    }
 
     private static func values(_ outline: Outline, _ index: Int) -> Rewrite? {
         guard outline.clauses[index] == .values, outline.text(index - 1) != "." else { return nil }
@@ -122,17 +98,14 @@ extension Rules {
             outline.text(index - 1) != "using"
         else { return nil }
         let close = outline.partners[index]
-        let next = outline.text(close + 1)
-        let hasAlias =
-            next == "as" || outline.kind(close + 1) == .quotedName
-            || (outline.kind(close + 1) == .word && !Keywords.reserved.contains(next)
-                && !Keywords.notAlias.contains(next))
+        let alias = outline.tableAlias(close + 1)
         let names = namesOfAll(outline, index) ?? ""
         let query: [Rewrite.Piece] = [.token(index), .source(index + 1..<close), .token(close)]
-        guard hasAlias else { return Rewrite(to: close + 1, query + [.text(" AS \"_query\(index)\"" + names)]) }
-        let end = next == "as" ? close + 3 : close + 2
-        guard !names.isEmpty, end <= outline.tokens.count, outline.text(end) != "(" else { return nil }
-        return Rewrite(to: end, query + [.text(" "), .source(close + 1..<end), .text(names)])
+        guard let alias else { return Rewrite(to: close + 1, query + [.text(" AS \"_query\(index)\"" + names)]) }
+        guard !names.isEmpty, alias.upperBound <= outline.tokens.count, outline.text(alias.upperBound) != "(" else {
+            return nil
+        }
+        return Rewrite(to: alias.upperBound, query + [.text(" "), .source(alias), .text(names)])
     }
 
     /// A list of names for the columns of the query in a bracket, where some have none; nil where all have, and where that
