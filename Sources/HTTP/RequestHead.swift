@@ -95,6 +95,25 @@ package struct RequestHead: Sendable {
     /// The pairs of the query; none if there is no query. Throws 400.
     package func query() throws(HTTPError) -> QueryParameters { try QueryParameters(rawQuery ?? []) }
 
+    /// The value of the first pair of the query that is called `name`, nil if there is none; and the head without any
+    /// such pair, in ``target`` and ``rawQuery`` too: for what nobody who is told of a request may see. Throws 400.
+    package mutating func takeParameter(_ name: String) throws(HTTPError) -> String? {
+        guard let range = queryRange, let value = try query()[name] else { return nil }
+        let start = bytes.count
+        bytes += bytes[targetRange.lowerBound..<range.lowerBound - 1]
+        var kept: Range<Int>?
+        for piece in bytes[range].split(separator: UInt8(ascii: "&")) {
+            if try QueryParameters(piece)[name] != nil { continue }
+            bytes.append(UInt8(ascii: kept == nil ? "?" : "&"))
+            let begin = kept?.lowerBound ?? bytes.count
+            bytes += piece
+            kept = begin..<bytes.count
+        }
+        targetRange = start..<bytes.count
+        queryRange = kept
+        return value
+    }
+
     // MARK: Fields
 
     /// The number of header fields.

@@ -44,6 +44,10 @@ def test_finnhub(played, daily):
     assert quote["d"] == pytest.approx(price - daily[-2][4])
     with pytest.raises(finnhub.FinnhubAPIException, match="resolution"):
         client.stock_candles(SYMBOL, "7x", FIRST, LAST)
+    # A key of Finnhub's in the URL, as its examples have it, is of no interest here.
+    for path in [f"quote?symbol={SYMBOL}", f"stock/candle?symbol={SYMBOL}&resolution=D&from={FIRST}&to={LAST}"]:
+        plain, keyed = (requests.get(f"{client.API_URL}/{path}{more}", timeout=30) for more in ("", "&token=c0ffee"))
+        assert keyed.status_code == 200 and keyed.text == plain.text and keyed.headers["ETag"] == plain.headers["ETag"]
 
 
 def test_finnhub_weeks_begin_on_monday(played):

@@ -302,6 +302,29 @@ def test_clients_of_others_are_refused_in_their_own_words(locked):
     assert "APCA-API-SECRET-KEY" in get(locked, "/v2/stocks/bars?symbols=AAPL&timeframe=1Day").json()["message"]
 
 
+def test_finnhubs_paths_take_their_key_from_the_url(locked):
+    key = make(locked, "bot", "--scope", "rest")["key"]
+    other = make(locked, "sql bot", "--scope", "sql")["key"]
+    paths = ["/api/v1/quote?symbol=AAPL", "/api/v1/stock/candle?symbol=AAPL&resolution=D&from=1356998400&to=1893456000"]
+    for path in paths:
+        for token, status in [(key, 200), (other, 403), ("tdk_wrong", 401), ("", 401), ("%ff", 400)]:
+            reply = requests.get(f"{locked.url}{path}&token={token}", timeout=30)
+            assert reply.status_code == status and (status == 200 or "error" in reply.json()), (path, token, reply.text)
+            assert not token or token not in reply.text
+        assert requests.get(f"{locked.url}{path.replace('?', f'?token={key}&')}", timeout=30).status_code == 200
+        # What comes in a field goes before it.
+        assert get(locked, f"{path}&token=tdk_wrong", key).status_code == 200
+        # A tag is of what is asked, and not of who asks how.
+        for _ in range(100):
+            ways = [(path, key), (f"{path}&token={key}", None), (path, key)]
+            tags = [get(locked, *way).headers["ETag"] for way in ways]
+            if tags[0] == tags[2]:  # Nothing has changed meanwhile.
+                break
+        assert len(set(tags)) == 1
+    for secret in (key, other):
+        assert secret not in locked.output() and secret.split("_")[2] not in locked.audit.read_text()
+
+
 def test_an_event_stream_takes_its_key_from_the_url(locked):
     key = make(locked, "browser", "--scope", "rest")["key"]
     for path in ["/api/v1/stream", "/api/v1/stream?token=", "/api/v1/stream?token=tdk_wrong"]:

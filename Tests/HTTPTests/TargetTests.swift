@@ -48,6 +48,22 @@ struct TargetTests {
         }
     }
 
+    @Test(arguments: [
+        ("/q?token=a%20b", "a b", "/q"), ("/q?token", "", "/q"), ("/q?a=1&token=x&b=%20", "x", "/q?a=1&b=%20"),
+        ("/q?&tok%65n=1&a=+&&token=2", "1", "/q?a=+"), ("http://h/q?token=1&a", "1", "http://h/q?a"),
+        ("/q?Token=1&tokens=2", nil, "/q?Token=1&tokens=2"), ("/%71?", nil, "/%71?"), ("/token=1", nil, "/token=1"),
+    ])
+    func `a parameter is taken out of the target`(target: String, value: String?, rest: String) throws {
+        var head = try Self.head(target)
+        try head.normalizePath()
+        let before = (try head.path(), head["host"])
+        #expect(try head.takeParameter("token") == value && head.target == rest)
+        let query = rest.firstIndex(of: "?").map { String(rest[rest.index(after: $0)...]) }
+        #expect(head.rawQuery.map { String(decoding: $0, as: UTF8.self) } == query)
+        #expect(try head.query()["token"] == nil)
+        #expect((try head.path(), head["host"]) == before)
+    }
+
     @Test(arguments: ["/%", "/%4", "/%4g", "/%ff", "/%c3%28", "/%ed%a0%80", "/?a=%", "/?a=%ff", "/?%zz"])
     func `invalid encodings are 400`(target: String) throws {
         let head = try Self.head(target)

@@ -62,10 +62,10 @@ extension Route {
 }
 
 extension DropInRequest.Service {
-    /// The field in which clients of the service send their key.
-    fileprivate var keyField: String {
+    /// Where clients of the service send their key.
+    fileprivate var keyPlace: String {
         switch self {
-        case .finnhub: "X-Finnhub-Token"
+        case .finnhub: "X-Finnhub-Token, or in the URL as token"
         case .binance: "X-MBX-APIKEY"
         case .yahoo: "X-API-Key"
         case .alpaca: "APCA-API-SECRET-KEY"
@@ -82,7 +82,7 @@ extension QueryError {
 
     /// The body of the error as a service has its own.
     func jsonBody(of service: DropInRequest.Service) -> [UInt8] {
-        let hint = code == "key_required" ? "Send it as \(service.keyField)" : hint
+        let hint = code == "key_required" ? "Send it as \(service.keyPlace)" : hint
         let text = [message, details, hint].compactMap(\.self).joined(separator: ". ")
         var json: [UInt8] = []
         switch service {

@@ -61,17 +61,23 @@ final class QueryHandler: Handler, @unchecked Sendable {
                 return try await response.respond(.noContent, ["Allow": route.allow])
             }
             try checkMethod(request.head, route)
-            request.identity = try await identify(request, route.access, token: try Self.token(request, route))
+            let token = try Self.token(&request.head, route)
+            request.identity = try await identify(request, route.access, token: token)
             try await answer(route, request, response, id)
         } catch {
             try await refuse(error, request, response, id)
         }
     }
 
-    /// A key in the URL, for what browsers and Finnhub's clients can send no field with: WebSockets and event streams. It
-    /// is in no log of ours; proxies may keep it.
-    private static func token(_ request: Request, _ route: Route) throws(HTTPError) -> String? {
-        route == .socket || route == .stream ? try request.head.query()["token"] : nil
+    /// A key in the URL, for what browsers can send no field with, WebSockets and event streams, and for Finnhub's
+    /// clients, of whose paths it is taken: they are told in the list of queries, and are part of tags. It is in no log
+    /// of ours; proxies may keep it.
+    private static func token(_ head: inout RequestHead, _ route: Route) throws(HTTPError) -> String? {
+        switch route {
+        case .socket, .stream: try head.query()["token"]
+        case .finnhubQuote, .finnhubCandles: try head.takeParameter("token")
+        default: nil
+        }
     }
 
     /// Who sends the request; see ``KeyRing``.
@@ -111,7 +117,8 @@ final class QueryHandler: Handler, @unchecked Sendable {
     private func isStillWelcome(_ request: Request, _ route: Route) async -> Bool {
         guard request.identity != nil else { return true }
         do {
-            _ = try await identify(request, route.access, token: try Self.token(request, route))
+            var head = request.head
+            _ = try await identify(request, route.access, token: try Self.token(&head, route))
             return true
         } catch {
             guard let status = (error as? QueryError)?.status else { return true }
