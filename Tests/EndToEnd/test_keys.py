@@ -302,6 +302,18 @@ def test_clients_of_others_are_refused_in_their_own_words(locked):
     assert "APCA-API-SECRET-KEY" in get(locked, "/v2/stocks/bars?symbols=AAPL&timeframe=1Day").json()["message"]
 
 
+def test_a_plan_is_for_those_who_may_ask_explain(locked):
+    plan = "application/vnd.pgrst.plan+json"
+    for scopes, status in [(["rest"], 403), (["rest", "sql"], 200), (["admin"], 200)]:
+        key = make(locked, "of " + "".join(scopes), *(word for scope in scopes for word in ("--scope", scope)))["key"]
+        headers = {"Authorization": f"Bearer {key}", "Accept": plan}
+        reply = requests.get(locked.url + "/api/v1/tables/trades?limit=1", headers=headers, timeout=30)
+        assert reply.status_code == status, reply.text
+        assert reply.json()["code"] == "scope_missing" if status == 403 else "Plan" in reply.json()[0]
+    # Rows are for all of them.
+    assert get(locked, "/api/v1/tables/trades?limit=1", key).status_code == 200
+
+
 def test_finnhubs_paths_take_their_key_from_the_url(locked):
     key = make(locked, "bot", "--scope", "rest")["key"]
     other = make(locked, "sql bot", "--scope", "sql")["key"]

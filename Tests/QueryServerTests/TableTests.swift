@@ -377,6 +377,26 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(list.fields["content-type"] == "application/vnd.pgrst.array+json;nulls=stripped")
     }
 
+    @Test func `plans are told instead of rows`() async throws {
+        let target = "trades?symbol=eq.BTC&select=symbol,price&limit=3"
+        let type = "application/vnd.pgrst.plan"
+        let text = try await get(target, ["Accept: \(type)"])
+        #expect(text.status == 200 && text.text.hasPrefix("Limit  (cost=") && text.text.hasSuffix("\n"))
+        #expect(text.fields["content-type"] == "\(type)+text; for=\"application/json\"; charset=utf-8")
+        #expect(text.fields["etag"] == nil && text.fields["cache-control"] == "no-store")
+        let json = try await get(target, ["Accept: \(type)+json; for=\"text/csv\"; options=buffers|verbose|none;"])
+        #expect(json.text.hasPrefix("[\n  {\n    \"Plan\": {") && json.text.contains("\"Output\": [\"trades."))
+        #expect(json.text.contains("\"Planning\": {"))
+        #expect(
+            json.fields["content-type"] == "\(type)+json; for=\"text/csv\"; options=verbose|buffers; charset=utf-8")
+        #expect(try await get(target, ["Accept: \(type)+json;q=0, text/csv"]).text.hasPrefix("symbol,price\n"))
+        for other in ["+json; options=analyze", "; options=settings|wal", "; for=\"text/xml\"", "+xml"] {
+            let refused = try await get(target, ["Accept: \(type)\(other)"])
+            #expect(refused.status == 406 && refused.text.contains("\"not_acceptable\""), "\(other): \(refused.text)")
+        }
+        #expect(try await get("trades?price=eq.x", ["Accept: \(type)"]).status == 400)
+    }
+
     @Test func `rows are counted on request`() async throws {
         let exact = try await get("trades?symbol=eq.BTC&limit=10", ["Prefer: count=exact"])
         #expect(exact.status == 206 && exact.fields["content-range"] == "0-9/100")

@@ -28,6 +28,8 @@ struct TableRequest {
     var isSingular = false
     /// Members that are null are left out (`;nulls=stripped`).
     var stripsNulls = false
+    /// The plan instead of the rows.
+    var explain: TableExplain?
     var format: ReplyFormat
 
     /// The largest offset; PostgreSQL reads and drops what it passes over.
@@ -49,11 +51,14 @@ struct TableRequest {
             }
         }
         let accept = head.values(of: "accept")
-        if let own = Self.ownType(accept) {
-            (isSingular, stripsNulls) = own
+        switch try Self.ownType(accept) {
+        case .rows(let isSingular, let stripsNulls):
+            (self.isSingular, self.stripsNulls) = (isSingular, stripsNulls)
             format = .json
-        } else {
-            format = try ReplyFormat(accept: accept)
+        case .plan(let explain):
+            self.explain = explain
+            format = .json
+        case nil: format = try ReplyFormat(accept: accept)
         }
         var seen: Set<String> = []
         var single: [String: String] = [:]
@@ -106,22 +111,29 @@ struct TableRequest {
         }
     }
 
+    private enum OwnType {
+        case rows(isSingular: Bool, stripsNulls: Bool)
+        case plan(TableExplain)
+    }
+
     /// The first of PostgREST's own media types, with or without `+json`.
-    private static func ownType(_ accept: [String]) -> (isSingular: Bool, stripsNulls: Bool)? {
+    private static func ownType(_ accept: [String]) throws(QueryError) -> OwnType? {
         for element in accept.joined(separator: ",").lowercased().split(separator: ",") {
             let parts = element.filter { $0 != " " && $0 != "\t" }.split(separator: ";")
             guard let type = parts.first?.split(separator: "+").first,
                 !parts.contains(where: { ReplyFormat.weight($0) == 0 })
             else { continue }
             if type == "application/vnd.pgrst.object" || type == "application/vnd.pgrst.array" {
-                return (type.hasSuffix("object"), parts.contains("nulls=stripped"))
+                return .rows(isSingular: type.hasSuffix("object"), stripsNulls: parts.contains("nulls=stripped"))
             }
+            if let explain = try TableExplain(parts) { return .plan(explain) }
         }
         return nil
     }
 
     /// The media type of the reply.
     var contentType: String {
+        if let explain { return explain.contentType }
         if !isSingular && !stripsNulls { return format.contentType }
         return "application/vnd.pgrst.\(isSingular ? "object" : "array")+json\(stripsNulls ? ";nulls=stripped" : "")"
     }

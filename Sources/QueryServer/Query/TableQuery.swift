@@ -18,6 +18,7 @@ struct TableQuery {
         try await lease.run(body) { connection in
             // Nothing here can leave a trace in the session.
             connection.isUntouched = !connection.keepsTraces
+            if let explain = request.explain { return try await send(explain, connection, lease) }
             if let costLimit {
                 let rows = try await connection.query(
                     PlanCost.explain + plan.sql, plan.parameters, deadline: lease.deadline)
@@ -39,6 +40,15 @@ struct TableQuery {
             if body.response.wantsBody { try await send(rows, total, lease) } else { await rows.cancel() }
         }
         try await body.finish()
+    }
+
+    /// Sends the plan, however expensive it says that the statement is.
+    private func send(_ explain: TableExplain, _ connection: PostgresConnection, _ lease: Lease) async throws {
+        let lines = try await connection.query(explain.prefix + plan.sql, plan.parameters, deadline: lease.deadline)
+        for line in lines {
+            body.bytes.appendText(try line.string(0))
+            body.bytes.append(0x0A)
+        }
     }
 
     // MARK: Counting

@@ -11,6 +11,12 @@ extension QueryHandler {
         let now = Self.now()
         let name = try request.head.pathSegments().last ?? ""
         let asked = try TableRequest(try request.head.query(), request.head)
+        // A plan tells of what is behind a view: it is for those who may ask EXPLAIN.
+        if asked.explain != nil, let identity = request.identity as? KeyIdentity, !identity.isAdmin,
+            !identity.grant.scopes.contains(.sql)
+        {
+            throw QueryError.scopeNeeded(.sql, of: identity)
+        }
         let deadline = MonotonicTime.now() + configuration.connectTimeout
         func plan(_ catalogue: TableCatalogue) throws(QueryError) -> TablePlan {
             try TablePlan(
@@ -36,7 +42,7 @@ extension QueryHandler {
             }
         }
         var tags: Caching?
-        if !planned.isMomentary {
+        if !planned.isMomentary && asked.explain == nil {
             guard
                 case .send(let found) = try await caching(
                     request, response, format: asked.format, range: TimeRange(),
