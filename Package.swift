@@ -104,6 +104,8 @@ let package = Package(
                 .embedInCode("0031_processor_lag_seconds.sql"),
                 .embedInCode("0032_trino_corrections.sql"),
                 .embedInCode("0033_trino_bytes_and_vectors.sql"),
+                .embedInCode("0034_functions_of_market.sql"),
+                .embedInCode("0035_trino_intervals.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

@@ -40,5 +40,7 @@ package struct Migration: Sendable {
         Migration(31, "processor_lag_seconds", PackageResources._031_processor_lag_seconds_sql),
         Migration(32, "trino_corrections", PackageResources._032_trino_corrections_sql),
         Migration(33, "trino_bytes_and_vectors", PackageResources._033_trino_bytes_and_vectors_sql),
+        Migration(34, "functions_of_market", PackageResources._034_functions_of_market_sql),
+        Migration(35, "trino_intervals", PackageResources._035_trino_intervals_sql),
     ]
 }

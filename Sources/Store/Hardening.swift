@@ -157,8 +157,10 @@ package enum Hardening {
                     AND setting LIKE 'search_path=%';
             FOREACH reader IN ARRAY readers LOOP
                 EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', reader, current_database());
-                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = tapedeck_guard, pg_catalog, %s',
-                    reader, current_database(), coalesce(path, 'market, tapedeck_sql, public'));
+                -- Behind the first schema, which clients take for the one to begin with (current_schema()).
+                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %s',
+                    reader, current_database(), regexp_replace(coalesce(path, 'market, tapedeck_sql, public'),
+                        '^([^,]+)', '\\1, tapedeck_guard, pg_catalog'));
             END LOOP;
         END $hardening$
         """

@@ -285,3 +285,30 @@ def test_sqlalchemy_reflects_and_queries(played, dialect):
         found = [tuple(row) for row in connection.execute(query)]
     assert found == played.sql(
         "select symbol, count(*) as n from trades group by symbol order by n desc, symbol limit 3")
+
+
+def test_a_client_that_chooses_a_schema_has_the_functions(played):
+    engine = sa.create_engine(engines(played)["postgresql"])
+    assert sa.inspect(engine).default_schema_name == "market"
+    asked = """
+        select time_bucket('1 day', ts) as day, first(price, ts), last(price, ts), vwap(price, size),
+            (select count(*) from candles(symbol, '1m', '-infinity', 'infinity')),
+            (select count(*) from indicators(symbol, '1m', '-infinity', 'infinity'))
+        from trades where symbol = (select min(symbol) from trades) group by day, symbol order by day"""
+    with engine.connect() as connection:
+        expected = connection.execute(sa.text(asked)).fetchall()
+        assert len(expected) > 0 and None not in expected[0]
+        # As Superset's SQL Lab does.
+        connection.execute(sa.text('set search_path = "market"'))
+        assert connection.execute(sa.text(asked)).fetchall() == expected
+        offset = "select time_bucket('1 day', ts, interval '9 hours') from trades limit 1"
+        assert connection.execute(sa.text(offset)).scalar().hour == 9
+        unlike = connection.execute(sa.text("""
+            select m.proname from pg_proc m left join pg_proc s on s.proname = m.proname
+                and s.proargtypes = m.proargtypes and s.pronamespace = 'tapedeck_sql'::regnamespace
+            where m.pronamespace = 'market'::regnamespace
+                and (s.oid is null or s.proallargtypes is distinct from m.proallargtypes
+                    or s.proargnames is distinct from m.proargnames
+                    or obj_description(s.oid, 'pg_proc') is distinct from obj_description(m.oid, 'pg_proc'))"""))
+        assert unlike.fetchall() == []
+    assert played.sql("select current_schema()") == [("market",)]
