@@ -13,6 +13,12 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
         fields = elements.map { (name: $0.0, value: $0.1) }
     }
 
+    /// No fields yet, with room for so many.
+    package init(reserving count: Int) {
+        fields = []
+        fields.reserveCapacity(count)
+    }
+
     /// Adds a field after the others.
     package mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
 

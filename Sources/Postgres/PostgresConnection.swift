@@ -68,8 +68,10 @@ package final class PostgresConnection {
     /// Those of batches, which are small and may be more.
     var batched = PreparedStatements(namePrefix: "batch/")
     var repeated = RepeatedQueries()
-    /// Begins and ends of batches so far; tells a timer whether the same one still runs.
-    var batches = 0
+    /// When the batch that runs is to be cancelled.
+    var batchDeadline: MonotonicTime?
+    /// When the next timer looks at ``batchDeadline``.
+    var nextBatchTimer: MonotonicTime?
     /// Bytes received since the last whole result (in streams, of a connection with a limit on rows, and in batches).
     var unfinishedBytes = 0
     /// What the rows of the batch that runs may take in memory; nil for any.

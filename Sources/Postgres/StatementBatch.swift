@@ -19,12 +19,43 @@ package final class BatchedStatement {
     }
 }
 
-/// All rows of one statement of a batch, in memory.
+/// All rows of one statement of a batch, in memory, or some of them that follow one another.
 package struct BatchedRows {
     fileprivate let result: OwnedResult
+    private let range: Range<Int32>
+
+    fileprivate init(_ result: OwnedResult) { self.init(result, 0..<PQntuples(result.pointer)) }
+
+    private init(_ result: OwnedResult, _ range: Range<Int32>) {
+        self.result = result
+        self.range = range
+    }
 
     /// Rows returned.
-    package var count: Int { Int(PQntuples(result.pointer)) }
+    package var count: Int { range.count }
+
+    /// The rows of each key, none for a key that has none; nil unless they stand in the order of the keys, each key's
+    /// rows together.
+    ///
+    /// - Parameter column: where a row has its key, as text.
+    package func parts(by column: Int, keys: [String]) -> [BatchedRows]? {
+        var parts: [BatchedRows] = []
+        parts.reserveCapacity(keys.count)
+        var next = range.lowerBound
+        for key in keys {
+            let start = next
+            var key = key
+            key.withUTF8 { key in
+                while next < range.upperBound, let found = valueBytes(result.pointer, row: next, column: Int32(column)),
+                    found.count == key.count, memcmp(found.baseAddress!, key.baseAddress!, key.count) == 0
+                {
+                    next += 1
+                }
+            }
+            parts.append(BatchedRows(result, start..<next))
+        }
+        return next == range.upperBound ? parts : nil
+    }
 
     package var columns: [ColumnDescription] { result.columns }
 
@@ -35,19 +66,24 @@ package struct BatchedRows {
         for index in 0..<columns.count {
             guard PQftype(result, Int32(index)) == columns[index].type.rawValue,
                 let name = PQfname(result, Int32(index)),
-                columns[index].name.utf8.elementsEqual(
-                    UnsafeBufferPointer(start: name, count: strlen(name)).lazy.map {
-                        UInt8(bitPattern: $0)
-                    })
+                Self.isEqual(columns[index].name, name)
             else { return false }
         }
         return true
     }
 
+    private static func isEqual(_ text: String, _ other: UnsafePointer<CChar>) -> Bool {
+        var text = text
+        return text.withUTF8 {
+            strncmp(UnsafeRawPointer($0.baseAddress!).assumingMemoryBound(to: CChar.self), other, $0.count) == 0
+                && other[$0.count] == 0
+        }
+    }
+
     /// Calls `body` with each row.
     @inline(__always)
     package func forEach<E: Error>(_ body: (Row) throws(E) -> Void) throws(E) {
-        for index in 0..<PQntuples(result.pointer) { try body(Row(result: result, index: index)) }
+        for index in range { try body(Row(result: result, index: index)) }
     }
 
     /// One row.
@@ -97,18 +133,22 @@ extension PostgresConnection {
         steps.reserveCapacity(batch.count + 4)
         try enterPipeline()
         let handle = try liveHandle()
-        for statement in batch where !put(statement, &steps, handle) { throw lose() }
+        for entry in batch where !put(entry.statement, entry.parameters, .execute(entry), &steps, handle) {
+            throw lose()
+        }
         // The transaction is implicit: begun by the first statement, open until the Sync.
-        if rollsBack && PQsendQueryParams(handle, "ROLLBACK", 0, nil, nil, nil, nil, 0) == 0 { throw lose() }
+        if rollsBack && !put(Self.rollback, [], .housekeeping, &steps, handle) { throw lose() }
         if PQpipelineSync(handle) == 0 { throw lose() }
         try await flush(operation)
         activity = .streaming
-        batches += 1
         batchBytesLimit = bytesLimit
-        defer { batchBytesLimit = nil }
-        loop.schedule(at: deadline) { [weak self, batches] in
-            if let self, self.batches == batches, self.activity == .streaming { self.requestCancel() }
+        batchDeadline = deadline
+        defer {
+            batchBytesLimit = nil
+            // What streams next on this connection is somebody else's, and not for the timer of this batch to cancel.
+            batchDeadline = nil
         }
+        watchBatch(from: deadline)
         let isUncertain: Bool
         do throws(PostgresError) {
             isUncertain = try await read(steps, operation)
@@ -119,20 +159,38 @@ extension PostgresConnection {
         if isUncertain { try await forgetPrepared() }
     }
 
+    /// Sees to it that a batch does not outlive its deadline: by one timer of the connection, which batches that end in time
+    /// leave as it is.
+    private func watchBatch(from moment: MonotonicTime) {
+        if let nextBatchTimer, nextBatchTimer <= moment { return }
+        nextBatchTimer = moment
+        loop.schedule(at: moment) { [weak self] in
+            guard let self else { return }
+            nextBatchTimer = nil
+            guard let deadline = batchDeadline else { return }
+            if deadline <= .now() { requestCancel() } else { watchBatch(from: deadline) }
+        }
+    }
+
+    /// Prepared, too: to parse it costs as much as a lookup.
+    private static let rollback = Statement(name: "rollback", sql: "ROLLBACK")
+
     /// A statement is prepared for no more different types of its parameters.
     private static let variantLimit = 8
 
     /// What a batch waits for, in order.
     private enum BatchStep {
-        /// A statement that prepares or forgets another.
+        /// A statement without rows: one that prepares or forgets another, or ends the transaction.
         case housekeeping
         case execute(BatchedStatement)
     }
 
     /// Puts one statement into libpq's buffer; false if libpq refuses it. One that cannot be sent is left out.
-    private func put(_ entry: BatchedStatement, _ steps: inout [BatchStep], _ handle: OpaquePointer) -> Bool {
-        do { try parameters.encode(entry.parameters) } catch { return true }
-        let statement = entry.statement
+    private func put(
+        _ statement: Statement, _ values: [Parameter], _ step: BatchStep, _ steps: inout [BatchStep],
+        _ handle: OpaquePointer
+    ) -> Bool {
+        do { try parameters.encode(values) } catch { return true }
         var name = batched.find(statement, parameters)
         if name == nil {
             if statement.sql.utf8.contains(0) { return true }
@@ -155,7 +213,7 @@ extension PostgresConnection {
                 name = new
             }
         }
-        steps.append(.execute(entry))
+        steps.append(step)
         return sendExecute(handle, statement.sql, name)
     }
 
@@ -163,8 +221,6 @@ extension PostgresConnection {
     /// prepared statements than we do.
     private func read(_ steps: [BatchStep], _ operation: Operation) async throws(PostgresError) -> Bool {
         var bytes = 0
-        // What streams next on this connection is somebody else's, and not for the timer of this batch to cancel.
-        defer { batches += 1 }
         var failed = false
         for step in steps {
             if case .execute(let batched) = step {
@@ -190,7 +246,7 @@ extension PostgresConnection {
             if result.status == PGRES_TUPLES_OK { rows = result } else { isGood = false }
         }
         if PQstatus(try liveHandle()) == CONNECTION_BAD { throw lose() }
-        return isGood ? rows.map(BatchedRows.init) : nil
+        return isGood ? rows.map { BatchedRows($0) } : nil
     }
 
     /// Forgets what is prepared, here and on the server.

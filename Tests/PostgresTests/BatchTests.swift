@@ -130,6 +130,55 @@ struct BatchTests {
         }
     }
 
+    @Test func `the ROLLBACK of batches is parsed once`() async throws {
+        try await withConnection { connection in
+            try await connection.script("SET client_min_messages = error")
+            for round in 0..<3 {
+                let batch = [BatchedStatement(Self.number, [.int64(Int64(round))])]
+                try await connection.run(batch: batch, rollsBack: true, deadline: soon)
+                #expect(try integers(batch[0]) == [Int64(round) + 1])
+            }
+            let prepared = try await connection.query(
+                "SELECT statement FROM pg_prepared_statements WHERE name LIKE 'batch/%' ORDER BY 1")
+            #expect(try prepared.map { try $0.string(0) } == ["ROLLBACK", Self.number.sql])
+        }
+    }
+
+    @Test func `a batch ends at its own deadline, also behind one that had more time`() async throws {
+        try await withConnection { connection in
+            let quick = [BatchedStatement(Self.number, [.int64(1)])]
+            try await connection.run(batch: quick, rollsBack: false, deadline: soon)
+            try await connection.run(batch: quick, rollsBack: false, deadline: .now() + .milliseconds(50))
+            let slow = [BatchedStatement(Self.sleep, [.double(60)])]
+            try await connection.run(batch: slow, rollsBack: false, deadline: .now() + .milliseconds(200))
+            #expect(slow[0].rows == nil && connection.isOpen)
+        }
+    }
+
+    @Test func `the rows of many keys are parted by their keys, or not at all`() async throws {
+        try await withConnection { connection async throws -> Void in
+            let statement = Statement(
+                name: "parts", sql: "SELECT k, g::int8 FROM unnest($1) k, LATERAL generate_series(1, length(k) - 1) g")
+            func parts(_ keys: [String], of rows: [String]) async throws -> [[Int64]]? {
+                let batch = [BatchedStatement(statement, [.textArray(rows)])]
+                try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+                return try batch[0].rows?.parts(by: 0, keys: keys)?.map { part in
+                    var found: [Int64] = []
+                    try part.forEach { found.append(try $0.int64(1)) }
+                    #expect(found.count == part.count)
+                    return found
+                }
+            }
+            let keys = ["aaa", "b", "cc", "", "dddd"]
+            #expect(try await parts(keys, of: keys) == [[1, 2], [], [1], [], [1, 2, 3]])
+            #expect(try await parts(["b", "aaa"], of: ["aaa", "b"]) == [[], [1, 2]])
+            // Out of order, and of a key that nobody asked for.
+            #expect(try await parts(["cc", "aaa"], of: ["aaa", "cc"]) == nil)
+            #expect(try await parts(["aaa"], of: ["aaa", "aaaa"]) == nil)
+            #expect(try await parts([], of: ["b"]) == [])
+        }
+    }
+
     @Test func `a statement for parameters of ever new types takes no more than its share`() async throws {
         try await withConnection { connection in
             let types: [TypeOID] = [

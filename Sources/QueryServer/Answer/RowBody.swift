@@ -37,8 +37,9 @@ final class RowBody {
         self.query = query
         // SQL ends where its limits do, and says so.
         limits = query.kind == .sql ? nil : query.client.limits
-        headers = ["Content-Type": contentType, "X-Query-Id": query.id]
+        headers = Self.headers(contentType, query.id)
         lastFlush = .now()
+        bytes.reserveCapacity(Self.smallBody)
     }
 
     /// A body that leaves in one piece.
@@ -46,8 +47,20 @@ final class RowBody {
         self.response = response
         query = nil
         self.limits = limits
-        headers = ["Content-Type": contentType, "X-Query-Id": id.description]
+        headers = Self.headers(contentType, id.description)
         lastFlush = .distantFuture
+        bytes.reserveCapacity(Self.smallBody)
+    }
+
+    /// Bytes that most replies to lookups fit in: their body does not grow step by step.
+    private static let smallBody = 1024
+
+    private static func headers(_ contentType: String, _ id: String) -> Headers {
+        // Those that follow: of caches, and the timings.
+        var headers = Headers(reserving: 6)
+        headers.add("Content-Type", contentType)
+        headers.add("X-Query-Id", id)
+        return headers
     }
 
     /// A field that only the end of the rows can tell.
@@ -97,6 +110,7 @@ final class RowBody {
     /// Adds to `Server-Timing` how long the stages before the first byte took, in milliseconds (W3C Server Timing).
     func addTimings() {
         var text: [UInt8] = []
+        text.reserveCapacity(128)
         for (index, timing) in (query?.timings ?? []).enumerated() {
             if index > 0 { text.appendText(", ") }
             text.appendText(timing.name)

@@ -20,7 +20,7 @@ struct KnownRequests {
 
     private let configuration: QueryServer.Configuration
     /// By a digest of the query.
-    private var entries: [Int: Entry] = [:]
+    private var entries: [UInt64: Entry] = [:]
 
     init(_ configuration: QueryServer.Configuration) { self.configuration = configuration }
 
@@ -35,11 +35,7 @@ struct KnownRequests {
         guard let query = head.rawQuery, query.count <= Self.longestQuery, limits == CallerLimits(),
             !SQLRequest.hasFields(head)
         else { return try SQLRequest(head, limits, configuration) }
-        let digest = query.withUnsafeBytes { bytes in
-            var hasher = Hasher()
-            hasher.combine(bytes: bytes)
-            return hasher.finalize()
-        }
+        let digest = Self.digest(query)
         let accept = head.values(of: "accept")
         if let entry = entries[digest], entry.accept == accept, Self.areEqual(entry.query, query) {
             return entry.request
@@ -48,6 +44,26 @@ struct KnownRequests {
         if entries.count >= Self.capacity { entries.removeAll(keepingCapacity: true) }
         entries[digest] = Entry(query: Array(query), accept: accept, request: request)
         return request
+    }
+
+    /// Eight bytes at a time, since these are hundreds. Queries made to have the same only push one another out.
+    private static func digest(_ query: ArraySlice<UInt8>) -> UInt64 {
+        query.withUnsafeBytes { bytes in
+            var digest = UInt64(bytes.count)
+            func mix(_ word: UInt64) {
+                let product = (digest ^ word).multipliedFullWidth(by: 0x9e37_79b9_7f4a_7c15)
+                digest = product.high ^ product.low
+            }
+            var place = 0
+            while place + 8 <= bytes.count {
+                mix(bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self))
+                place += 8
+            }
+            var rest: UInt64 = 0
+            for byte in bytes[place...] { rest = rest << 8 | UInt64(byte) }
+            mix(rest)
+            return digest
+        }
     }
 
     private static func areEqual(_ known: [UInt8], _ query: ArraySlice<UInt8>) -> Bool {

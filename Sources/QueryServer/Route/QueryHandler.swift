@@ -56,7 +56,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
                 return try await trino.handle(route, request, response)
             }
             let route = try Route(request.head)
-            response.route = "\(route.path)"
+            response.route = route.name
             if request.head.method == .options {
                 return try await response.respond(.noContent, ["Allow": route.allow])
             }

@@ -19,7 +19,11 @@ enum Route: CaseIterable, Sendable {
     case simpodSearch, simpodAnnotations
     case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
 
-    /// The path, which is also the name under which requests are counted.
+    /// ``path``, under which requests are counted. Each is made once.
+    var name: String { Self.names[self] ?? "" }
+
+    private static let names = Dictionary(uniqueKeysWithValues: allCases.map { ($0, "\($0.path)") })
+
     var path: StaticString {
         switch self {
         case .index: "/"
