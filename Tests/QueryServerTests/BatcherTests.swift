@@ -73,6 +73,69 @@ private struct OnLoop: @unchecked Sendable {
         }
     }
 
+    /// Asks for several keys at the same moment; returns the run in which each was answered, and the rest of its question.
+    private static func runs(
+        _ questions: [(key: String, rest: Int64)], many: ManyKeys, _ shared: OnLoop
+    ) async -> [[Int64]?] {
+        let one = Statement(name: "one", sql: "select $1, nextval('batcher_ticket'), $2::int8 where $1 <> 'none'")
+        return await withTaskGroup(of: (Int, [Int64]?).self) { group in
+            for (index, question) in questions.enumerated() {
+                group.addTask {
+                    let rows = await shared.batcher.rows(
+                        one, [.text(question.key, as: .text), .int64(question.rest)], many: many, sharing: true)
+                    var found: [Int64]? = rows == nil ? nil : []
+                    try? rows?.forEach { row throws(PostgresError) in
+                        if try row.string(0) == question.key { found?.append(try row.int64(2)) }
+                    }
+                    return (index, found)
+                }
+            }
+            var found = [[Int64]?](repeating: nil, count: questions.count)
+            for await (index, runs) in group { found[index] = runs }
+            return found
+        }
+    }
+
+    private static func many(_ name: String, from: String) -> ManyKeys {
+        ManyKeys(
+            statement: Statement(
+                name: name,
+                sql: """
+                    select k, nextval('batcher_ticket'), $2::int8 from \(from) k where k <> 'none' \
+                    and setval('batcher_many', nextval('batcher_many')) > 0
+                    """), column: 0)
+    }
+
+    @Test func `what is asked of many keys is one statement for all that differ in the key alone`() async throws {
+        let server = try await TestServer.shared.value
+        try server.write("create sequence if not exists batcher_many")
+        try await withBatcher { shared in
+            let many = Self.many("many", from: "unnest($1)")
+            let questions = [("a", 1), ("b", 1), ("none", 1), ("c", 2), ("d", 1), ("a", 1), ("d", 2)].map {
+                (key: $0.0, rest: Int64($0.1))
+            }
+            for _ in 0..<3 {
+                let found = await Self.runs(questions, many: many, shared)
+                #expect(found == [[1], [1], [], [2], [1], [1], [2]])
+            }
+            #expect(shared.batcher.answered == 21)
+        }
+        // Each key of a statement for many has been looked at once: a, b and d of the first rest, c and d of the other.
+        #expect(try server.count("select last_value from batcher_many") > 1)
+    }
+
+    @Test func `rows that are not in the order of their keys are nobody's`() async throws {
+        let server = try await TestServer.shared.value
+        try server.write("create sequence if not exists batcher_many")
+        try await withBatcher { shared in
+            let many = Self.many("backwards", from: "(select unnest($1) order by 1 desc)")
+            let found = await Self.runs([("a", 1), ("b", 1)], many: many, shared)
+            #expect(found == [nil, nil])
+            // One alone needs no order.
+            #expect(await Self.runs([("a", 1)], many: many, shared) == [[1]])
+        }
+    }
+
     @Test func `what must not be shared is not`() async throws {
         try await withBatcher { shared in
             let found = await Self.tickets([1, 1, 1, 1], shared, sharing: false)

@@ -375,4 +375,19 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         }
         #expect(statements.count == 4)
     }
+
+    @Test(arguments: ["&limit=10", "&limit=10&order=desc", "&limit=7&to=2024-01-01", "latest"])
+    func `a lookup of one symbol is asked of many by the same statement`(_ query: String) throws {
+        let page = try query == "latest" ? market(.latest, "symbol=A") : market(.bars, "symbol=A" + query)
+        let lookup = try #require(MarketPlan(request: page).lookup)
+        let many = try #require(lookup.many)
+        #expect(lookup.parameters[0] == .text("A", as: .text))
+        var sql = many.statement.sql
+        sql.replace("select found.* from unnest($1) as asked (symbol), lateral (", with: "")
+        sql.replace(" offset 0) as found", with: "")
+        sql.replace(") as found", with: "")
+        #expect(sql.replacing("asked.symbol", with: "$1") == lookup.statement.sql)
+        let several = try #require(MarketPlan(request: try market(.latest, "symbols=A,B")).lookup)
+        #expect(several.many == nil)
+    }
 }

@@ -13,7 +13,8 @@ import Postgres
 /// own deadline, its own cancelling, and its own error.
 ///
 /// Whoever asks for what somebody else is waiting to have asked, in the same words, is answered with the same rows: they
-/// are read later than he came. Dashboards and bots that watch one symbol thus cost PostgreSQL one statement a batch.
+/// are read later than he came. Dashboards and bots that watch one symbol thus cost PostgreSQL one statement a batch. So
+/// do those that ask the same of many symbols, where there is a statement for many (``ManyKeys``).
 final class Batcher {
     struct Limits {
         /// Statements of one batch.
@@ -30,9 +31,16 @@ final class Batcher {
 
     /// A statement, and those who wait for its rows.
     private final class Entry {
-        let batched: BatchedStatement
+        let question: Question
+        let many: ManyKeys?
         var askers: [UnsafeContinuation<Void, Never>] = []
-        init(_ batched: BatchedStatement) { self.batched = batched }
+        /// Nil before it has run, and if it has to go the ordinary way.
+        var rows: BatchedRows?
+
+        init(_ question: Question, _ many: ManyKeys?) {
+            self.question = question
+            self.many = many
+        }
     }
 
     private let loop: EventLoop
@@ -60,27 +68,31 @@ final class Batcher {
 
     /// The rows of a statement; nil if it has to go the ordinary way.
     ///
-    /// - Parameter sharing: whether all who ask it at the same moment may have the same rows.
-    func rows(_ statement: Statement, _ parameters: [Parameter], sharing: Bool) async -> BatchedRows? {
+    /// - Parameters:
+    ///   - many: how it is asked for many keys at once, of which its first parameter is one.
+    ///   - sharing: whether all who ask it at the same moment may have the same rows.
+    func rows(
+        _ statement: Statement, _ parameters: [Parameter], many: ManyKeys? = nil, sharing: Bool
+    ) async -> BatchedRows? {
         guard isServing, askers < limits.waiting else { return nil }
         var place: Entry?
         await withUnsafeContinuation { continuation in
             if !isServing { return continuation.resume() }
-            let entry = entry(BatchedStatement(statement, parameters), sharing: sharing)
+            let entry = entry(Question(statement: statement, parameters: parameters), many, sharing: sharing)
             entry.askers.append(continuation)
             askers += 1
             place = entry
             wake()
         }
-        return place?.batched.rows
+        return place?.rows
     }
 
     /// The statement's place in the next batch, or in one behind it.
-    private func entry(_ batched: BatchedStatement, sharing: Bool) -> Entry {
-        if sharing, let entry = shared[batched.key] { return entry }
-        let entry = Entry(batched)
+    private func entry(_ question: Question, _ many: ManyKeys?, sharing: Bool) -> Entry {
+        if sharing, let entry = shared[question] { return entry }
+        let entry = Entry(question, many)
         waiting.append(entry)
-        if sharing { shared[batched.key] = entry }
+        if sharing { shared[question] = entry }
         return entry
     }
 
@@ -111,9 +123,9 @@ final class Batcher {
             if waiting.isEmpty {
                 shared.removeAll(keepingCapacity: true)
             } else if !shared.isEmpty {
-                for entry in batch { shared[entry.batched.key] = nil }
+                for entry in batch { shared[entry.question] = nil }
             }
-            await run(batch.map(\.batched))
+            await run(batch)
             for entry in batch { release(entry) }
         }
         for entry in waiting { release(entry) }
@@ -123,13 +135,15 @@ final class Batcher {
 
     private func release(_ entry: Entry) {
         askers -= entry.askers.count
-        if entry.batched.rows != nil { answered += entry.askers.count }
+        if entry.rows != nil { answered += entry.askers.count }
         for asker in entry.askers { asker.resume() }
     }
 
     /// Runs one batch; what fails is left without rows.
-    private func run(_ batch: [BatchedStatement]) async {
+    private func run(_ entries: [Entry]) async {
         let deadline = MonotonicTime.now() + limits.time
+        let groups = groups(entries)
+        let batch = groups.map(statement)
         _ = try? await pool.withConnection(deadline: deadline) { connection in
             // Locks and settings that a statement leaves would meet the others.
             if limits.rollsBack && connection.keepsTraces { return }
@@ -137,8 +151,43 @@ final class Batcher {
             try await connection.run(
                 batch: batch, bytesLimit: limits.bytes, rollsBack: limits.rollsBack, deadline: deadline)
         }
+        for (group, batched) in zip(groups, batch) {
+            guard let rows = batched.rows else { continue }
+            if let many = group[0].many, group.count > 1 {
+                let parts = rows.parts(by: many.column, keys: group.map(\.question.key)) ?? []
+                for (entry, part) in zip(group, parts) { entry.rows = part }
+            } else {
+                group[0].rows = rows
+            }
+        }
         // Those behind it were not reached.
         if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement.sql) }
+    }
+
+    /// Those that can be one statement together: what is asked of many keys and differs in nothing else.
+    private func groups(_ entries: [Entry]) -> [[Entry]] {
+        var groups: [[Entry]] = []
+        for entry in entries {
+            if let many = entry.many,
+                let index = groups.firstIndex(where: {
+                    $0[0].many?.statement == many.statement && $0[0].question.hasRest(of: entry.question)
+                })
+            {
+                groups[index].append(entry)
+            } else {
+                groups.append([entry])
+            }
+        }
+        return groups
+    }
+
+    private func statement(_ group: [Entry]) -> BatchedStatement {
+        let question = group[0].question
+        guard let many = group[0].many, group.count > 1 else {
+            return BatchedStatement(question.statement, question.parameters)
+        }
+        return BatchedStatement(
+            many.statement, [.textArray(group.map(\.question.key))] + question.parameters.dropFirst())
     }
 
     /// Has ``serve()`` end; those who wait go the ordinary way.
@@ -153,10 +202,20 @@ final class Batcher {
 private struct Question: Hashable {
     let statement: Statement
     let parameters: [Parameter]
+
+    /// What it asks for, where it can be asked for many.
+    var key: String { if case .text(let key, _)? = parameters.first { key } else { "" } }
+
+    /// Whether nothing but the key is another.
+    func hasRest(of other: Question) -> Bool { parameters.dropFirst() == other.parameters.dropFirst() }
 }
 
-extension BatchedStatement {
-    fileprivate var key: Question { Question(statement: statement, parameters: parameters) }
+/// The same statement for many keys at once. It has an array of texts for its first parameter, where the statement for one
+/// has a text; the rows of each key stand together, in the order of the keys.
+struct ManyKeys: Equatable {
+    let statement: Statement
+    /// The column of its rows in which the key stands, as text.
+    let column: Int
 }
 
 /// Which statements of users have shown themselves quick and small, by their texts: those that many clients repeat.

@@ -23,6 +23,7 @@ final class Gate {
     private let slot: Int
     private let sqlPool: ConnectionPool
     private let restPool: ConnectionPool
+    private let lookupPool: ConnectionPool
     /// Lookups by key, of our own statements.
     let lookups: Batcher
     /// Statements of users that have shown themselves quick.
@@ -49,7 +50,7 @@ final class Gate {
         let limit = configuration.queryTimeoutLimit.inNanoseconds / 1_000_000
         reader.sessionParameters["statement_timeout"] = "\(limit + 5000)"
         // Whoever has a place has a connection of the pool, so nobody waits there but for one that is being made; and
-        // one more is for batches.
+        // one more is for batches or for what is asked beside them.
         func settings(_ connections: Int) -> ConnectionPool.Settings {
             .init(
                 maximumConnections: connections + 1, maximumWaiters: connections + 1,
@@ -58,7 +59,13 @@ final class Gate {
         var restSettings = settings(configuration.restConnectionsPerLoop)
         restSettings.inspect = { connection throws(PostgresError) in connection.makeBackendPrompt() }
         restPool = ConnectionPool(reader, on: loop, settings: restSettings)
-        lookups = Batcher(restPool, .init(time: .seconds(1), bytes: nil, rollsBack: false), on: loop)
+        var lookupReader = reader
+        // A plan for a known number of keys looks cheaper than one for any, and would be made anew each time.
+        lookupReader.sessionParameters["plan_cache_mode"] = "force_generic_plan"
+        var lookupSettings = restSettings
+        lookupSettings.maximumConnections = 1
+        lookupPool = ConnectionPool(lookupReader, on: loop, settings: lookupSettings)
+        lookups = Batcher(lookupPool, .init(time: .seconds(1), bytes: nil, rollsBack: false), on: loop)
         var sqlSettings = settings(configuration.sqlConnectionsPerLoop)
         sqlSettings.reset = ConnectionPool.Settings.resetAll
         sqlSettings.inspect = { connection throws(PostgresError) in
@@ -105,6 +112,7 @@ final class Gate {
     /// Closes the connections.
     func close() async {
         await sqlPool.close(deadline: .now() + .seconds(1))
+        await lookupPool.close(deadline: .now() + .seconds(1))
         await restPool.close(deadline: .now() + .seconds(1))
     }
 
@@ -168,11 +176,13 @@ final class Gate {
         sql: "select exists (select from pg_catalog.pg_proc where proname = any($1) and provolatile = 'v')")
 
     /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, as in ``batched(_:_:_:)``.
-    func lookup(_ statement: Statement, _ parameters: [Parameter]) async -> BatchedRows? {
+    ///
+    /// - Parameter many: see ``Batcher/rows(_:_:many:sharing:)``.
+    func lookup(_ statement: Statement, _ parameters: [Parameter], many: ManyKeys?) async -> BatchedRows? {
         if audit != nil { return nil }
         rightOfWay.enter()
         defer { rightOfWay.leave() }
-        return await lookups.rows(statement, parameters, sharing: true)
+        return await lookups.rows(statement, parameters, many: many, sharing: true)
     }
 
     /// What the audit log calls a failure.
@@ -219,7 +229,9 @@ final class Gate {
 
     /// What the pools do and have done: that of SQL of users, and that of our own statements.
     var statistics: (sql: ConnectionPool.Statistics, rest: ConnectionPool.Statistics) {
-        (sqlPool.statistics, restPool.statistics)
+        var rest = restPool.statistics
+        rest += lookupPool.statistics
+        return (sqlPool.statistics, rest)
     }
 
     /// Statements that batches have answered.

@@ -14,6 +14,8 @@ struct MarketPlan {
     struct Step: Equatable {
         var statement: Statement
         var parameters: [Parameter]
+        /// The same for many symbols at once, of which the first parameter is one.
+        var many: ManyKeys?
     }
 
     let request: MarketRequest
@@ -121,7 +123,9 @@ struct MarketPlan {
         }
         let kind = StepKind(
             resource: request.resource, isDescending: request.isDescending, isContinued: page != nil)
-        return Step(statement: Self.statements[kind] ?? Self.statement(kind), parameters: parameters)
+        return Step(
+            statement: Self.statements[kind] ?? Self.statement(kind), parameters: parameters,
+            many: kind.resource == .bars ? Self.barsOfMany[kind] : nil)
     }
 
     /// What the text of a statement for one symbol depends on.
@@ -144,7 +148,23 @@ struct MarketPlan {
         return statements
     }()
 
-    private static func statement(_ kind: StepKind) -> Statement {
+    /// The same for the bars of many symbols.
+    private static let barsOfMany: [StepKind: ManyKeys] = statements.filter { $0.key.resource == .bars }.reduce(
+        into: [:]) {
+            $0[$1.key] = ofMany($1.value.name, statement($1.key, symbol: "asked.symbol").sql)
+        }
+
+    /// A statement for one symbol, as one for many. PostgreSQL runs it for each of them, in their order: what has a LIMIT or
+    /// an OFFSET it does not make a join of.
+    private static func ofMany(_ name: String, _ sql: String) -> ManyKeys {
+        ManyKeys(
+            statement: Statement(
+                name: "\(name)_of_many",
+                sql: "select found.* from unnest($1) as asked (symbol), lateral (\(sql)) as found"),
+            column: 0)
+    }
+
+    private static func statement(_ kind: StepKind, symbol: String = "$1") -> Statement {
         let order = kind.isDescending ? "desc" : "asc"
         let beyond = kind.isDescending ? "<" : ">"
         let name = "\(kind.resource.rawValue)_\(order)\(kind.isContinued ? "_page" : "")"
@@ -153,13 +173,13 @@ struct MarketPlan {
                 name: name,
                 sql: """
                     select symbol, ts, source, trade_id, price, size, conditions from market.trades \
-                    where symbol = $1 and ts >= $2 and ts < $3 \
+                    where symbol = \(symbol) and ts >= $2 and ts < $3 \
                     \(kind.isContinued ? "and (ts, source, trade_id) \(beyond) ($5, $6, $7) " : "")\
                     order by ts \(order), source \(order), trade_id \(order) limit $4
                     """)
         }
         let bars = """
-            from market.bars where symbol = $1 and timeframe = $5 and ts >= $2 and ts < $3 \
+            from market.bars where symbol = \(symbol) and timeframe = $5 and ts >= $2 and ts < $3 \
             \(kind.isContinued ? "and ts \(beyond) $6 " : "")order by ts \(order) limit $4
             """
         let sql =
@@ -191,7 +211,8 @@ struct MarketPlan {
     func step(limit: Int) -> Step {
         if request.resource == .alerts { return alerts(limit: limit) }
         if request.resource == .latest, let symbols = request.symbols, symbols.count == 1, request.page == nil {
-            return Step(statement: Self.latestOfOne, parameters: [.text(symbols[0], as: .text)])
+            return Step(
+                statement: Self.latestOfOne, parameters: [.text(symbols[0], as: .text)], many: Self.latestOfMany)
         }
         var parameters: [Parameter] = [.int64(Int64(limit))]
         var conditions: [String] = []
@@ -254,6 +275,7 @@ struct MarketPlan {
 
     /// The hot path: a lookup by the key, and no text to put together.
     private static let latestOfOne = Statement(name: "latest_of_one", sql: selectLatest + " where symbol = $1")
+    private static let latestOfMany = ofMany("latest", selectLatest + " where symbol = asked.symbol offset 0")
 
     private static let selectLatest = """
         select symbol, ts, price, size, trade_id, source, price - previous_price as change, \

@@ -85,7 +85,7 @@ extension QueryHandler {
                 request, response, format: page.format, range: page.range, closing: page.closing)
         else { return }
         let plan = MarketPlan(request: page)
-        if let step = plan.lookup, let rows = await gate.lookup(step.statement, step.parameters) {
+        if let step = plan.lookup, let rows = await gate.lookup(step.statement, step.parameters, many: step.many) {
             let body = RowBody(response, contentType: page.format.contentType, id: id, limits: Self.limits(of: request))
             body.add(caching)
             return try await MarketQuery(plan, body).answer(rows)
