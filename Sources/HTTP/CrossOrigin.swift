@@ -19,23 +19,28 @@ package struct CrossOrigin: Sendable, Equatable {
 
     package init(_ origins: Origins = .none) { self.origins = origins }
 
-    /// Response fields of ours that scripts may read.
-    static let exposed = "X-Query-Id, ETag, Retry-After, Content-Range"
+    /// Which response fields scripts may read: all, among them those that tell of the next page. Requests with cookies, for
+    /// which browsers take the star for a name, are not let in.
+    static let exposed = "*"
     static let methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
     /// What is added to every response.
     func fields(for head: RequestHead) -> Headers {
         var headers = Headers.none
+        let reader: String
         switch origins {
         case .none: return headers
-        case .any: headers.add("Access-Control-Allow-Origin", "*")
+        case .any: reader = "*"
         case .listed(let allowed):
             // Caches must know that the answer depends on who asks, also when nobody did.
             headers.add("Vary", "Origin")
             guard let origin = head["origin"], allowed.contains(origin) else { return headers }
-            headers.add("Access-Control-Allow-Origin", origin)
+            reader = origin
         }
+        headers.add("Access-Control-Allow-Origin", reader)
         headers.add("Access-Control-Expose-Headers", Self.exposed)
+        // Server-Timing and its like in the page's own record of how long things took (W3C Resource Timing).
+        headers.add("Timing-Allow-Origin", reader)
         return headers
     }
 

@@ -68,6 +68,13 @@ package final class ResponseWriter {
     /// Whether a body of unknown length is sent in chunks, behind which there is a place for ``trailer``.
     package var sendsChunks: Bool { connection.parser.head.version != .http10 }
 
+    /// Whether the client may see ``trailer``: there is a place for it, and it is not a script of a web page, to which
+    /// browsers show none (Fetch Standard).
+    package var tellsTrailer: Bool {
+        let head = connection.parser.head
+        return sendsChunks && head["origin"] == nil && !["cors", "same-origin"].contains(head["sec-fetch-mode"])
+    }
+
     /// Whether the client wants a body: not for HEAD. A stream may be ended after `start` without making it.
     package var wantsBody: Bool { connection.parser.head.method != .head }
 

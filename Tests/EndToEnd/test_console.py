@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console, used in a browser: what its pages show is what the interface says, and nothing goes wrong on the way."""
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
@@ -102,6 +105,26 @@ def test_the_page_of_the_contract_keeps_its_policy(played, page):
     page.locator("#operations-market-getLatest").get_by_role("button").first.click()
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".responses-table .response-col_status", has_text="200").first).to_be_visible()
+
+
+def test_a_page_of_another_origin_reads_on(played, browser, tmp_path):
+    """What tells of the next page is not hidden from scripts, and does not come where browsers do not look."""
+    (tmp_path / "index.html").write_text("<!doctype html><title>elsewhere</title>")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as elsewhere:
+        origin = f"http://127.0.0.1:{elsewhere.server_port}"
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        with Serve(played, "--cors-origins", origin) as server:
+            context, page, _ = opened(browser)
+            page.goto(origin)
+            told = page.evaluate(
+                """async url => {
+                  const reply = await fetch(url + "trades?format=csv&limit=5000"), text = await reply.text();
+                  const sql = await fetch(url + "sql?query=select+1");
+                  return [text.length, reply.headers.get("X-Next-Page-Token"), sql.headers.get("Server-Timing")];
+                }""", server.url + "/api/v1/")
+            context.close()
+        elsewhere.shutdown()
+    assert told[0] > 100_000 and told[1] and "dur=" in told[2]
 
 
 def test_market_shows_the_bars_and_trades_of_a_symbol(played, page, tmp_path):

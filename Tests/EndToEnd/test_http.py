@@ -335,6 +335,9 @@ def test_pages_of_allowed_origins_may_ask(played):
         assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
         reply = requests.get(server.url + "/live", headers={"Origin": "https://evil.example"}, timeout=30)
         assert "Access-Control-Allow-Origin" not in reply.headers and reply.headers["Vary"] == "Origin"
+        page = requests.get(
+            server.url + "/api/v1/trades?limit=5000&format=csv", headers={"Origin": "https://app.example"}, timeout=30)
+        assert page.headers["X-Next-Page-Token"] and page.headers["Access-Control-Expose-Headers"] == "*"
 
 
 def test_stopping_finishes_what_is_under_way_and_twice_stops_at_once(played):

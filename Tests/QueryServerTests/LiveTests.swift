@@ -506,6 +506,11 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
         let second = try shared.address.request(target + token)
         #expect(second.text.split(separator: "\n").count == linesLeft)
         #expect(second.isComplete && second.trailer.isEmpty)
+        // Browsers show scripts no trailer.
+        for field in ["Origin: https://app.example", "Sec-Fetch-Mode: cors"] {
+            let page = try shared.address.request(target, headers: [field])
+            #expect(page.fields["x-next-page-token"] == token && page.trailer.isEmpty, "\(field)")
+        }
     }
 
     @Test func `columns are Finnhub's candles`() async throws {

@@ -84,7 +84,7 @@ final class RowBody {
 
     /// Whether the head must wait for the end: it has to tell where the next page begins, for nothing else can over HTTP/1.0.
     private var waitsForEnd: Bool {
-        !response.isStarted && !response.sendsChunks && announced.contains(.nextPage)
+        !response.isStarted && announced.contains(.nextPage) && !response.tellsTrailer
     }
 
     /// Tells it: in the head if that has not left, else behind the last chunk. Nothing without a value.
@@ -151,8 +151,8 @@ final class RowBody {
         if waitsForEnd {
             if count <= Self.pageBytes { return note() }
             throw QueryError(
-                400, "too_many_bytes", "a page of more than \(Self.pageBytes) bytes over HTTP/1.0",
-                hint: "Ask for less with limit, or by HTTP/1.1.")
+                400, "too_many_bytes", "more than \(Self.pageBytes) bytes of a page whose head tells the next one",
+                hint: "Ask for less with limit, or for format=json.")
         }
         if !response.isStarted {
             if response.sendsChunks { for field in announced { headers.add("Trailer", field.rawValue) } }
