@@ -272,10 +272,26 @@ def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
     refused = get(up, "/api/v1/trades?limit=11", few)
     assert refused.status_code == 400 and "from 1 to 10" in refused.json()["details"]
     for path in ["/api/v1/tables/trades", "/api/v1/tables/trades?limit=11", "/grafana/series?symbol=AAPL&field=price&maxDataPoints=100",
-                 "/api/v1/stock/candle?symbol=AAPL&resolution=1s&from=0&to=4000000000"]:
+                 "/api/v1/stock/candle?symbol=AAPL&resolution=1s&from=0&to=4000000000",
+                 "/grafana/candles?symbol=AAPL&interval=1s&from=1704187800&to=1704188000", "/grafana/candles?symbol=AAPL&interval=1s",
+                 "/grafana/table?name=trades&symbol=AAPL", "/grafana/table?name=trades&symbol=AAPL&limit=11"]:
         reply = get(up, path, few)
         assert reply.status_code == 400 and "more than the 10 rows that this key may have" in reply.text, path
-    assert len(get(up, "/api/v1/tables/trades?limit=10", few).json()) == 10
+    for path in ["/api/v1/tables/trades?limit=10", "/grafana/table?name=trades&symbol=AAPL&limit=10",
+                 "/grafana/candles?symbol=AAPL&interval=1s&limit=10"]:
+        assert len(get(up, path, few).json()) == 10, path
+    # Where steps are chosen, they are as wide as it takes.
+    for path in ["/grafana/candles?symbol=AAPL&from=1704187800&to=1704188000",
+                 "/grafana/candles?symbol=AAPL&from=1704187800&to=1704188000&maxDataPoints=1000"]:
+        candles = get(up, path, few).json()
+        assert 1 < len(candles) <= 10 and sum(candle["volume"] for candle in candles) == 200, path
+    # What fits is whole.
+    for path in ["/grafana/symbols", "/grafana/last", "/grafana/annotations?from=1704187800&to=1704188000"]:
+        assert get(up, path, few).status_code == 200, path
+    body = {"range": {"from": "2024-01-02T09:00:00Z", "to": "2024-01-02T10:00:00Z"},
+            "targets": [{"target": "trades", "payload": {"symbols": "AAPL"}}]}
+    told = requests.post(up.url + "/simpod/query", json=body, headers={"X-API-Key": few}, timeout=30)
+    assert told.status_code == 400 and told.json()["code"] == "too_many_rows", told.text
     for path in ["/api/v1/trades", "/api/v1/tables/trades", "/grafana/series?symbol=AAPL&field=price"]:
         reply = get(up, path, small)
         assert (reply.status_code, reply.json()["code"]) == (400, "too_many_bytes"), path

@@ -28,8 +28,8 @@ private func market(
         resource, try QueryParameters(Array(query.utf8)[...]), accept: accept, now: noon, testConfiguration)
 }
 
-private func candles(_ query: String) throws -> CandleRequest {
-    try CandleRequest(try QueryParameters(Array(query.utf8)[...]), now: noon, testConfiguration)
+private func candles(_ query: String, most: Int? = nil) throws -> CandleRequest {
+    try CandleRequest(try QueryParameters(Array(query.utf8)[...]), now: noon, testConfiguration, most: most)
 }
 
 private func refusal<T>(_ body: () throws -> T) -> QueryError? {
@@ -166,6 +166,13 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
             try candles("symbol=BTC&interval=$__interval&from=now-6h&to=now&maxDataPoints=100").interval.name == "5m")
         // More candles than fit are merged.
         #expect(try candles("symbol=BTC&interval=1s&from=now-6h&to=now&maxDataPoints=100").interval.name == "5m")
+        // As many as the client may have, unless it says how wide they are.
+        let day = "symbol=BTC&from=now-1d&to=now"
+        #expect(try candles(day, most: 5).interval.name == "6h")
+        #expect(try candles(day + "&maxDataPoints=100", most: 5).interval.name == "6h")
+        #expect(try candles(day + "&interval=1h", most: 5).interval.name == "1h")
+        #expect(try candles(day + "&interval=1h&maxDataPoints=100", most: 5).interval.name == "1h")
+        #expect(try candles(day + "&interval=1m&maxDataPoints=100", most: 5).interval.name == "6h")
         #expect(try candles("symbol=BTC&interval=1s&from=now-6h&to=now").interval.name == "1s")
         #expect(try candles("symbol=BTC&interval=auto&from=now-10m").interval.name == "1s")
         #expect(try candles("symbol=BTC&from=now-9000d").interval.name == "1M")

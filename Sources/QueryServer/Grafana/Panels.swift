@@ -16,10 +16,14 @@ enum Panel {
     case candles(CandleRequest)
     case table(TablePanel)
 
-    /// - Parameter query: the parameters, macros of Grafana's among them as they arrive.
+    /// - Parameters:
+    ///   - query: the parameters, macros of Grafana's among them as they arrive.
+    ///   - most: the rows that the client's key may have; nil for any. Where steps are chosen they are so wide that no more
+    ///     come of it; a reply that would have more is refused when it is made, as panels have no place to say that rows are
+    ///     missing.
     init(
         _ kind: PanelKind, _ query: some Sequence<QueryParameters.Pair>, now: Timestamp,
-        _ configuration: QueryServer.Configuration
+        _ configuration: QueryServer.Configuration, most: Int? = nil
     ) throws(QueryError) {
         let pairs = try GrafanaParameters.pairs(query)
         func panel(_ table: GrafanaTable, _ more: [String] = []) throws(QueryError) -> Panel {
@@ -27,8 +31,8 @@ enum Panel {
             return .table(try TablePanel(table, reader, now: now, configuration))
         }
         switch kind {
-        case .series: self = .series(try SeriesRequest(pairs, now: now, configuration))
-        case .candles: self = .candles(try CandleRequest(pairs, now: now, configuration))
+        case .series: self = .series(try SeriesRequest(pairs, now: now, configuration.withPages(upTo: most)))
+        case .candles: self = .candles(try CandleRequest(pairs, now: now, configuration, most: most))
         case .last: self = try panel(.last)
         case .annotations: self = try panel(.annotations)
         case .symbols: self = try panel(.symbols)
@@ -88,7 +92,8 @@ extension QueryHandler {
     func answerPanel(
         _ kind: PanelKind, _ request: Request, _ response: ResponseWriter, _ id: QueryID
     ) async throws {
-        let panel = try Panel(kind, try request.head.query(), now: Self.now(), configuration(for: request))
+        let panel = try Panel(
+            kind, try request.head.query(), now: Self.now(), configuration, most: Self.limits(of: request).rows)
         let lane: Admission.Lane = panel.isLookup(configuration) ? .lookups : .queries
         let lease = lease(request, lane, .rest, request.head.target, id)
         let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)

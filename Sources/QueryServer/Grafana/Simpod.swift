@@ -76,7 +76,8 @@ extension QueryHandler {
     private func answerQuery(
         _ body: SimpodBody, _ request: Request, _ response: ResponseWriter, _ id: QueryID
     ) async throws {
-        let targets = try SimpodTarget.read(body, now: Self.now(), configuration(for: request))
+        let targets = try SimpodTarget.read(
+            body, now: Self.now(), configuration, most: Self.limits(of: request).rows)
         let filters = try SimpodFilter.read(body)
         try await answer(targets.map(\.panel), request, response, id) { bytes, frames in
             var isFirst = true

@@ -97,8 +97,10 @@ struct SimpodTarget {
     let panel: Panel
 
     /// The targets of a query's body.
+    ///
+    /// - Parameter most: the rows that the client's key may have; nil for any.
     static func read(
-        _ body: SimpodBody, now: Timestamp, _ configuration: QueryServer.Configuration
+        _ body: SimpodBody, now: Timestamp, _ configuration: QueryServer.Configuration, most: Int? = nil
     ) throws(QueryError) -> [SimpodTarget] {
         let targets = try body.objects("targets")
         if targets.count > targetLimit {
@@ -134,7 +136,8 @@ struct SimpodTarget {
             }
             read.append(
                 SimpodTarget(
-                    refID: target.text("refId") ?? "A", panel: try Panel(kind.panel, pairs, now: now, configuration)))
+                    refID: target.text("refId") ?? "A",
+                    panel: try Panel(kind.panel, pairs, now: now, configuration, most: most)))
         }
         return read
     }

@@ -16,8 +16,10 @@ struct CandleRequest: Equatable {
     /// Whether data frames are wanted instead of rows.
     var isFrame: Bool
 
+    /// - Parameter most: the candles that the client may have; nil for any.
     init(
-        _ query: some Sequence<QueryParameters.Pair>, now: Timestamp, _ configuration: QueryServer.Configuration
+        _ query: some Sequence<QueryParameters.Pair>, now: Timestamp, _ configuration: QueryServer.Configuration,
+        most: Int? = nil
     ) throws(QueryError) {
         let reader = try ParameterReader(try GrafanaParameters.pairs(query), known: Self.names)
         guard let symbols = try GrafanaParameters.symbols(reader) else {
@@ -35,13 +37,14 @@ struct CandleRequest: Equatable {
             try reader.integer("limit", in: 1...configuration.pageSizeLimit)
             ?? (range.from == nil ? min(points, configuration.pageSizeLimit) : configuration.pageSizeLimit)
         isFrame = try reader.choice("shape", ["long", "frame"]) == "frame"
-        let fitting = GrafanaParameters.narrowest(range, now: now, count: points)
+        let fitting = GrafanaParameters.narrowest(range, now: now, count: min(points, most ?? points))
         guard let asked = try GrafanaParameters.interval(reader) else {
             interval = fitting
             return
         }
         // What would not fit the panel is merged, so that no high or low is lost.
-        let isTooNarrow = isBounded && range.from != nil && asked.narrowestWidth < fitting.narrowestWidth
+        let bound = GrafanaParameters.narrowest(range, now: now, count: points)
+        let isTooNarrow = isBounded && range.from != nil && asked.narrowestWidth < bound.narrowestWidth
         interval = isTooNarrow ? fitting : asked
     }
 }

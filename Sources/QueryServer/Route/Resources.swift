@@ -61,11 +61,7 @@ extension QueryHandler {
 
     /// The configuration with pages no larger than the client's key allows.
     func configuration(for request: Request) -> QueryServer.Configuration {
-        guard let rows = Self.limits(of: request).rows, rows < configuration.pageSizeLimit else { return configuration }
-        var bounded = configuration
-        bounded.pageSizeLimit = max(1, rows)
-        bounded.pageSizeDefault = min(bounded.pageSizeDefault, bounded.pageSizeLimit)
-        return bounded
+        configuration.withPages(upTo: Self.limits(of: request).rows)
     }
 
     enum CachingOutcome {
@@ -144,5 +140,16 @@ extension QueryHandler {
             404, "not_found", "there is no instrument \(symbol)",
             hint: "GET /api/v1/symbols?search= finds symbols by name.")
         try await send(page, request, response, id, closing: nil, missing: missing)
+    }
+}
+
+extension QueryServer.Configuration {
+    /// The same with pages of no more than so many rows; nil for any.
+    func withPages(upTo rows: Int?) -> QueryServer.Configuration {
+        guard let rows, rows < pageSizeLimit else { return self }
+        var bounded = self
+        bounded.pageSizeLimit = max(1, rows)
+        bounded.pageSizeDefault = min(pageSizeDefault, bounded.pageSizeLimit)
+        return bounded
     }
 }
