@@ -51,6 +51,16 @@ extension RequestHead {
         return .met
     }
 
+    /// Whether If-None-Match asks for nothing wherever there is anything, whatever it is.
+    package var wantsNothingOfAny: Bool { tags("if-none-match")?.any == true }
+
+    /// Whether the tags of what the client has are weak; nil where some are not, and where there is none.
+    var holdsWeakly: Bool? {
+        guard let held = tags("if-none-match"), let first = held.tags.first else { return nil }
+        let isWeak = first.hasPrefix("W/")
+        return held.tags.allSatisfy { $0.hasPrefix("W/") == isWeak } ? isWeak : nil
+    }
+
     /// The part of a representation of `size` bytes that Range and If-Range ask for (RFC 9110 §13.1.5, §14.2).
     package func range(of size: Int, _ current: Validators) -> RangeRequest {
         guard method == .get, let field = self["range"] else { return .whole }

@@ -41,6 +41,9 @@ package struct Headers: Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
+    /// Takes out the fields of a name, given in lower case.
+    mutating func remove(_ name: StaticString) { fields.removeAll { $0.name.equalsIgnoringCase(name) } }
+
     /// No fields.
     package static let none = Headers(dictionaryLiteral: ())
 

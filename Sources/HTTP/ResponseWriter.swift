@@ -252,7 +252,11 @@ package final class ResponseWriter {
         self.status = status
         keepAlive = connection.mayPersist && !closesConnection
         var headers = headers
-        if compressing && !status.isBodyless { chooseCoding(&headers) }
+        if status == .notModified {
+            describeWhole(&headers)
+        } else if compressing && !status.isBodyless {
+            chooseCoding(&headers)
+        }
         if let trace = connection.trace, trace.isContinued { headers.add("traceresponse", trace.responseField) }
         let crossOrigin = connection.configuration.crossOrigin
         if crossOrigin.origins != .none { headers.add(crossOrigin.fields(for: connection.parser.head)) }
@@ -268,6 +272,18 @@ package final class ResponseWriter {
         coding = ContentCoding.chosen(for: connection.parser.head)
         // The compressed bytes are others: a strong tag would promise that they are the same (RFC 9110 §8.8.3.3).
         if coding != .identity { headers.weakenETag() }
+    }
+
+    /// Makes the fields of a 304 those of the 200 in whose place it stands (RFC 9110 §15.4.5): of one that is compressed
+    /// where it pays, which its tag tells, the client's copy has a weak tag. Content-Type says what it would have been, and
+    /// is not sent.
+    private func describeWhole(_ headers: inout Headers) {
+        if connection.configuration.compresses && ContentCoding.isWorthwhile(headers) {
+            headers.add("Vary", "Accept-Encoding")
+            let head = connection.parser.head
+            if head.holdsWeakly ?? (ContentCoding.chosen(for: head) != .identity) { headers.weakenETag() }
+        }
+        headers.remove("content-type")
     }
 
     private func beginEncoding() {

@@ -54,15 +54,16 @@ package struct Contract: Sendable {
 
     /// `GET /openapi.json`, `/openapi.yaml`.
     func answer(_ request: Request, _ response: ResponseWriter, asYAML: Bool) async throws {
-        let headers: Headers = ["ETag": entityTag, "Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*"]
+        let headers: Headers = [
+            "ETag": entityTag, "Cache-Control": "no-cache", "Access-Control-Allow-Origin": "*",
+            "Content-Type": asYAML ? "application/yaml" : "application/json",
+        ]
         switch request.head.preconditions(Validators(entityTag: entityTag)) {
         case .met: break
         case .failed: throw QueryError.preconditionFailed
         case .notModified: return try await response.respond(.notModified, headers)
         }
-        var all = headers
-        all.add("Content-Type", asYAML ? "application/yaml" : "application/json")
-        try await response.respond(.ok, all, asYAML ? yaml : json)
+        try await response.respond(.ok, headers, asYAML ? yaml : json)
     }
 
     /// `GET /docs` and what is below it.

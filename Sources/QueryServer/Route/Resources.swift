@@ -13,9 +13,10 @@ extension QueryHandler {
     ///   - closing: the moment by which all has happened that the reply tells of; nil for one that is not, or moves.
     ///   - fields: of the head that change the reply, in lower case; Accept does so by its format.
     ///   - more: what else changes the reply.
+    ///   - type: the reply's media type, if it is not the format's.
     func caching(
         _ request: Request, _ response: ResponseWriter, format: ReplyFormat, range: TimeRange,
-        closing: Timestamp? = nil, fields: [StaticString] = [], more: [UInt8] = []
+        closing: Timestamp? = nil, fields: [StaticString] = [], more: [UInt8] = [], type: String? = nil
     ) async throws -> CachingOutcome {
         let isConditional = request.head.value(of: "if-none-match") != nil || request.head.value(of: "if-match") != nil
         let now = Self.now()
@@ -47,7 +48,7 @@ extension QueryHandler {
         case .met: return .send(caching)
         case .failed: throw QueryError.preconditionFailed
         case .notModified:
-            var headers = Headers.none
+            var headers: Headers = ["Content-Type": type ?? format.contentType]
             for field in caching.headers { headers.add(field.name, field.value) }
             try await response.respond(.notModified, headers)
             return .answered

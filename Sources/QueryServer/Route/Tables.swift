@@ -46,7 +46,7 @@ extension QueryHandler {
             guard
                 case .send(let found) = try await caching(
                     request, response, format: asked.format, range: TimeRange(),
-                    fields: ["prefer", "range"], more: more)
+                    fields: ["prefer", "range"], more: more, type: asked.contentType)
             else { return }
             tags = found
         }
