@@ -578,6 +578,41 @@ private func elements(_ name: String, of reply: Reply) throws -> [JSONValue] {
                 .status == 200)
     }
 
+    @Test(arguments: [
+        "/api/v1/instruments/NONE", "/api/v3/klines?symbol=NONE&interval=1d", "/api/v1/tables/trades?limit=x",
+        "/api/v1/stock/candle?symbol=BTC&resolution=1x&from=0&to=1",
+    ])
+    func `of what is not there nobody has a copy`(_ target: String) async throws {
+        let server = try await served()
+        let plain = try server.request(target)
+        #expect(plain.status >= 400)
+        #expect(try server.request(target, headers: ["If-None-Match: *"]).status == plain.status)
+    }
+
+    @Test(arguments: [
+        "/api/v1/latest?symbol=BTC", "/api/v1/instruments/AAPL", "/api/v1/tables/trades?limit=1",
+        "/api/v1/bars?symbol=BTC&to=2024-02-01", "/api/v3/klines?symbol=BTC&interval=1d",
+        "/api/v1/sql?query=select+1",
+    ])
+    func `nothing of what is there is sent to who has any copy`(_ target: String) async throws {
+        let reply = try await served().request(target, headers: ["If-None-Match: *"])
+        // SQL has no tags, so that no copy is known.
+        let isTagged = !target.contains("/sql")
+        #expect(reply.status == (isTagged ? 304 : 200) && reply.text.isEmpty == isTagged)
+        #expect((reply.fields["etag"] != nil) == isTagged && (reply.fields["content-type"] == nil) == isTagged)
+    }
+
+    @Test func `who has a compressed copy is told of its tag and of what it depends on`() async throws {
+        let server = try await served()
+        let target = "/api/v1/instruments"
+        let isTold = try await eventually {
+            let tag = "W/" + (try server.request(target).fields["etag"] ?? "")
+            let reply = try server.request(target, headers: ["Accept-Encoding: gzip", "If-None-Match: \(tag)"])
+            return reply.status == 304 && reply.fields["etag"] == tag
+        }
+        #expect(isTold)
+    }
+
     @Test func `what is wanted only as it was is refused when it is another`() async throws {
         let server = try await served()
         for target in [

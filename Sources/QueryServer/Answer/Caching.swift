@@ -22,6 +22,8 @@ struct Caching {
     private let isClosed: Bool
     /// Fields of the request, beside Accept, that change the reply (RFC 9110 §12.5.5).
     let fields: [StaticString]
+    /// Whether the client wants to know no more than this of a reply with success: 304 goes out in its place.
+    var isAllThatIsWanted = false
 
     /// Whether what closed at a moment did so an hour ago; nil is what has not, or moves.
     static func isClosed(_ closing: Timestamp?, now: Timestamp) -> Bool {

@@ -79,10 +79,14 @@ final class RowBody {
         if !announced.contains(field) { announced.append(field) }
     }
 
+    /// Whether 304 stands for the reply, once it is known that there is one.
+    private var isNotWanted = false
+
     /// The most that is kept in memory for a client that is told the next page by the head alone.
     private static let pageBytes = 32 * 1024 * 1024
 
-    /// Whether the head must wait for the end: it has to tell where the next page begins, for nothing else can over HTTP/1.0.
+    /// Whether the head must wait for the end: it has to tell where the next page begins, for nothing else can over HTTP/1.0
+    /// or to a script in a browser.
     private var waitsForEnd: Bool {
         !response.isStarted && announced.contains(.nextPage) && !response.tellsTrailer
     }
@@ -126,6 +130,7 @@ final class RowBody {
     /// Adds what tells caches about a reply in a format that Accept may have named; nil for one that nobody may keep.
     func add(_ caching: Caching?) {
         for field in caching?.headers ?? Caching.none { headers.add(field.name, field.value) }
+        isNotWanted = caching?.isAllThatIsWanted == true
     }
 
     /// Whether there is enough to send.
@@ -148,6 +153,11 @@ final class RowBody {
     /// Sends what there is.
     func flush() async throws {
         try checkLimits()
+        if isNotWanted {
+            flushed += bytes.count
+            bytes.removeAll(keepingCapacity: true)
+            return note()
+        }
         if waitsForEnd {
             if count <= Self.pageBytes { return note() }
             throw QueryError(
@@ -180,6 +190,7 @@ final class RowBody {
     /// Sends the rest, and ends the response.
     func finish() async throws {
         try checkLimits()
+        if isNotWanted { return try await response.respond(.notModified, headers) }
         if !response.isStarted && response.wantsBody {
             return try await response.respond(status, headers, bytes)
         }

@@ -42,12 +42,17 @@ extension QueryHandler {
         if range.isRelative {
             asked.appendText(" \(range.from?.microseconds ?? .min) \(range.to?.microseconds ?? .max)")
         }
-        let caching = Caching(state, asked, closing: closing, now: now, fields: fields)
+        var caching = Caching(state, asked, closing: closing, now: now, fields: fields)
         guard isConditional else { return .send(caching) }
         switch request.head.preconditions(Validators(entityTag: caching.entityTag)) {
         case .met: return .send(caching)
         case .failed: throw QueryError.preconditionFailed
         case .notModified:
+            // A tag is that of a reply, but `*` is of any: whether there is one the query tells.
+            if request.head.wantsNothingOfAny {
+                caching.isAllThatIsWanted = true
+                return .send(caching)
+            }
             var headers: Headers = ["Content-Type": type ?? format.contentType]
             for field in caching.headers { headers.add(field.name, field.value) }
             try await response.respond(.notModified, headers)
