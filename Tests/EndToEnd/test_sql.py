@@ -107,6 +107,20 @@ def test_rows_without_columns_are_counted(played):
     assert post(played, "-- nothing").json()["code"] == "empty_query"
 
 
+def test_columns_of_one_name_are_no_objects(played):
+    sql = "select 1 as a, 2 as b, 3 as a"
+    for format in ("objects", "ndjson"):
+        for query in (sql, "select t.symbol, l.* from trades t join latest l using (symbol) limit 1"):
+            for _ in range(3):  # What has been quick before may run another way.
+                reply = post(played, query, format=format)
+                assert (reply.status_code, reply.json()["code"]) == (400, "duplicate_column"), reply.text
+                assert '"a"' in reply.json()["message"] or '"symbol"' in reply.json()["message"]
+        assert requests.head(played.url + "/api/v1/sql", params={"query": sql, "format": format}, timeout=30).status_code == 400
+        assert post(played, "select 1 as a, 2 as \"A\"", format=format).status_code == 200
+    assert post(played, sql).json()["rows"] == [[1, 2, 3]]
+    assert post(played, sql, format="csv").text == "a,b,a\n1,2,3\n"
+
+
 def test_bigints_as_strings(played):
     query = "select 9007199254740993::int8 as a, array[9007199254740993] as b, 1::int4 as c"
     expected = [["9007199254740993", ["9007199254740993"], 1]]

@@ -40,8 +40,15 @@ struct SQLQuery {
                     throw SQLRequest.emptyQuery
                 }
             }
+            let form: ResultForm
+            do {
+                form = try await self.form(of: rows.columns, lease)
+            } catch {
+                await rows.cancel()
+                throw error
+            }
             if response.wantsBody {
-                try await send(rows, to: body, lease)
+                try await send(rows, form, to: body)
                 if mayBeBatched {
                     lease.gate.repeated.quick.note(
                         query.sql, took: MonotonicTime.now() - sent, rows: body.rows, bytes: body.count)
@@ -98,11 +105,10 @@ struct SQLQuery {
     private func form(of columns: [ColumnDescription], _ lease: Lease) async throws -> ResultForm {
         let types = lease.gate.types
         if !types.areKnown(columns) { try await types.learn(columns, lease.gate, deadline: lease.deadline) }
-        return ResultForm(columns, types, query)
+        return try ResultForm(columns, types, query)
     }
 
-    private func send(_ rows: RowStream, to body: RowBody, _ lease: Lease) async throws {
-        let form = try await form(of: rows.columns, lease)
+    private func send(_ rows: RowStream, _ form: ResultForm, to body: RowBody) async throws {
         begin(form, &body.bytes)
         var progress = Progress()
         while true {
@@ -229,7 +235,15 @@ struct ResultForm {
     /// What stands before the first row; in `json` behind the query's number.
     let opening: [UInt8]
 
-    init(_ columns: [ColumnDescription], _ types: ResultTypes, _ query: SQLRequest) {
+    /// - Throws: ``QueryError`` for columns of one name where names tell values apart: of members of one name readers of JSON
+    ///   keep one (RFC 8259 §4).
+    init(_ columns: [ColumnDescription], _ types: ResultTypes, _ query: SQLRequest) throws(QueryError) {
+        if query.format == .objects || query.format == .ndjson {
+            var seen: Set<String> = []
+            if let twice = columns.first(where: { !seen.insert($0.name).inserted }) {
+                throw Self.duplicateColumn(twice.name)
+            }
+        }
         format = query.format
         bigintAsString = query.bigintAsString
         self.columns = columns
@@ -251,6 +265,13 @@ struct ResultForm {
         case .csv: encoder.appendCSVHeader(to: &bytes)
         }
         opening = bytes
+    }
+
+    private static func duplicateColumn(_ name: String) -> QueryError {
+        QueryError(
+            400, "duplicate_column", "more than one column is named \"\(name)\"",
+            details: "In objects, readers would find one of them.",
+            hint: "Give each a name of its own with AS, or ask for format=json or csv, where they stand by place.")
     }
 }
 
