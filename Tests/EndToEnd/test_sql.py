@@ -126,6 +126,9 @@ def test_bigints_as_strings(played):
     expected = [["9007199254740993", ["9007199254740993"], 1]]
     assert post(played, query, bigint="string").json()["rows"] == expected
     assert post(played, query, {"X-Tapedeck-Bigint": "string"}).json()["rows"] == expected
+    sums = "select sum(v), sum(v) + 0.5, array_agg(v::numeric) from (values (9007199254740992), (3::int8)) as t (v)"
+    assert post(played, sums + " where v < 9", bigint="string").json()["rows"] == [[3, 3.5, [3]]]
+    assert post(played, sums, bigint="string").json()["rows"] == [["9007199254740995", "9007199254740995.5", [9007199254740992, 3]]]
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

@@ -95,6 +95,11 @@ private func csv(_ text: String?, _ type: TypeOID) -> String {
         #expect(json("9007199254740993", .int8, bigintAsString: true) == "\"9007199254740993\"")
         #expect(json("{1,NULL}", .int8Array, bigintAsString: true) == "[\"1\",null]")
         #expect(json("7", .int4, bigintAsString: true) == "7")
+        // What sums of them are.
+        #expect(json("9007199254740993", .numeric, bigintAsString: true) == "\"9007199254740993\"")
+        #expect(json("-9007199254740993", .numeric, bigintAsString: true) == "\"-9007199254740993\"")
+        #expect(json("9007199254740992", .numeric, bigintAsString: true) == "9007199254740992")
+        #expect(json("9007199254740993", .numeric) == "9007199254740993")
     }
 
     @Test(arguments: [

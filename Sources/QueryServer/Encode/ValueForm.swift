@@ -34,7 +34,8 @@ enum ValueForm: Equatable, Sendable {
     /// An array, of any number of dimensions.
     case array(ScalarForm)
 
-    /// - Parameter bigintAsString: int8 as strings, for readers whose numbers are doubles (JavaScript).
+    /// - Parameter bigintAsString: for readers whose numbers are doubles (JavaScript): int8 as strings, numeric where it is
+    ///   beyond 2^53, as sums of int8 may be.
     init(_ type: ResultTypes.ResultType, bigintAsString: Bool = false) {
         let form = ValueForm.scalarForm(type.element, bigintAsString)
         self = type.isArray ? .array(form) : .scalar(form)
@@ -55,7 +56,8 @@ enum ValueForm: Equatable, Sendable {
         switch type {
         case .int2, .int4, .oid: .integer
         case .int8: bigintAsString ? .text : .integer
-        case .float4, .float8, .numeric: .number
+        case .numeric: bigintAsString ? .safeNumber : .number
+        case .float4, .float8: .number
         case .bool: .bool
         case .timestamptz, .timestamp: .time
         case .json, .jsonb: .json
