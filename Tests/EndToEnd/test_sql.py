@@ -172,6 +172,16 @@ def test_limits_by_parameter_and_header(played):
         assert refused.status_code == 400 and refused.json()["code"] == "invalid_parameter"
 
 
+def test_what_is_said_is_said_once(played):
+    url = played.url + "/api/v1/sql"
+    both = requests.post(url + "?query=select+2", json={"query": "select 1"}, timeout=30)
+    assert (both.status_code, both.json()["code"]) == (400, "repeated_parameter"), both.text
+    assert requests.post(url + "?query=select+2", data="select 1", timeout=30).status_code == 400
+    assert requests.post(url + "?format=csv", json={"query": "select 1 as a", "format": None}, timeout=30).text == "a\n1\n"
+    more = requests.post(url, json={"query": "select $1", "params": [1, 2]}, timeout=30)
+    assert more.status_code == 400 and "takes 1" in more.json()["message"], more.text
+
+
 def test_timings_and_compression(played):
     reply = post(played, "select g, repeat('x', 100) from generate_series(1, 10000) g", format="csv")
     assert reply.headers["Content-Encoding"] == "gzip"

@@ -55,13 +55,41 @@ private func request(json body: String, url: String = "", accept: [String] = [])
     @Test func `a body says everything`() throws {
         let request = try request(
             json:
-                #"{"query":"select $1","params":[1,"a",null],"format":"csv","limit":5,"timeout_ms":1000,"bigint":"string"}"#,
-            url: "format=json&limit=9")
-        #expect(request.sql == "select $1")
+                #"{"query":"select $1, $2, $3","params":[1,"a",null],"format":"csv","limit":5,"timeout_ms":1000,"bigint":"string"}"#,
+            url: "max_bytes=9")
+        #expect(request.sql == "select $1, $2, $3")
         #expect(request.parameters == [.text("1", as: .int4), .text("a"), .null])
         #expect(
             request.format == .csv && request.limit == 5 && request.timeout == .milliseconds(1000)
-                && request.bigintAsString)
+                && request.bigintAsString && request.maxBytes == 9)
+    }
+
+    @Test(arguments: ["query=select+2", "params=%5B2%5D", "format=csv", "limit=5", "timeout_ms=10", "bigint=number"])
+    func `nothing is said in the URL and in the body`(_ url: String) throws {
+        let body =
+            #"{"query":"select $1","params":[1],"format":"csv","limit":5,"timeout_ms":1000,"bigint":"string"}"#
+        do {
+            _ = try request(json: body, url: url)
+            Issue.record("accepted: \(url)")
+        } catch let error as QueryError {
+            #expect(error.code == "repeated_parameter" && error.status == 400, "\(url)")
+        }
+    }
+
+    @Test(arguments: [
+        ("select 1", 1), ("select $1", 2), ("select $2 || $1", 3), ("select 'costs $'", 1), ("select $$a$$", 1),
+    ])
+    func `more values than a statement has places are refused`(_ sql: String, _ count: Int) throws {
+        func ask(_ count: Int) throws -> SQLRequest {
+            try request(json: "{\"query\":\"\(sql)\",\"params\":\(Array(repeating: 1, count: count))}")
+        }
+        #expect(try ask(count - 1).parameters.count == count - 1)
+        do {
+            _ = try ask(count)
+            Issue.record("accepted")
+        } catch let error as QueryError {
+            #expect(error.code == "surplus_params" && error.status == 400)
+        }
     }
 
     @Test func `a body of Grafana's GraphQL is one of SQL`() throws {

@@ -29,7 +29,7 @@ struct SQLRequest {
     static let emptyQuery = QueryError(
         400, "empty_query", "the query is empty", hint: "Send it as ?query=, or as the body of a POST.")
 
-    /// Reads the request, its body included. What the body says goes before what the URL says.
+    /// Reads the request, its body included. What is in the body cannot be in the URL as well.
     init(_ request: Request, _ limits: CallerLimits, _ configuration: QueryServer.Configuration) async throws {
         var fields = try Self.fields(request.head)
         if request.head.method == .post {
@@ -81,6 +81,8 @@ struct SQLRequest {
         kind = StatementKind(query)
         if case .session(let word) = kind { throw Self.unsupportedStatement(word) }
         given = fields.parameters
+        let places = Self.lastPlace(query)
+        if given.count > places { throw Self.surplus(given.count, places) }
         parameters = given.map(Parameter.init)
         if let name = fields.format {
             guard let format = ReplyFormat(rawValue: name) else {
@@ -113,6 +115,24 @@ struct SQLRequest {
         case "string"?: bigintAsString = true
         case let other?: throw ParameterReader.invalid("bigint", other, allowed: "one of number, string")
         }
+    }
+
+    /// The highest `$1`, `$2`, … of a statement; those in texts and comments count as well, so that none is refused wrongly.
+    private static func lastPlace(_ sql: String) -> Int {
+        var last = 0
+        var rest = sql.utf8[...]
+        while let sign = rest.firstIndex(of: UInt8(ascii: "$")) {
+            rest = rest[rest.index(after: sign)...]
+            let digits = rest.prefix { $0 &- 0x30 < 10 }
+            last = max(last, Int(Substring(digits)) ?? 0)
+        }
+        return last
+    }
+
+    private static func surplus(_ count: Int, _ places: Int) -> QueryError {
+        QueryError(
+            400, "surplus_params", "\(count) params for a statement that takes \(places == 0 ? "none" : "\(places)")",
+            hint: places == 0 ? "Write $1 where the first one belongs." : nil)
     }
 
     /// The parameters as a JSON array; nil if there are none.
@@ -190,23 +210,38 @@ struct SQLFields {
         }
     }
 
-    /// From a body.
+    /// From a body, beside what the URL says.
+    ///
+    /// - Throws: ``QueryError`` also for what both say: nobody could tell which was meant.
     mutating func read(_ body: [UInt8], _ kind: BodyKind) throws(QueryError) {
+        var said = SQLFields()
+        try said.readAlone(body, kind)
+        func one<Value>(_ name: String, _ url: Value?, _ body: Value?) throws(QueryError) -> Value? {
+            if url != nil && body != nil {
+                throw QueryError(400, "repeated_parameter", "\"\(name)\" is in the URL and in the body")
+            }
+            return body ?? url
+        }
+        query = try one("query", query, said.query)
+        parameters =
+            try one(
+                "params", parameters.isEmpty ? nil : parameters, said.parameters.isEmpty ? nil : said.parameters) ?? []
+        format = try one("format", format, said.format)
+        limit = try one("limit", limit, said.limit)
+        maxBytes = try one("max_bytes", maxBytes, said.maxBytes)
+        timeout = try one("timeout_ms", timeout, said.timeout)
+        bigint = try one("bigint", bigint, said.bigint)
+    }
+
+    private mutating func readAlone(_ body: [UInt8], _ kind: BodyKind) throws(QueryError) {
         switch kind {
         case .form:
             // A form has a field `query`; anything else is the statement itself, under curl's default label.
             if body.starts(with: Array("query=".utf8)) {
                 let reader = try ParameterReader(try Self.form(body), known: SQLRequest.names)
-                let form = try SQLFields(reader)
-                query = form.query ?? query
-                parameters = form.parameters.isEmpty ? parameters : form.parameters
-                format = form.format ?? format
-                limit = form.limit ?? limit
-                maxBytes = form.maxBytes ?? maxBytes
-                timeout = form.timeout ?? timeout
-                bigint = form.bigint ?? bigint
+                self = try SQLFields(reader)
             } else {
-                try read(body, .sql)
+                try readAlone(body, .sql)
             }
         case .sql:
             guard let text = String(validating: body, as: UTF8.self) else {
