@@ -36,6 +36,10 @@ import Testing
         ("explain (ANALYZE /*)*/) q", " q"),
         ("explain (format \"x)\", costs off) q", " q"), ("explain (format ')', costs) q", nil), ("explain", nil),
         ("explain (analyze", ""),
+        ("explain (analyze false) q", nil), ("explain (costs, ANALYZE /* no */ OFF, verbose) q", nil),
+        ("explain (analyze 0) q", nil), ("explain (analyze on) q", " q"), ("explain (analyze true) q", " q"),
+        ("explain (analyze false, analyze) q", " q"), ("explain (analyze falsely) q", " q"),
+        ("explain (analyze 01) q", " q"), ("explain (analyze 'off') q", " q"), ("explain (analyze false", ""),
     ])
     func `EXPLAIN ANALYZE runs what it explains`(_ sql: String, _ run: String?) {
         #expect(StatementKind.run(by: sql).map(String.init) == run)

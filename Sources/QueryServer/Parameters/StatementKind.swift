@@ -83,7 +83,9 @@ enum StatementKind: Equatable, Sendable {
         var rest = afterBlanks(text)
         while let byte = rest.first, byte != UInt8(ascii: ")") {
             let word = word(rest)
-            if word.hasPrefix("analy") || byte == UInt8(ascii: "\"") { mayRun = true }
+            if word.hasPrefix("analy") && !isTurnedOff(rest.dropFirst(word.utf8.count)) || byte == UInt8(ascii: "\"") {
+                mayRun = true
+            }
             if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "'") {
                 rest = rest.dropFirst().drop { $0 != byte }.dropFirst()
             } else {
@@ -92,6 +94,19 @@ enum StatementKind: Equatable, Sendable {
             rest = afterBlanks(rest)
         }
         return (mayRun, rest.dropFirst())
+    }
+
+    /// Whether an option's value, behind its name, is `false`, `off` or `0`. What it is in quotes is not looked at.
+    private static func isTurnedOff(_ text: Substring.UTF8View) -> Bool {
+        let value = afterBlanks(text)
+        let length: Int
+        switch word(value) {
+        case "false", "off": length = word(value).utf8.count
+        case "" where value.first == UInt8(ascii: "0"): length = 1
+        default: return false
+        }
+        let end = afterBlanks(value.dropFirst(length)).first
+        return end == UInt8(ascii: ",") || end == UInt8(ascii: ")")
     }
 
     private static func afterComment(_ text: Substring.UTF8View) -> Substring.UTF8View {
