@@ -74,6 +74,12 @@ def test_binance(played, daily):
     with pytest.raises(ClientError) as failure:
         client.klines("NOBODY", "1d")
     assert (failure.value.status_code, failure.value.error_code) == (400, -1121)
+    # What it has and we have not is told in its words too.
+    with pytest.raises(ClientError) as failure:
+        client.exchange_info()
+    assert failure.value.status_code == 404 and "no such resource" in failure.value.error_message
+    chart = requests.get(played.url + "/v8/finance/chart/KRAKEN:XMR/USD", timeout=30)
+    assert chart.status_code == 404 and chart.json()["chart"]["error"]["code"] == "Not Found"
 
 
 def test_alpaca_in_pages(played, daily):

@@ -62,6 +62,15 @@ extension Route {
 }
 
 extension DropInRequest.Service {
+    /// Whose paths begin as one does that there is not; nil where others begin so too. Our Finnhub's are among our own.
+    init?(below head: RequestHead) {
+        let services: [(prefix: String, service: Self)] = [
+            ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca),
+        ]
+        guard let found = services.first(where: { head.rawPath.starts(with: $0.prefix.utf8) }) else { return nil }
+        self = found.service
+    }
+
     /// Where clients of the service send their key.
     fileprivate var keyPlace: String {
         switch self {

@@ -266,6 +266,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         }
         try await response.respond(
             Status(refusal.status, reason: refusal.message), refusal.headers(id),
-            (try? Route(request.head)).map { refusal.body(of: $0, id) } ?? refusal.jsonBody(id))
+            (try? Route(request.head)).map { refusal.body(of: $0, id) }
+                ?? DropInRequest.Service(below: request.head).map { refusal.jsonBody(of: $0) } ?? refusal.jsonBody(id))
     }
 }
