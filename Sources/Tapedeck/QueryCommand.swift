@@ -43,6 +43,14 @@ struct QueryCommand: AsyncParsableCommand {
         }
     }
 
+    /// Whether an argument is a statement whose first line is a comment, and not an option: no option has a blank behind its
+    /// dashes, or an end of line before its `=`.
+    static func beginsWithComment(_ argument: String) -> Bool {
+        guard argument.hasPrefix("--"), let first = argument.utf8.dropFirst(2).first(where: { $0 < 0x20 || $0 == 0x3D })
+        else { return argument.hasPrefix("-- ") }
+        return argument.hasPrefix("-- ") || first != 0x3D
+    }
+
     private static func address(_ settings: Settings, listen: String?) throws -> String {
         let scheme = settings.text(.tlsCert) == nil ? "http" : "https"
         let file = settings.string(.dataDir) + "/connection.env"

@@ -21,4 +21,8 @@ struct Tapedeck: AsyncParsableCommand {
             SettingsCommand.self, ForecastCommand.self, SentimentCommand.self, JobsCommand.self, KeysCommand.self,
             SymbolsCommand.self,
         ])
+
+    static func main() async {
+        await main(CommandLine.arguments.dropFirst().map { QueryCommand.beginsWithComment($0) ? " " + $0 : $0 })
+    }
 }

@@ -175,7 +175,23 @@ def test_a_script_from_a_pipe(played):
         [str(BINARY), "query", "--server", played.url, "--format", "csv"], input=b"select 1 as a;\nselect 2 as b",
         capture_output=True, env=ENVIRONMENT, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"a\n1\nb\n2\n"), done.stderr
-    failed = subprocess.run(
-        [str(BINARY), "query", "--server", played.url], input=b"select nope;", capture_output=True, env=ENVIRONMENT,
-        timeout=60)
-    assert failed.returncode == 1 and b"nope" in failed.stderr
+    for script in (b"select nope;", b"\\i /nope\nselect 2 as two;", b"\\nope\nselect 2 as two;"):
+        failed = subprocess.run(
+            [str(BINARY), "query", "--server", played.url], input=script, capture_output=True, env=ENVIRONMENT, timeout=60)
+        assert failed.returncode == 1 and b"nope" in failed.stderr, script
+        assert (b"two" in failed.stdout) == (b"two" in script)
+
+
+def test_a_script_that_another_runs_fails_both(played, tmp_path):
+    inner = tmp_path / "inner.sql"
+    inner.write_text("select nope;")
+    done = subprocess.run(
+        [str(BINARY), "query", "--server", played.url], input=f"\\i {inner}\nselect 2 as two;".encode(),
+        capture_output=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 1 and b"two" in done.stdout
+
+
+@pytest.mark.parametrize("comment", ["-- top\n", "--top\n", "--\n", "-- a=b\n"])
+def test_a_statement_may_begin_with_a_comment(played, comment):
+    done = query(played, "--format=csv", comment + "select 1 as a")
+    assert (done.returncode, done.stdout) == (0, b"a\n1\n"), done.stderr

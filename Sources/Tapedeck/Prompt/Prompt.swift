@@ -18,6 +18,8 @@ final class Prompt {
     private var outputFile: UnsafeMutablePointer<FILE>?
     /// How deep files include one another.
     private var depth = 0
+    /// Whether a command has failed, or something in a file that was run.
+    private var hasFailed = false
 
     private static let deepestInclude = 16
 
@@ -39,7 +41,7 @@ final class Prompt {
     /// Reads to the end of the input; returns whether everything went well, for input that nobody types.
     func run() -> Bool {
         Interrupt.catchSignals()
-        guard let editor else { return runLines(nextLine: { readLine(strippingNewline: false) }) }
+        guard let editor else { return runLines(nextLine: { readLine(strippingNewline: false) }) && !hasFailed }
         print("tapedeck \(Tapedeck.version) at \(client.base). \\? for help, \\q to leave; statements end with ;")
         while true {
             Interrupt.reset()
@@ -176,12 +178,16 @@ final class Prompt {
         var line: UnsafeMutablePointer<CChar>?
         var capacity = 0
         defer { free(line) }
-        _ = runLines {
+        let went = runLines {
             getline(&line, &capacity, file) < 0 ? nil : line.map { String(cString: $0) }
         }
+        if !went { hasFailed = true }
     }
 
-    private func complain(_ text: String) { fputs(text + "\n", tapedeck_stderr()) }
+    private func complain(_ text: String) {
+        hasFailed = true
+        fputs(text + "\n", tapedeck_stderr())
+    }
 
     // MARK: Statements
 
@@ -206,7 +212,7 @@ final class Prompt {
     }
 
     /// Shows the rows of a statement of ours.
-    private func show(_ sql: String) { _ = execute(sql, format: .table, isTyped: false) }
+    private func show(_ sql: String) { if !execute(sql, format: .table, isTyped: false) { hasFailed = true } }
 
     private func execute(_ sql: String) -> Bool { execute(sql, format: format) }
 
