@@ -106,6 +106,7 @@ let package = Package(
                 .embedInCode("0033_trino_bytes_and_vectors.sql"),
                 .embedInCode("0034_functions_of_market.sql"),
                 .embedInCode("0035_trino_intervals.sql"),
+                .embedInCode("0036_trino_shifts.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

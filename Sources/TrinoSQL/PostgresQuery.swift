@@ -108,12 +108,15 @@ enum OutputName: Sendable, Equatable {
     case star
 
     static func names(_ outputs: [OutputName], _ names: [String]) -> [String] {
-        zip(places(outputs, over: names.count), names).enumerated().map { index, column in
+        var uses: [String: Int] = [:]
+        for name in names where isPlace(name) { uses[name, default: 0] += 1 }
+        return zip(places(outputs, over: names.count), names).enumerated().map { index, column in
             switch column.0.map({ outputs[$0] }) {
             case .named(let name), .alias(let name): name
             case .anonymous: "_col\(index)"
-            // What a subquery or UNNEST has called so has no name, and its place here counts.
-            case .star, nil: isPlace(column.1) ? "_col\(index)" : column.1
+            // The name by which a query around this one finds it. Only where several subqueries have called theirs so, which
+            // nobody could tell apart, it is told by its place here, as Trino tells all of them.
+            case .star, nil: uses[column.1, default: 0] > 1 ? "_col\(index)" : column.1
             }
         }
     }
