@@ -13,7 +13,9 @@ struct HTTPLoad {
     let connections: Int
     /// Requests a second of each connection; 0 for as many as it can.
     var perSecondOfEach = 0
-    /// Whether the client's thread has its turn soon on a busy machine, as that of a client on a machine of its own has.
+    /// Whether what counts is a reply's arrival at the socket, as the kernel notes it, and not when this thread has its turn
+    /// on a busy machine: a client on a machine of its own would have it at once. Its turn comes soon, too, so that requests
+    /// leave when they are due.
     var isPrompt = false
     /// The status that replies are to have.
     var expected = 200
@@ -21,6 +23,8 @@ struct HTTPLoad {
     struct Result {
         /// Times of the replies with the status expected, in microseconds, sorted.
         var latencies: [UInt32] = []
+        /// The same up to the client's turn, where ``HTTPLoad/isPrompt``.
+        var seen: [UInt32] = []
         /// Replies of another status.
         var refused = 0
         var seconds = 0.0
@@ -28,7 +32,9 @@ struct HTTPLoad {
         var perSecond: Double { Double(latencies.count) / seconds }
 
         /// The latency below which the part `share` of the replies was, in milliseconds.
-        func percentile(_ share: Double) -> Double {
+        func percentile(_ share: Double) -> Double { Self.percentile(share, of: latencies) }
+
+        static func percentile(_ share: Double, of latencies: [UInt32]) -> Double {
             if latencies.isEmpty { return .nan }
             return Double(latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]) / 1000
         }
@@ -55,6 +61,8 @@ struct HTTPLoad {
         var next: Int
         var received: [UInt8] = []
         var sent = MonotonicTime.now()
+        /// The same, in nanoseconds of the wall clock.
+        var sentAt: UInt64 = 0
         /// When the next request is due; nil while one is under way.
         var due: MonotonicTime?
     }
@@ -74,6 +82,7 @@ struct HTTPLoad {
             event.events = EPOLLIN.rawValue
             event.data.u64 = UInt64(index)
             epoll_ctl(epoll, EPOLL_CTL_ADD, open[index].descriptor, &event)
+            if isPrompt && tapedeck_note_arrivals(open[index].descriptor) != 0 { throw SystemError(call: "setsockopt") }
         }
         var result = Result()
         let start = MonotonicTime.now()
@@ -86,13 +95,23 @@ struct HTTPLoad {
             for index in open.indices where open[index].due.map({ $0 <= .now() }) == true { try send(&open[index]) }
             for event in events[..<Int(max(0, count))] {
                 let index = Int(event.data.u64)
-                let length = recv(open[index].descriptor, &chunk, chunk.count, 0)
+                var arrival: UInt64 = 0
+                let length =
+                    isPrompt
+                    ? tapedeck_receive(open[index].descriptor, &chunk, chunk.count, &arrival)
+                    : recv(open[index].descriptor, &chunk, chunk.count, 0)
                 if length <= 0 { throw SystemError(call: "recv (the server closed the connection)") }
                 open[index].received.append(contentsOf: chunk[..<length])
                 guard let status = replyStatus(open[index].received) else { continue }
-                let took = MonotonicTime.now() - open[index].sent
+                let took = UInt32(clamping: (MonotonicTime.now() - open[index].sent).inNanoseconds / 1000)
                 if status == expected {
-                    result.latencies.append(UInt32(clamping: took.inNanoseconds / 1000))
+                    if isPrompt {
+                        if arrival == 0 { throw SystemError(code: ENOTSUP, call: "SO_TIMESTAMPNS") }
+                        result.seen.append(took)
+                        result.latencies.append(UInt32(clamping: (Int64(arrival) - Int64(open[index].sentAt)) / 1000))
+                    } else {
+                        result.latencies.append(took)
+                    }
                 } else {
                     result.refused += 1
                 }
@@ -106,11 +125,17 @@ struct HTTPLoad {
         }
         result.seconds = Double((MonotonicTime.now() - start).inNanoseconds) / 1e9
         result.latencies.sort()
+        result.seen.sort()
         return result
     }
 
     private func send(_ connection: inout Connection) throws {
         connection.sent = .now()
+        if isPrompt {
+            var now = timespec()
+            clock_gettime(CLOCK_REALTIME, &now)
+            connection.sentAt = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+        }
         connection.due = nil
         let request = requests[connection.next]
         connection.next = (connection.next + 1) % requests.count

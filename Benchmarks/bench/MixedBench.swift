@@ -5,7 +5,9 @@ import CLinux
 import EventLoop
 import Glibc
 
-/// Cheap reads at a steady rate, alone and beside exports that go on all the time.
+/// Cheap reads at a steady rate, alone and beside exports that go on all the time. What is measured is when a reply has
+/// arrived (``HTTPLoad/isPrompt``): whether a client of this machine, whose processors exports and their readers keep busy, has
+/// its turn then is shown beside it.
 struct MixedBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mixed", abstract: "The latest price and the last bars, alone and beside exports.")
@@ -50,8 +52,8 @@ struct MixedBench: AsyncParsableCommand {
     private func show(_ what: String, _ result: HTTPLoad.Result) {
         print(
             "\(what.padded(30))\(column(result.perSecond, 6)) requests/s   p50 \(twoDigits(result.percentile(0.5))) ms   p99 "
-                + "\(twoDigits(result.percentile(0.99))) ms   max \(twoDigits(result.percentile(1))) ms   refused \(result.refused)"
-        )
+                + "\(twoDigits(result.percentile(0.99))) ms   max \(twoDigits(result.percentile(1))) ms   refused \(result.refused)   p99 in the client's turn "
+                + "\(twoDigits(HTTPLoad.Result.percentile(0.99, of: result.seen))) ms")
     }
 }
 
