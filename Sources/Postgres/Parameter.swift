@@ -46,6 +46,39 @@ package enum Parameter: Sendable, Hashable {
     }
 
     var isNull: Bool { if case .null = self { true } else { false } }
+
+    /// Texts are the same byte for byte only, as they are to PostgreSQL; to Swift "é" is the same as "e" with an accent behind
+    /// it.
+    package static func == (a: Parameter, b: Parameter) -> Bool {
+        switch (a, b) {
+        case (.null, .null): true
+        case (.text(let a, let type), .text(let b, let other)): type == other && a.isSame(as: b)
+        case (.bool(let a), .bool(let b)): a == b
+        case (.int64(let a), .int64(let b)): a == b
+        case (.double(let a), .double(let b)): a == b
+        case (.bytes(let a), .bytes(let b)): a == b
+        case (.timestamp(let a), .timestamp(let b)): a == b
+        case (.int64Array(let a), .int64Array(let b)): a == b
+        case (.doubleArray(let a), .doubleArray(let b)): a == b
+        case (.textArray(let a), .textArray(let b)): a.elementsEqual(b) { $0.isSame(as: $1) }
+        case (.timestampArray(let a), .timestampArray(let b)): a == b
+        case (.optionalTextArray(let a), .optionalTextArray(let b)):
+            a.elementsEqual(b) { one, other in
+                if let one, let other { one.isSame(as: other) } else { one == nil && other == nil }
+            }
+        case (.optionalDoubleArray(let a), .optionalDoubleArray(let b)): a == b
+        case (.optionalInt64Array(let a), .optionalInt64Array(let b)): a == b
+        case (.binary(let a, let type), .binary(let b, let other)): type == other && a == b
+        default: false
+        }
+    }
+}
+
+extension String {
+    /// Whether both are the same bytes of UTF-8.
+    package func isSame(as other: String) -> Bool {
+        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+    }
 }
 
 extension Parameter: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,

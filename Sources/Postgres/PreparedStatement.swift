@@ -21,7 +21,7 @@ package struct Statement: Sendable, Hashable {
     }
 
     package static func == (a: Statement, b: Statement) -> Bool {
-        a.digest == b.digest && a.sql == b.sql && a.name == b.name
+        a.digest == b.digest && a.sql.isSame(as: b.sql) && a.name.isSame(as: b.name)
     }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(digest) }

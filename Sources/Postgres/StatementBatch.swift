@@ -143,11 +143,7 @@ extension PostgresConnection {
         activity = .streaming
         batchBytesLimit = bytesLimit
         batchDeadline = deadline
-        defer {
-            batchBytesLimit = nil
-            // What streams next on this connection is somebody else's, and not for the timer of this batch to cancel.
-            batchDeadline = nil
-        }
+        defer { batchBytesLimit = nil }
         watchBatch(from: deadline)
         let isUncertain: Bool
         do throws(PostgresError) {
@@ -167,7 +163,7 @@ extension PostgresConnection {
         loop.schedule(at: moment) { [weak self] in
             guard let self else { return }
             nextBatchTimer = nil
-            guard let deadline = batchDeadline else { return }
+            guard let deadline = batchDeadline, activity == .streaming else { return }
             if deadline <= .now() { requestCancel() } else { watchBatch(from: deadline) }
         }
     }
@@ -221,6 +217,8 @@ extension PostgresConnection {
     /// prepared statements than we do.
     private func read(_ steps: [BatchStep], _ operation: Operation) async throws(PostgresError) -> Bool {
         var bytes = 0
+        // What follows on this connection is not for the timer of this batch to cancel: DEALLOCATE ALL after a failure, too.
+        defer { batchDeadline = nil }
         var failed = false
         for step in steps {
             if case .execute(let batched) = step {

@@ -157,10 +157,12 @@ package enum Hardening {
                     AND setting LIKE 'search_path=%';
             FOREACH reader IN ARRAY readers LOOP
                 EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', reader, current_database());
-                -- Behind the first schema, which clients take for the one to begin with (current_schema()).
-                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %s',
-                    reader, current_database(), regexp_replace(coalesce(path, 'market, tapedeck_sql, public'),
-                        '^([^,]+)', '\\1, tapedeck_guard, pg_catalog'));
+                -- Behind market, which is ours alone and which clients take for the schema to begin with
+                -- (current_schema()); before whatever else somebody has put first.
+                path := coalesce(path, 'market, tapedeck_sql, public');
+                EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = %s', reader, current_database(),
+                    CASE WHEN path ~ '^market *(,|$)' THEN regexp_replace(path, '^market', 'market, tapedeck_guard, pg_catalog')
+                        ELSE 'tapedeck_guard, pg_catalog, ' || path END);
             END LOOP;
         END $hardening$
         """

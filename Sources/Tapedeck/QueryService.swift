@@ -74,7 +74,8 @@ struct QueryService: Sendable {
         let loops = settings.integer(.loops) ?? min(8, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
         configuration.loops = .count(loops)
         configuration.metrics = metrics
-        let share = max(1, connectionLimit / (2 * loops))
+        // Beside those for SQL and for REST a loop has one for batches of each, and one for short questions of its own.
+        let share = max(1, (connectionLimit - 3 * loops) / (2 * loops))
         let connections = min(settings.integer(.poolSize) ?? 8, share)
         configuration.sqlConnectionsPerLoop = connections
         configuration.restConnectionsPerLoop = connections

@@ -303,12 +303,14 @@ def test_a_client_that_chooses_a_schema_has_the_functions(played):
         assert connection.execute(sa.text(asked)).fetchall() == expected
         offset = "select time_bucket('1 day', ts, interval '9 hours') from trades limit 1"
         assert connection.execute(sa.text(offset)).scalar().hour == 9
-        unlike = connection.execute(sa.text("""
-            select m.proname from pg_proc m left join pg_proc s on s.proname = m.proname
-                and s.proargtypes = m.proargtypes and s.pronamespace = 'tapedeck_sql'::regnamespace
-            where m.pronamespace = 'market'::regnamespace
-                and (s.oid is null or s.proallargtypes is distinct from m.proallargtypes
-                    or s.proargnames is distinct from m.proargnames
-                    or obj_description(s.oid, 'pg_proc') is distinct from obj_description(m.oid, 'pg_proc'))"""))
+        names = "('time_bucket', 'first', 'last', 'vwap', 'candles', 'indicators')"
+        unlike = connection.execute(sa.text(f"""
+            select coalesce(m.proname, s.proname)
+            from (select * from pg_proc where pronamespace = 'market'::regnamespace) m
+            full join (select * from pg_proc where pronamespace = 'tapedeck_sql'::regnamespace and proname in {names}) s
+                on s.proname = m.proname and s.proargtypes = m.proargtypes
+            where s.oid is null or m.oid is null or s.proallargtypes is distinct from m.proallargtypes
+                or s.proargnames is distinct from m.proargnames
+                or obj_description(s.oid, 'pg_proc') is distinct from obj_description(m.oid, 'pg_proc')"""))
         assert unlike.fetchall() == []
     assert played.sql("select current_schema()") == [("market",)]

@@ -226,3 +226,16 @@ def test_a_client_that_stops_reading_stops_postgresql_and_one_that_leaves_ends_i
     wait_until(lambda: active(played, "stopped") is None, 10, "the query to end")
     print(f"cancelled within {(time.monotonic() - left) * 1000:.0f} ms of the client's leaving")
     assert time.monotonic() - left < 5
+
+
+def test_texts_that_only_look_the_same_are_others(played):
+    """"\u00f1" and "n\u0303" are one text to Unicode's equivalence, and two to PostgreSQL."""
+    def ask(text):
+        reply = requests.post(
+            played.url + "/api/v1/sql", json={"query": "select octet_length($1), octet_length('%s')" % text, "params": [text]})
+        return reply.json()["rows"]
+
+    for _ in range(8):
+        assert ask("\u00f1") == [[2, 2]]
+    for _ in range(8):
+        assert ask("n\u0303") == [[3, 3]]

@@ -179,6 +179,23 @@ struct BatchTests {
         }
     }
 
+    @Test func `texts that only look the same are others`() async throws {
+        let (composed, combined) = ("\u{F1}", "n\u{303}")
+        #expect(composed == combined, "to Swift they are the same")
+        #expect(
+            Parameter.text(composed) != .text(combined) && Parameter.textArray([composed]) != .textArray([combined]))
+        #expect(Parameter.optionalTextArray([nil, composed]) != .optionalTextArray([nil, combined]))
+        let statements = [composed, combined].map { Statement(name: "q", sql: "SELECT octet_length('\($0)')::int8") }
+        #expect(statements[0] != statements[1])
+        try await withConnection { connection in
+            for _ in 0..<2 {
+                let batch = statements.map { BatchedStatement($0, []) }
+                try await connection.run(batch: batch, rollsBack: false, deadline: soon)
+                #expect(try batch.map(integers) == [[2], [3]])
+            }
+        }
+    }
+
     @Test func `a statement for parameters of ever new types takes no more than its share`() async throws {
         try await withConnection { connection in
             let types: [TypeOID] = [

@@ -161,7 +161,7 @@ final class Batcher {
             }
         }
         // Those behind it were not reached.
-        if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement.sql) }
+        if let culprit = batch.first(where: { $0.rows == nil }) { quick.blame(culprit.statement) }
     }
 
     /// Those that can be one statement together: what is asked of many keys and differs in nothing else.
@@ -232,11 +232,14 @@ struct QuickStatements {
     /// Runs in a row that make good for one in a batch that was not quick.
     private static let penalty = 100
 
-    private var statements: [String: QuickStatement] = [:]
+    /// By the statement, which is the same byte for byte only; a text is the same to Swift in two spellings of an accent.
+    private var statements: [Statement: QuickStatement] = [:]
+
+    private static func key(_ sql: String) -> Statement { Statement(name: "q", sql: sql) }
 
     /// The statement, if it is worth a try in a batch.
     func find(_ sql: String) -> QuickStatement? {
-        guard let statement = statements[sql], statement.runs >= Self.wanted else { return nil }
+        guard let statement = statements[Self.key(sql)], statement.runs >= Self.wanted else { return nil }
         return statement
     }
 
@@ -244,16 +247,17 @@ struct QuickStatements {
     mutating func note(_ sql: String, took duration: Duration, rows: Int, bytes: Int) {
         if sql.utf8.count > Self.longestText { return }
         let isQuick = duration <= Self.time && rows <= Self.rows && bytes <= Self.bytes
-        if let statement = statements[sql] {
+        let key = Self.key(sql)
+        if let statement = statements[key] {
             statement.runs = isQuick ? min(statement.runs + 1, Self.wanted) : min(statement.runs, 0)
             return
         }
         if statements.count >= Self.capacity { statements.removeAll(keepingCapacity: true) }
-        statements[sql] = QuickStatement(sql, runs: isQuick ? 1 : 0)
+        statements[key] = QuickStatement(key, runs: isQuick ? 1 : 0)
     }
 
     /// Notes that it was not quick when it ran with others.
-    func blame(_ sql: String) { statements[sql]?.runs = -Self.penalty }
+    func blame(_ statement: Statement) { statements[statement]?.runs = -Self.penalty }
 }
 
 /// A statement of users that many clients repeat, and how its rows are written.
@@ -265,8 +269,8 @@ final class QuickStatement {
     /// One for each format that was asked for, good for as long as the result has these columns.
     var forms: [ResultForm] = []
 
-    init(_ sql: String, runs: Int) {
-        statement = Statement(name: "q", sql: sql)
+    init(_ statement: Statement, runs: Int) {
+        self.statement = statement
         self.runs = runs
     }
 }

@@ -9,8 +9,8 @@ import Postgres
 /// with the others. On the loop's thread only.
 ///
 /// Every statement for a client passes here: it is listed, waits for its place, and has a connection for as long as it
-/// holds the place. There are two pools: one for our own statements, which stay prepared, and one for SQL of users,
-/// whose sessions are discarded after each use.
+/// holds the place. There are three pools: one for our own statements, which stay prepared, one for lookups in batches, whose plans
+/// are of any number of keys, and one for SQL of users, whose sessions are discarded after each use.
 final class Gate {
     let loop: EventLoop
     let admission: Admission
