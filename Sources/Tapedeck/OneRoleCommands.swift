@@ -12,6 +12,7 @@ import Metrics
 import Postgres
 import Processor
 import QueryServer
+import Store
 
 /// `tapedeck ingest SPEC…`: sources into the log, nothing else.
 struct IngestCommand: AsyncParsableCommand {
@@ -99,15 +100,38 @@ struct ServeCommand: AsyncParsableCommand {
 /// `tapedeck migrate`: creates or upgrades the schema.
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "migrate", abstract: "Create or upgrade the schema of TAPEDECK_DATABASE_URL.")
+        commandName: "migrate",
+        abstract: "Create or upgrade the schema of TAPEDECK_DATABASE_URL, else of the data folder's PostgreSQL.")
 
     @OptionGroup var flags: SettingFlags
 
     func run() async throws {
-        let settings = try flags.resolve().requiring(.databaseURL)
+        let settings = try flags.resolve()
         let loop = try EventLoop(name: "migrate")
         loop.start()
-        let applied = try await Runtime.migrate(settings.string(.databaseURL), on: loop)
+        if let url = settings.text(.databaseURL) { return report(try await Runtime.migrate(url, on: loop)) }
+        let home = try DataFolder(settings.string(.dataDir))
+        if try !home.acquire() {
+            // Who runs on it has migrated it, unless it is an older program.
+            guard let url = home.readConnections()?["TAPEDECK_DATABASE_URL"] else {
+                throw ValidationError("another tapedeck begins or ends on \(home.path); try again in a moment")
+            }
+            return report(try await Runtime.migrate(url, on: loop))
+        }
+        let server = try await PrivatePostgres.start(
+            directory: home.path + "/postgres", port: settings.integer(.postgresPort) ?? 0,
+            logger: Runtime.logger(settings))
+        defer { server.stop() }
+        let preparing = Task(executorPreference: loop) {
+            try await server.prepare { settings throws(PostgresError) in
+                try await PostgresConnection.connect(settings, on: loop)
+            }
+        }
+        try await preparing.value
+        report(try await Runtime.migrate(server.localWriterURL, on: loop))
+    }
+
+    private func report(_ applied: [String]) {
         print(applied.isEmpty ? "the schema is up to date" : "applied \(applied.joined(separator: ", "))")
     }
 }

@@ -239,3 +239,10 @@ def test_texts_that_only_look_the_same_are_others(played):
         assert ask("\u00f1") == [[2, 2]]
     for _ in range(8):
         assert ask("n\u0303") == [[3, 3]]
+
+
+def test_missing_params_are_told_as_such(played):
+    reply = requests.post(played.url + "/api/v1/sql", json={"query": "select $1::int, $2::int", "params": [1]})
+    error = reply.json()
+    assert reply.status_code == 400 and error["code"] == "08P01"
+    assert error["message"] == "the statement takes 2 params, and has 1" and "params" in error["hint"]

@@ -154,3 +154,11 @@ def test_the_reader_can_only_read(start):
         connection.execute("set default_transaction_read_only = off")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("delete from trades")
+
+
+def test_migrate_knows_the_embedded_server(folder, start):
+    assert b"the schema is up to date" in run("migrate", "--data-dir", folder).stdout
+    assert (folder / "postgres").is_dir() and postgres_pids(folder) == []
+    up = start()
+    assert b"the schema is up to date" in run("migrate", "--data-dir", up.folder).stdout
+    assert up.one("select count(*) from ops.schema_migrations") > 20

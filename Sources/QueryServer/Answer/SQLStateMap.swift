@@ -57,12 +57,19 @@ extension QueryError {
                 message = "more than one statement in a query"
                 hint = "Send one statement in each request."
             }
+            // "bind message supplies 1 parameters, but prepared statement "q/7" requires 2": of our own making.
+            if state == "08P01" && message.hasPrefix("bind message supplies") {
+                let numbers = message.split { !$0.isNumber }
+                message = "the statement takes \(numbers.last ?? "more") params, and has \(numbers.first ?? "fewer")"
+                hint = "Bind values with params: {\"query\": \"… $1\", \"params\": [1]}."
+            }
         }
     }
 
-    /// No connection, or none came free: says nothing of addresses and roles, which the reason might.
+    /// No connection: says nothing of addresses and roles, which the reason might. Whoever waits for one has a place, so that
+    /// it is only being made; when that takes too long, the database does not answer.
     init(unavailable error: PostgresError) {
-        let isBusy = error.kind == .overloaded || error.kind == .timeout
+        let isBusy = error.kind == .overloaded
         self.init(
             503, isBusy ? "overloaded" : error.sqlState ?? "08006",
             isBusy ? "too many queries at once" : "the database is not available",
