@@ -74,12 +74,11 @@ final class FactSink {
         /// The time of the earliest quote that is new.
         var earliestQuote: Timestamp?
 
-        /// Counts a record; `ts` is when what it says was so.
+        /// Counts a record; `ts` is when what it says was so, nil for what is no event.
         mutating func count<Facts>(_ record: Valid<Facts>, _ topic: String, ts: Timestamp?, isNew: Bool) {
             tally(record, topic, isNew: isNew)
             if isNew {
-                news[record.source, default: SourceNews()].note(
-                    event: ts ?? record.ingestedAt, ingested: record.ingestedAt)
+                news[record.source, default: SourceNews()].note(event: ts, ingested: record.ingestedAt)
             }
         }
 
@@ -197,8 +196,9 @@ final class FactSink {
         var counted: Set<String> = []
         for record in content.instruments {
             let symbol = record.facts.symbol ?? ""
+            // What it says holds for long: a list of names that is loaded today makes no trade of its source a new one.
             content.count(
-                record, "instruments", ts: record.facts.updatedAt,
+                record, "instruments", ts: nil,
                 isNew: changed.contains(symbol) && counted.insert(symbol).inserted)
         }
     }

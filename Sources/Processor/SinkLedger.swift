@@ -101,10 +101,11 @@ struct SourceNews {
     var state: (name: String, ts: Timestamp)?
     var error: (message: String, ts: Timestamp)?
 
-    /// Takes note of an event that the store did not have.
+    /// Takes note of an event that the store did not have; one without a time says nothing of how fresh the source's events
+    /// are.
     @inline(__always)
-    mutating func note(event: Timestamp, ingested: Timestamp) {
-        lastEvent = max(lastEvent ?? event, event)
+    mutating func note(event: Timestamp?, ingested: Timestamp) {
+        if let event { lastEvent = max(lastEvent ?? event, event) }
         lastIngested = max(lastIngested ?? ingested, ingested)
         events += 1
     }

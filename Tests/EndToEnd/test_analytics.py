@@ -146,6 +146,9 @@ def test_posts_become_sentiment_that_readers_see(up, tmp_path):
     with psycopg.connect(up.reader_url) as connection:
         rows = connection.execute("select symbol, mention_count from mention_counts where symbol = 'GME'").fetchall()
         assert sum(count for _, count in rows) == 134
+        # Instruments that were loaded today are no events of today.
+        freshest, = connection.execute("select max(last_event_ts) from ops.sources").fetchone()
+        assert freshest.timestamp() == 1_700_000_000 + 60 * 199
 
 
 FRAMES = {"1m": "1min", "5m": "5min", "15m": "15min", "1h": "1h", "1d": "1D"}
