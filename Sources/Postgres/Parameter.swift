@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
+
 /// A value for `$1`, `$2`, … of a statement. Text travels as text, everything else in binary with its type's OID.
 package enum Parameter: Sendable, Hashable {
     /// NULL.
@@ -77,7 +79,11 @@ package enum Parameter: Sendable, Hashable {
 extension String {
     /// Whether both are the same bytes of UTF-8.
     package func isSame(as other: String) -> Bool {
-        utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+        if utf8.count != other.utf8.count { return false }
+        var (text, other) = (self, other)
+        return text.withUTF8 { text in
+            other.withUTF8 { text.isEmpty || memcmp(text.baseAddress!, $0.baseAddress!, text.count) == 0 }
+        }
     }
 }
 
