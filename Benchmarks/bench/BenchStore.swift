@@ -30,7 +30,7 @@ struct BenchStore {
                 try await PostgresConnection.connect(settings, on: loop)
             }
         }
-        try await prepare.value
+        _ = try await prepare.value
     }
 
     /// Makes database `name` anew; returns its URI.

@@ -5,11 +5,12 @@ package import Postgres
 
 extension PrivatePostgres {
     /// Waits until the server answers, makes the roles and the database if they are missing, and applies the
-    /// migrations. A server that recovers from a crash may take its time; after `limit` this gives up.
+    /// migrations. A server that recovers from a crash may take its time; after `limit` this gives up. Returns the
+    /// migrations that were missing.
     package func prepare(
         _ connect: (ConnectionSettings) async throws(PostgresError) -> PostgresConnection,
         within limit: Duration = .seconds(300)
-    ) async throws {
+    ) async throws -> [String] {
         let admin = try await connectWhenReady(connect, within: limit)
         do {
             for statement in bootstrapStatements { try await admin.query(statement) }
@@ -25,11 +26,12 @@ extension PrivatePostgres {
         admin.close()
         let writer = try await connect(ConnectionSettings(localWriterURL, applicationName: "tapedeck migrate"))
         defer { writer.close() }
-        try await Migrator.migrate(writer)
+        let applied = try await Migrator.migrate(writer)
         // After the migrations, whose search path it continues.
         let inside = try await connect(ConnectionSettings(adminURL(database: "tapedeck")))
         defer { inside.close() }
         try await inside.query(Hardening.superuserScript)
+        return applied
     }
 
     private func connectWhenReady(

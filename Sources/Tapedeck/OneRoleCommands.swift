@@ -118,17 +118,10 @@ struct MigrateCommand: AsyncParsableCommand {
             }
             return report(try await Runtime.migrate(url, on: loop))
         }
-        let server = try await PrivatePostgres.start(
-            directory: home.path + "/postgres", port: settings.integer(.postgresPort) ?? 0,
-            logger: Runtime.logger(settings))
-        defer { server.stop() }
-        let preparing = Task(executorPreference: loop) {
-            try await server.prepare { settings throws(PostgresError) in
-                try await PostgresConnection.connect(settings, on: loop)
-            }
-        }
-        try await preparing.value
-        report(try await Runtime.migrate(server.localWriterURL, on: loop))
+        let (server, applied) = try await Runtime.startPostgres(
+            settings, folder: home.path, on: loop, logger: Runtime.logger(settings))
+        server.stop()
+        report(applied)
     }
 
     private func report(_ applied: [String]) {

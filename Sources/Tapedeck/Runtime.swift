@@ -78,20 +78,9 @@ final class Runtime: Sendable {
             if let url = settings.text(.databaseURL) {
                 writer = url
             } else if let folder {
-                let server = try await PrivatePostgres.start(
-                    directory: folder + "/postgres", port: settings.integer(.postgresPort) ?? 0, logger: logger)
+                let server = try await startPostgres(settings, folder: folder, on: loop, logger: logger).server
                 postgres = server
                 writer = server.localWriterURL
-                let prepare = Task(executorPreference: loop) {
-                    try await server.prepare { settings throws(PostgresError) in
-                        try await PostgresConnection.connect(settings, on: loop)
-                    }
-                }
-                try await withTaskCancellationHandler {
-                    try await prepare.value
-                } onCancel: {
-                    prepare.cancel()
-                }
             } else {
                 throw SettingsError(message: "TAPEDECK_DATABASE_URL (--database-url) is not set")
             }
@@ -106,6 +95,30 @@ final class Runtime: Sendable {
                 postgres: postgres, loop: loop)
         } catch {
             postgres?.stop()
+            throw error
+        }
+    }
+
+    /// Starts the private PostgreSQL of a folder that this process owns; tells which migrations it lacked.
+    static func startPostgres(
+        _ settings: Settings, folder: String, on loop: EventLoop, logger: Logger
+    ) async throws -> (server: PrivatePostgres, applied: [String]) {
+        let server = try await PrivatePostgres.start(
+            directory: folder + "/postgres", port: settings.integer(.postgresPort) ?? 0, logger: logger)
+        let prepare = Task(executorPreference: loop) {
+            try await server.prepare { settings throws(PostgresError) in
+                try await PostgresConnection.connect(settings, on: loop)
+            }
+        }
+        do {
+            let applied = try await withTaskCancellationHandler {
+                try await prepare.value
+            } onCancel: {
+                prepare.cancel()
+            }
+            return (server, applied)
+        } catch {
+            server.stop()
             throw error
         }
     }

@@ -157,6 +157,7 @@ def test_the_reader_can_only_read(start):
 
 
 def test_migrate_knows_the_embedded_server(folder, start):
+    assert b"applied " in run("migrate", "--data-dir", folder).stdout
     assert b"the schema is up to date" in run("migrate", "--data-dir", folder).stdout
     assert (folder / "postgres").is_dir() and postgres_pids(folder) == []
     up = start()

@@ -35,7 +35,7 @@ final class TestServer: Sendable {
                 try await PostgresConnection.connect(settings, on: loop)
             }
         }
-        try await prepare.value
+        _ = try await prepare.value
     }
 
     static func temporaryFolder() throws -> String {

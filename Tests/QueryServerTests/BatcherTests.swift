@@ -75,7 +75,7 @@ private struct OnLoop: @unchecked Sendable {
 
     /// Asks for several keys at the same moment; returns the run in which each was answered, and the rest of its question.
     private static func runs(
-        _ questions: [(key: String, rest: Int64)], many: ManyKeys, _ shared: OnLoop
+        _ questions: [(key: String, rest: Int64)], many: Statement, _ shared: OnLoop
     ) async -> [[Int64]?] {
         let one = Statement(name: "one", sql: "select $1, nextval('batcher_ticket'), $2::int8 where $1 <> 'none'")
         return await withTaskGroup(of: (Int, [Int64]?).self) { group in
@@ -96,14 +96,13 @@ private struct OnLoop: @unchecked Sendable {
         }
     }
 
-    private static func many(_ name: String, from: String) -> ManyKeys {
-        ManyKeys(
-            statement: Statement(
-                name: name,
-                sql: """
-                    select k, nextval('batcher_ticket'), $2::int8 from \(from) k where k <> 'none' \
-                    and nextval('batcher_\(name)') > 0
-                    """), column: 0)
+    private static func many(_ name: String, from: String) -> Statement {
+        Statement(
+            name: name,
+            sql: """
+                select k, nextval('batcher_ticket'), $2::int8 from \(from) k where k <> 'none' \
+                and nextval('batcher_\(name)') > 0
+                """)
     }
 
     @Test func `what is asked of many keys is one statement for all that differ in the key alone`() async throws {

@@ -389,7 +389,7 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         let lookup = try #require(MarketPlan(request: page).lookup)
         let many = try #require(lookup.many)
         #expect(lookup.parameters[0] == .text("A", as: .text))
-        var sql = many.statement.sql
+        var sql = many.sql
         sql.replace("select found.* from unnest($1) as asked (symbol), lateral (", with: "")
         sql.replace(" offset 0) as found", with: "")
         sql.replace(") as found", with: "")

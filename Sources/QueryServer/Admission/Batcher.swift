@@ -14,7 +14,7 @@ import Postgres
 ///
 /// Whoever asks for what somebody else is waiting to have asked, in the same words, is answered with the same rows: they
 /// are read later than he came. Dashboards and bots that watch one symbol thus cost PostgreSQL one statement a batch. So
-/// do those that ask the same of many symbols, where there is a statement for many (``ManyKeys``).
+/// do those that ask the same of many symbols, where there is a statement for many keys.
 final class Batcher {
     struct Limits {
         /// Statements of one batch.
@@ -32,12 +32,13 @@ final class Batcher {
     /// A statement, and those who wait for its rows.
     private final class Entry {
         let question: Question
-        let many: ManyKeys?
+        /// The same for many keys at once; see ``rows(_:_:many:sharing:)``.
+        let many: Statement?
         var askers: [UnsafeContinuation<Void, Never>] = []
         /// Nil before it has run, and if it has to go the ordinary way.
         var rows: BatchedRows?
 
-        init(_ question: Question, _ many: ManyKeys?) {
+        init(_ question: Question, _ many: Statement?) {
             self.question = question
             self.many = many
         }
@@ -69,10 +70,11 @@ final class Batcher {
     /// The rows of a statement; nil if it has to go the ordinary way.
     ///
     /// - Parameters:
-    ///   - many: how it is asked for many keys at once, of which its first parameter is one.
+    ///   - many: the same for many keys at once. It has an array of texts for its first parameter, where the statement for
+    ///     one has a text; the key is the first column of its rows, and those of each key stand together, in the keys' order.
     ///   - sharing: whether all who ask it at the same moment may have the same rows.
     func rows(
-        _ statement: Statement, _ parameters: [Parameter], many: ManyKeys? = nil, sharing: Bool
+        _ statement: Statement, _ parameters: [Parameter], many: Statement? = nil, sharing: Bool
     ) async -> BatchedRows? {
         guard isServing, askers < limits.waiting else { return nil }
         var place: Entry?
@@ -88,7 +90,7 @@ final class Batcher {
     }
 
     /// The statement's place in the next batch, or in one behind it.
-    private func entry(_ question: Question, _ many: ManyKeys?, sharing: Bool) -> Entry {
+    private func entry(_ question: Question, _ many: Statement?, sharing: Bool) -> Entry {
         if sharing, let entry = shared[question] { return entry }
         let entry = Entry(question, many)
         waiting.append(entry)
@@ -153,8 +155,8 @@ final class Batcher {
         }
         for (group, batched) in zip(groups, batch) {
             guard let rows = batched.rows else { continue }
-            if let many = group[0].many, group.count > 1 {
-                let parts = rows.parts(by: many.column, keys: group.map(\.question.key)) ?? []
+            if group.count > 1 {
+                let parts = rows.parts(by: 0, keys: group.map(\.question.key)) ?? []
                 for (entry, part) in zip(group, parts) { entry.rows = part }
             } else {
                 group[0].rows = rows
@@ -170,7 +172,7 @@ final class Batcher {
         for entry in entries {
             if let many = entry.many,
                 let index = groups.firstIndex(where: {
-                    $0[0].many?.statement == many.statement && $0[0].question.hasRest(of: entry.question)
+                    $0[0].many == many && $0[0].question.hasRest(of: entry.question)
                 })
             {
                 groups[index].append(entry)
@@ -187,7 +189,7 @@ final class Batcher {
             return BatchedStatement(question.statement, question.parameters)
         }
         return BatchedStatement(
-            many.statement, [.textArray(group.map(\.question.key))] + question.parameters.dropFirst())
+            many, [.textArray(group.map(\.question.key))] + question.parameters.dropFirst())
     }
 
     /// Has ``serve()`` end; those who wait go the ordinary way.
@@ -208,14 +210,6 @@ private struct Question: Hashable {
 
     /// Whether nothing but the key is another.
     func hasRest(of other: Question) -> Bool { parameters.dropFirst() == other.parameters.dropFirst() }
-}
-
-/// The same statement for many keys at once. It has an array of texts for its first parameter, where the statement for one
-/// has a text; the rows of each key stand together, in the order of the keys.
-struct ManyKeys: Equatable {
-    let statement: Statement
-    /// The column of its rows in which the key stands, as text.
-    let column: Int
 }
 
 /// Which statements of users have shown themselves quick and small, by their texts: those that many clients repeat.

@@ -178,7 +178,7 @@ final class Gate {
     /// The rows of a lookup of ours, from a batch; nil if it has to go the ordinary way, as in ``batched(_:_:_:)``.
     ///
     /// - Parameter many: see ``Batcher/rows(_:_:many:sharing:)``.
-    func lookup(_ statement: Statement, _ parameters: [Parameter], many: ManyKeys?) async -> BatchedRows? {
+    func lookup(_ statement: Statement, _ parameters: [Parameter], many: Statement?) async -> BatchedRows? {
         if audit != nil { return nil }
         rightOfWay.enter()
         defer { rightOfWay.leave() }

@@ -15,7 +15,7 @@ struct MarketPlan {
         var statement: Statement
         var parameters: [Parameter]
         /// The same for many symbols at once, of which the first parameter is one.
-        var many: ManyKeys?
+        var many: Statement?
     }
 
     let request: MarketRequest
@@ -149,19 +149,17 @@ struct MarketPlan {
     }()
 
     /// The same for the bars of many symbols.
-    private static let barsOfMany: [StepKind: ManyKeys] = statements.filter { $0.key.resource == .bars }.reduce(
+    private static let barsOfMany: [StepKind: Statement] = statements.filter { $0.key.resource == .bars }.reduce(
         into: [:]) {
             $0[$1.key] = ofMany($1.value.name, statement($1.key, symbol: "asked.symbol").sql)
         }
 
     /// A statement for one symbol, as one for many. PostgreSQL runs it for each of them, in their order: what has a LIMIT or
     /// an OFFSET it does not make a join of.
-    private static func ofMany(_ name: String, _ sql: String) -> ManyKeys {
-        ManyKeys(
-            statement: Statement(
-                name: "\(name)_of_many",
-                sql: "select found.* from unnest($1) as asked (symbol), lateral (\(sql)) as found"),
-            column: 0)
+    private static func ofMany(_ name: String, _ sql: String) -> Statement {
+        Statement(
+            name: "\(name)_of_many",
+            sql: "select found.* from unnest($1) as asked (symbol), lateral (\(sql)) as found")
     }
 
     private static func statement(_ kind: StepKind, symbol: String = "$1") -> Statement {

@@ -24,6 +24,7 @@ enum Route: CaseIterable, Sendable {
 
     private static let names = Dictionary(uniqueKeysWithValues: allCases.map { ($0, "\($0.path)") })
 
+    /// The path, with a name in braces for what stands in its place.
     var path: StaticString {
         switch self {
         case .index: "/"
