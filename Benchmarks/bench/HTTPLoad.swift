@@ -106,9 +106,10 @@ struct HTTPLoad {
                 let took = UInt32(clamping: (MonotonicTime.now() - open[index].sent).inNanoseconds / 1000)
                 if status == expected {
                     if isPrompt {
-                        if arrival == 0 { throw SystemError(code: ENOTSUP, call: "SO_TIMESTAMPNS") }
                         result.seen.append(took)
-                        result.latencies.append(UInt32(clamping: (Int64(arrival) - Int64(open[index].sentAt)) / 1000))
+                        // The kernel begins to stamp a moment after it was asked to (net_enable_timestamp defers it).
+                        result.latencies.append(
+                            arrival == 0 ? took : UInt32(clamping: (Int64(arrival) - Int64(open[index].sentAt)) / 1000))
                     } else {
                         result.latencies.append(took)
                     }
