@@ -67,7 +67,7 @@ enum ProgramFolders {
         if let binary = realpath("/proc/self/exe", nil) {
             // .build/release/tapedeck or .build/TRIPLE/release/tapedeck
             let parts = String(cString: binary).split(separator: "/").dropLast()
-            for up in 0...4 where up <= parts.count {
+            for up in 0...4 where up < parts.count {
                 folders.append("/" + parts.dropLast(up).joined(separator: "/"))
             }
             free(binary)

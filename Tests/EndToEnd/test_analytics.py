@@ -370,7 +370,7 @@ def test_a_forecast_is_the_log_normal_it_stands_for(up, tmp_path):
         f"{up.url}/api/v1/forecasts",
         json={"symbol": "X", "horizon": "2d", "paths": 20000, "seed": 1, "lookback": "60d", "price": "close"}, timeout=30)
     assert made.status_code == 201, made.text
-    forecast = made.json()["forecast"]
+    forecast = made.json()["forecasts"][0]
     assert requests.get(up.url + made.headers["Location"], timeout=10).json() == made.json()
     # The estimates, as NumPy makes them.
     returns = numpy.diff(numpy.log(price))

@@ -340,7 +340,7 @@ def test_forecast_is_what_the_interface_makes_for_the_same_parameters(played, pa
         body = {"symbol": "BITSTAMP:BTCUSD", "timeframe": "1h", "lookback": "3650d", "steps": 24, "paths": 1000, "seed": 7, "store": False, **more}
         reply = requests.post(played.url + "/api/v1/forecasts", json=body, timeout=60)
         assert reply.status_code in (200, 201), reply.text
-        return reply.json()["forecast"]
+        return reply.json()["forecasts"][0]
 
     def compare(forecast):
         for name in ("p05", "p50", "p95"):

@@ -75,7 +75,8 @@ def test_a_client_of_finnhub_works_when_its_url_is_changed(start):
     def on_open(ws):
         ws.send('{"type":"subscribe","symbol":"AAPL"}')
         ws.send('{"type":"subscribe","symbol":"BINANCE:BTCUSDT"}')
-        ws.send('{"type":"subscribe","symbol":"IC MARKETS:1"}')
+        # Some libraries send bytes.
+        ws.send(b'{"type":"subscribe","symbol":"IC MARKETS:1"}', websocket.ABNF.OPCODE_BINARY)
         ws.send('{"type":"subscribe","symbol":"MSFT"}')
         ws.send('{"type":"unsubscribe","symbol":"MSFT"}')
         ws.send('{"type":"nonsense"}')

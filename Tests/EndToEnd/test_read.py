@@ -107,6 +107,15 @@ def test_pages_of_trades_hold_every_trade_once(played):
     assert len(seen) == len(set(seen)) == played.one("select count(*) from trades where symbol = 'BITSTAMP:BTCUSD'")
 
 
+@pytest.mark.parametrize("path", ["/api/v1/trades?limit=2", "/api/v1/bars?limit=2&timeframe=1m", "/v2/stocks/bars?limit=2&timeframe=1Min&start=2009-01-01"])
+def test_a_page_token_is_of_its_symbol(played, path):
+    ask = lambda **parameters: requests.get(played.url + path, parameters, timeout=30)
+    token = ask(symbols="BITSTAMP:BTCUSD").json()["next_page_token"]
+    assert ask(symbols="BITSTAMP:BTCUSD,AAPL", page_token=token).status_code == 200
+    refused = ask(symbols="AAPL", page_token=token)
+    assert refused.status_code in (400, 422) and "page_token" in refused.json()["message"], refused.text
+
+
 def test_latest_and_symbols(played):
     latest = get(played, "/api/v1/latest", symbols="COINBASE:BTC-USD,GEMINI:ETHUSD").json()["latest"]
     assert sorted(row["symbol"] for row in latest) == ["COINBASE:BTC-USD", "GEMINI:ETHUSD"]

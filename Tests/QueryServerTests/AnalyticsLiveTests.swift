@@ -93,6 +93,9 @@ import Testing
         #expect(read.status == 200, "\(read.text)")
         // What was answered at once is what was kept, but for the clock's and the maker's spelling.
         #expect(made.text == read.text)
+        #expect(read.text.hasPrefix("{\"forecasts\":[{") && read.text.hasSuffix("]}],\"next_page_token\":null}\n"))
+        #expect(try await get(location + "?format=json").text == read.text)
+        #expect(try await get(location + "?format=csv").status == 400)
         #expect(made.text.contains(#""seed":"7","lookback":"3d","timeframe":"1h","price":"close""#))
         #expect(made.text.matches(of: /"step":\d/).count == 5 && made.text.matches(of: /"path":\d/).count == 2)
         #expect(made.text.matches(of: /"bin":\d/).count == 50)

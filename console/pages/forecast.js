@@ -150,7 +150,7 @@ export async function open(root, parameters, { remember }) {
     try {
       // What is to be kept is kept and listed, whatever is asked for next.
       const response = await request("/api/v1/forecasts", { method: "POST", body: { ...body, store }, signal: store ? undefined : signal });
-      const { forecast } = await response.json();
+      const { forecasts: [forecast] } = await response.json();
       if (store) await listBefore();
       if (!signal.aborted) await show(forecast, signal);
     } catch (error) {
@@ -308,7 +308,7 @@ export async function open(root, parameters, { remember }) {
     asking.abort();
     asking = new AbortController();
     try {
-      const { forecast } = await get(`/api/v1/forecasts/${id}`, null, asking.signal);
+      const { forecasts: [forecast] } = await get(`/api/v1/forecasts/${id}`, null, asking.signal);
       await show(forecast, asking.signal);
     } catch (error) {
       if (error.name !== "AbortError") { problem.hidden = false; problem.textContent = error.text ?? error.message; }

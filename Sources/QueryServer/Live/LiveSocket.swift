@@ -58,9 +58,9 @@ final class LiveSocket: @unchecked Sendable {
     private func obeyClient() async {
         defer { subscriber.end() }
         do {
-            while let kind = try await socket.receive() {
+            while try await socket.receive() != nil {
                 do {
-                    try obey(kind, socket.payload)
+                    try obey(socket.payload)
                 } catch let error as QueryError {
                     var bytes: [UInt8] = []
                     bytes.appendFinnhubError(error.message)
@@ -74,8 +74,9 @@ final class LiveSocket: @unchecked Sendable {
 
     // MARK: What the client wants
 
-    private func obey(_ kind: MessageKind, _ payload: [UInt8]) throws {
-        guard kind == .text, let message = try? JSONReader.read(payload), case .object(let members) = message else {
+    /// Whether its frame was of text or of bytes: libraries send JSON as either.
+    private func obey(_ payload: [UInt8]) throws {
+        guard let message = try? JSONReader.read(payload), case .object(let members) = message else {
             throw Self.refusal("not a JSON object")
         }
         func text(_ name: String) -> String? {

@@ -206,7 +206,7 @@ struct DropInRequest: Equatable {
         var request = DropInRequest(
             .alpaca, symbols, interval, range, limit: try reader.integer("limit", in: 1...10_000) ?? 1000)
         request.isDescending = try reader.choice("sort", ["asc", "desc"]) == "desc"
-        request.page = try PageToken.read(reader, scope: request.scope)
+        request.page = try PageToken.read(reader, scope: request.scope, symbols: symbols)
         return request
     }
 }

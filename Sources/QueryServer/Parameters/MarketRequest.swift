@@ -78,7 +78,8 @@ struct MarketRequest {
         } else {
             format = try ReplyFormat(accept: accept)
         }
-        page = try PageToken.read(reader, scope: Self.scope(resource, interval, layout, isDescending))
+        page = try PageToken.read(
+            reader, scope: Self.scope(resource, interval, layout, isDescending), symbols: symbols)
         try layout.check(self)
     }
 

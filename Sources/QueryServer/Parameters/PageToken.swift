@@ -53,16 +53,19 @@ struct PageToken: Equatable {
             scope: fields[1], symbol: fields[2], ts: Timestamp(microseconds: ts), source: fields[4], tradeID: tradeID)
     }
 
-    /// The token of the parameter `page_token`, which must be of the same request.
-    static func read(_ reader: ParameterReader, scope: String) throws(QueryError) -> PageToken? {
+    /// The token of the parameter `page_token`, which must be of the same request: of another symbol's page the next would
+    /// be empty, or begin at once.
+    static func read(
+        _ reader: ParameterReader, scope: String, symbols: [String]?
+    ) throws(QueryError) -> PageToken? {
         guard let text = reader.text("page_token") else { return nil }
         guard let token = PageToken(text) else {
             throw ParameterReader.invalid("page_token", text, allowed: "the next_page_token of an earlier reply")
         }
-        guard token.scope == scope else {
+        guard token.scope == scope, token.symbol.isEmpty || symbols?.contains(token.symbol) != false else {
             throw ParameterReader.invalid(
                 "page_token", text, allowed: "the next_page_token of a reply to the same request",
-                hint: "Keep the other parameters as they were, the order and the timeframe among them.")
+                hint: "Keep the other parameters as they were: symbols, order and timeframe among them.")
         }
         return token
     }

@@ -7,7 +7,7 @@ import HTTP
 import Market
 import Postgres
 
-/// Answers with a forecast: its parameters, its fan, its outcomes, a few paths.
+/// Answers with a list of one forecast: its parameters, its fan, its outcomes, a few paths.
 struct ForecastQuery {
     let id: Int64
     let timeInMilliseconds: Bool
@@ -17,7 +17,7 @@ struct ForecastQuery {
         try await lease.run(body) { connection in
             let own = RowEncoder(
                 ListPlan.columns(.forecasts, timeInMilliseconds: timeInMilliseconds), layout: .object)
-            body.bytes.appendText("{\"forecast\":")
+            body.bytes.appendText("{\"forecasts\":[")
             let found = try await send(
                 Statement(name: "forecast", sql: ListPlan.select(.forecasts) + " where forecast_id = $1"), own,
                 connection,
@@ -33,7 +33,7 @@ struct ForecastQuery {
                 _ = try await send(statement, encoder, connection, lease, body)
                 body.bytes.append(UInt8(ascii: "]"))
             }
-            body.bytes.appendText("}}\n")
+            body.bytes.appendText("}],\"next_page_token\":null}\n")
         }
         try await body.finish()
     }
@@ -130,7 +130,12 @@ extension QueryHandler {
 
     /// `GET /api/v1/forecasts/{id}`.
     func answerForecast(_ request: Request, _ response: ResponseWriter, _ lease: Lease) async throws {
-        let reader = try ParameterReader(try request.head.query(), known: ["time"])
+        let reader = try ParameterReader(try request.head.query(), known: ["time", "format"])
+        if let format = reader.text("format"), format != "json" {
+            throw ParameterReader.invalid(
+                "format", format, allowed: "json, as a forecast is a tree",
+                hint: "In the tables forecast_steps, forecast_outcomes and forecast_paths are its rows, in any format.")
+        }
         let text = try request.head.pathSegments().last ?? ""
         guard let id = Int64(text), id > 0 else {
             throw QueryError(
@@ -142,12 +147,12 @@ extension QueryHandler {
     }
 }
 
-/// A forecast that was just made, as JSON: the same members as one that was kept.
+/// A forecast that was just made, as JSON: the same list of one as of one that was kept.
 enum ForecastText {
     static func json(_ forecast: MadeForecast, id: Int64?) -> [UInt8] {
         let request = forecast.request
         var json: [UInt8] = []
-        json.appendText("{\"forecast\":{\"forecast_id\":\(id.map(String.init) ?? "null"),\"symbol\":")
+        json.appendText("{\"forecasts\":[{\"forecast_id\":\(id.map(String.init) ?? "null"),\"symbol\":")
         json.appendJSONString(request.symbol)
         json.appendText(
             ",\"made_at\":\"\(forecast.madeAt)\",\"model\":\"gbm\",\"spot\":\(number(forecast.spot))"
@@ -180,7 +185,7 @@ enum ForecastText {
             json.appendText(
                 "\(index > 0 ? "," : ""){\"path\":\(index),\"prices\":[\(prices.map(number).joined(separator: ","))]}")
         }
-        json.appendText("]}}\n")
+        json.appendText("]}],\"next_page_token\":null}\n")
         return json
     }
 

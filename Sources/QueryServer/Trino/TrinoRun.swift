@@ -521,15 +521,16 @@ struct TrinoRun {
         }
     }
 
-    private func failure(_ error: PostgresError) -> TrinoFailure {
+    private func failure(_ error: PostgresError) -> TrinoFailure? {
         switch error.kind {
         case .timeout: return .tooLong(query.timeout)
         case .cancelled: return TrinoFailure(.userCanceled, "Query was canceled")
         case .overloaded: return TrinoFailure(.queryQueueFull, "Too many queries at once")
         case .usage: return TrinoFailure(.notSupported, error.message)
         case .connection:
-            return TrinoFailure(
-                TrinoError(.genericInternalError, "The database is not available"), sqlState: error.sqlState)
+            var told = failure(QueryError(unavailable: error))
+            told?.sqlState = error.sqlState
+            return told
         case .server:
             return TrinoFailure(TrinoError(.genericUserError, error.message), sqlState: error.sqlState)
         }
