@@ -107,6 +107,7 @@ let package = Package(
                 .embedInCode("0034_functions_of_market.sql"),
                 .embedInCode("0035_trino_intervals.sql"),
                 .embedInCode("0036_trino_shifts.sql"),
+                .embedInCode("0037_trino_division.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

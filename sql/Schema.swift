@@ -43,5 +43,6 @@ package struct Migration: Sendable {
         Migration(34, "functions_of_market", PackageResources._034_functions_of_market_sql),
         Migration(35, "trino_intervals", PackageResources._035_trino_intervals_sql),
         Migration(36, "trino_shifts", PackageResources._036_trino_shifts_sql),
+        Migration(37, "trino_division", PackageResources._037_trino_division_sql),
     ]
 }
