@@ -102,12 +102,8 @@ extension Timestamp {
     /// microseconds or nanoseconds by magnitude), a date, or RFC 3339 with 0 to 9 fraction digits, where a space may
     /// stand for the `T` and a missing zone means UTC. Nanoseconds are rounded down. Nil if it is none of these.
     package init?(parsing bytes: UnsafeRawBufferPointer) {
-        if let number = Self.epochNumber(bytes) {
-            self = number
-            return
-        }
-        guard let calendar = CalendarText(bytes).parse() else { return nil }
-        self = calendar
+        var isCut = false
+        self.init(parsing: bytes, isCut: &isCut)
     }
 
     /// The same for a string.
@@ -116,6 +112,25 @@ extension Timestamp {
         let parsed = text.withUTF8 { Timestamp(parsing: UnsafeRawBufferPointer($0)) }
         guard let parsed else { return nil }
         self = parsed
+    }
+
+    /// The same with nanoseconds rounded up, as what is compared with by `≥` and `<` must be; rounded down it is what `>` and
+    /// `≤` are right for.
+    package init?(parsingUp text: String) {
+        var (text, isCut) = (text, false)
+        let parsed = text.withUTF8 { Timestamp(parsing: UnsafeRawBufferPointer($0), isCut: &isCut) }
+        guard let parsed else { return nil }
+        self = isCut ? Timestamp(microseconds: parsed.microseconds + 1) : parsed
+    }
+
+    /// - Parameter isCut: set where the moment is later than what can be said of it.
+    private init?(parsing bytes: UnsafeRawBufferPointer, isCut: inout Bool) {
+        if let number = Self.epochNumber(bytes, &isCut) {
+            self = number
+            return
+        }
+        guard let calendar = CalendarText(bytes).parse(&isCut) else { return nil }
+        self = calendar
     }
 
     /// An epoch count, by magnitude: below 10¹¹ seconds (until the year 5138), below 10¹⁴ milliseconds, below 10¹⁷
@@ -145,7 +160,7 @@ extension Timestamp {
     }
 
     /// Digits with an optional sign and fraction, done in integers so that no digit is lost.
-    private static func epochNumber(_ bytes: UnsafeRawBufferPointer) -> Timestamp? {
+    private static func epochNumber(_ bytes: UnsafeRawBufferPointer, _ isCut: inout Bool) -> Timestamp? {
         var index = 0
         let negative = bytes.first == UInt8(ascii: "-")
         if negative { index = 1 }
@@ -160,7 +175,11 @@ extension Timestamp {
             index += 1
         }
         if index == start { return nil }
-        if index == bytes.count { return Timestamp(epoch: negative ? -whole : whole) }
+        let isCutWhole = whole >= 100_000_000_000_000_000 && whole % 1000 != 0
+        if index == bytes.count {
+            isCut = isCutWhole
+            return Timestamp(epoch: negative ? -whole : whole)
+        }
         guard bytes[index] == UInt8(ascii: ".") else { return nil }
         index += 1
         // What one unit of the whole part is worth, in millionths of a microsecond-scaled count.
@@ -172,7 +191,7 @@ extension Timestamp {
             }
         var fraction: Int64 = 0
         var worth = unit
-        var isCut = false
+        isCut = isCutWhole
         while index < bytes.count, let digit = digit(bytes[index]) {
             worth /= 10
             fraction += worth * Int64(digit)
@@ -199,7 +218,7 @@ private struct CalendarText {
 
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    consuming func parse() -> Timestamp? {
+    consuming func parse(_ isCut: inout Bool) -> Timestamp? {
         guard let year = number(4), skip("-"), let month = number(2), skip("-"), let day = number(2) else {
             return nil
         }
@@ -213,7 +232,7 @@ private struct CalendarText {
         microseconds += Int64(hour * 3600 + minute * 60) * 1_000_000
         if skip(":") {
             // A leap second (60) reads as the first second of the next minute, as PostgreSQL has it.
-            guard let second = number(2), second <= 60, let fraction = fraction() else { return nil }
+            guard let second = number(2), second <= 60, let fraction = fraction(&isCut) else { return nil }
             microseconds += Int64(second) * 1_000_000 + fraction
         }
         guard let offset = zone(), index == bytes.count else { return nil }
@@ -238,13 +257,14 @@ private struct CalendarText {
     }
 
     /// Microseconds after the point; digits beyond the sixth are dropped, beyond the ninth refused.
-    private mutating func fraction() -> Int64? {
+    private mutating func fraction(_ isCut: inout Bool) -> Int64? {
         guard skip(".") else { return 0 }
         var value: Int64 = 0
         var worth: Int64 = 100_000
         let start = index
         while index < bytes.count, let digit = Timestamp.digit(bytes[index]) {
             value += Int64(digit) * worth
+            if worth == 0 && digit != 0 { isCut = true }
             worth /= 10
             index += 1
         }

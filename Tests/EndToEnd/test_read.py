@@ -107,6 +107,21 @@ def test_pages_of_trades_hold_every_trade_once(played):
     assert len(seen) == len(set(seen)) == played.one("select count(*) from trades where symbol = 'BITSTAMP:BTCUSD'")
 
 
+def test_the_nanosecond_after_a_trade_is_beyond_it(played):
+    def times(path, **parameters):
+        reply = requests.get(played.url + path, {"symbol": "BITSTAMP:BTCUSD"} | parameters, timeout=30).json()
+        return [trade["ts"] for trade in reply["trades"]]
+
+    first, second = times("/api/v1/trades", limit=2, time="ms")
+    assert first < second
+    later = f"{first}000001"
+    assert times("/api/v1/trades", limit=1, time="ms", **{"from": later}) == [second]
+    assert times("/api/v1/trades", limit=9, time="ms", to=later) == [first]
+    table = lambda op: [trade["ts"] for trade in requests.get(
+        f"{played.url}/api/v1/tables/trades?symbol=eq.BITSTAMP:BTCUSD&order=ts&limit=1&ts={op}.{later}", timeout=30).json()]
+    assert table("gte") == table("gt") != table("lte") == table("lt")
+
+
 @pytest.mark.parametrize("path", ["/api/v1/trades?limit=2", "/api/v1/bars?limit=2&timeframe=1m", "/v2/stocks/bars?limit=2&timeframe=1Min&start=2009-01-01"])
 def test_a_page_token_is_of_its_symbol(played, path):
     ask = lambda **parameters: requests.get(played.url + path, parameters, timeout=30)

@@ -77,6 +77,17 @@ struct TimestampTests {
         #expect(Timestamp(parsing: text)?.microseconds == microseconds)
     }
 
+    @Test(arguments: [
+        ("1672348887196123000", Int64(1_672_348_887_196_123)), ("1672348887196123001", 1_672_348_887_196_124),
+        ("1672348887196123.0", 1_672_348_887_196_123), ("1672348887196123.1", 1_672_348_887_196_124),
+        ("1672348887196123000.5", 1_672_348_887_196_124), ("-0.0000001", 0), ("-1672348887196123001", -1_672_348_887_196_123),
+        ("1970-01-01T00:00:00.000001", 1), ("1970-01-01T00:00:00.000001000Z", 1),
+        ("1970-01-01T00:00:00.000001001Z", 2), ("1970-01-01T00:00:00.9999991+00:00", 1_000_000), ("1970-01-02", 86_400_000_000),
+    ])
+    func `a moment is rounded up where that is asked for`(text: String, microseconds: Int64) {
+        #expect(Timestamp(parsingUp: text)?.microseconds == microseconds)
+    }
+
     @Test func `an integer count is exact and one of a double is that of its digits`() {
         #expect(Timestamp(epoch: Int64.max)?.microseconds == 9_223_372_036_854_775)
         #expect(Timestamp(epoch: Int64.min)?.microseconds == -9_223_372_036_854_776)

@@ -6,9 +6,12 @@ import Market
 extension Timestamp {
     /// Reads `now`, `now-6h`, `now+1d` (units s, m, h, d, w), and what ``init(parsing:)`` reads: RFC 3339, a date, an
     /// epoch count in seconds, milliseconds, microseconds or nanoseconds.
-    init?(_ text: String, now: Timestamp) {
+    ///
+    /// - Parameter roundsUp: whether nanoseconds make it the microsecond after, not the one before: for `≥` and `<`, so that
+    ///   the nanosecond after a trade is beyond it.
+    init?(_ text: String, now: Timestamp, roundsUp: Bool = false) {
         guard text.hasPrefix("now") else {
-            self.init(parsing: text)
+            if roundsUp { self.init(parsingUp: text) } else { self.init(parsing: text) }
             return
         }
         let rest = text.utf8.dropFirst(3)
@@ -90,7 +93,7 @@ struct TimeRange: Equatable {
         _ name: String, _ reader: ParameterReader, _ now: Timestamp
     ) throws(QueryError) -> Timestamp? {
         guard let text = reader.text(name) else { return nil }
-        guard let time = Timestamp(text, now: now), isStorable.contains(time.microseconds) else {
+        guard let time = Timestamp(text, now: now, roundsUp: true), isStorable.contains(time.microseconds) else {
             throw ParameterReader.invalid(
                 name, text, allowed: allowed, hint: "In a URL, write + as %2B.")
         }

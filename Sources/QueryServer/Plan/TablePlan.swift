@@ -171,8 +171,10 @@ struct TablePlan {
         return "$\(parameters.count)"
     }
 
-    private mutating func bind(_ text: String, comparedWith operand: TableOperand) -> String {
-        guard let time = moment(text, operand) else {
+    private mutating func bind(
+        _ text: String, comparedWith operand: TableOperand, by comparison: TableComparison.Operator
+    ) -> String {
+        guard let time = moment(text, operand, comparison) else {
             noteRelative(text, operand)
             return bind(day(text, operand) ?? text)
         }
@@ -180,13 +182,15 @@ struct TablePlan {
         return "$\(parameters.count)"
     }
 
-    private mutating func bind(_ texts: [String], comparedWith operand: TableOperand) -> String {
-        let times = texts.compactMap { moment($0, operand) }
+    private mutating func bind(
+        _ texts: [String], comparedWith operand: TableOperand, by comparison: TableComparison.Operator
+    ) -> String {
+        let times = texts.compactMap { moment($0, operand, comparison) }
         // An empty array has no type of its own, and `infinity` is PostgreSQL's to read.
         guard times.count == texts.count, !times.isEmpty else {
             for text in texts { noteRelative(text, operand) }
             return bind(
-                Self.arrayLiteral(texts.map { moment($0, operand)?.description ?? day($0, operand) ?? $0 }))
+                Self.arrayLiteral(texts.map { moment($0, operand, comparison)?.description ?? day($0, operand) ?? $0 }))
         }
         parameters.append(.timestampArray(times.map(\.microseconds)))
         return "$\(parameters.count)"
@@ -225,11 +229,12 @@ struct TablePlan {
         case (.is, .text(let state)):
             return "\(negation)(\(operand) is \(TableComparison.states[state.lowercased()] ?? "null"))"
         case (.in, .list(let values)):
-            return "\(negation)(\(operand) = any(\(bind(values, comparedWith: comparison.operand))))"
+            return "\(negation)(\(operand) = any(\(bind(values, comparedWith: comparison.operand, by: .in))))"
         case (let op, .list(let values)):
             let array =
                 op.takesPattern
-                ? bind(Self.arrayLiteral(values.map(Self.pattern))) : bind(values, comparedWith: comparison.operand)
+                ? bind(Self.arrayLiteral(values.map(Self.pattern)))
+                : bind(values, comparedWith: comparison.operand, by: op)
             let quantifier = comparison.quantifier ?? .any
             return "\(negation)(\(operand) \(op.sql ?? "=") \(quantifier.rawValue)(\(array)))"
         case (let op, .text(let text)):
@@ -239,7 +244,8 @@ struct TablePlan {
                 // The same configuration on both sides; a parameter may stand twice.
                 return "\(negation)(\(vector) @@ \(function)(\(configuration)\(bind(text))))"
             }
-            let value = op.takesPattern ? bind(Self.pattern(text)) : bind(text, comparedWith: comparison.operand)
+            let value =
+                op.takesPattern ? bind(Self.pattern(text)) : bind(text, comparedWith: comparison.operand, by: op)
             let compared = "\(operand) \(op.sql ?? "=") \(value)"
             return comparison.isNegated ? "not (\(compared))" : compared
         }
@@ -268,10 +274,13 @@ struct TablePlan {
 
     /// Times are understood in every spelling: `now-6h`, epoch counts, dates. Nil for what is none, or is not compared
     /// with one.
-    private func moment(_ text: String, _ operand: TableOperand) -> Timestamp? {
+    private func moment(
+        _ text: String, _ operand: TableOperand, _ comparison: TableComparison.Operator
+    ) -> Timestamp? {
         guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
             operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .timestamptz,
-            let time = Timestamp(text, now: now), TimeRange.isStorable.contains(time.microseconds)
+            let time = Timestamp(text, now: now, roundsUp: comparison == .gte || comparison == .lt),
+            TimeRange.isStorable.contains(time.microseconds)
         else { return nil }
         return time
     }
