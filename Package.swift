@@ -108,6 +108,7 @@ let package = Package(
                 .embedInCode("0035_trino_intervals.sql"),
                 .embedInCode("0036_trino_shifts.sql"),
                 .embedInCode("0037_trino_division.sql"),
+                .embedInCode("0038_trino_values.sql"),
             ], swiftSettings: strict),
         // The REST contract, embedded in the binary.
         .target(

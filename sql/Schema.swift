@@ -44,5 +44,6 @@ package struct Migration: Sendable {
         Migration(35, "trino_intervals", PackageResources._035_trino_intervals_sql),
         Migration(36, "trino_shifts", PackageResources._036_trino_shifts_sql),
         Migration(37, "trino_division", PackageResources._037_trino_division_sql),
+        Migration(38, "trino_values", PackageResources._038_trino_values_sql),
     ]
 }

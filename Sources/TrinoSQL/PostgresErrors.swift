@@ -50,7 +50,8 @@ private struct ErrorTranslation {
         case "42703": TrinoError(.columnNotFound, "Column '\(name)' cannot be resolved", at: location)
         case "42702": TrinoError(.ambiguousName, "Column '\(name)' is ambiguous", at: location)
         case "42883": missingFunction()
-        case "42725": TrinoError(.ambiguousFunctionCall, message, at: location)
+        // What could be a call of several functions has arguments of no type: of none of them.
+        case "42725": missingFunction()
         case "42803": grouping()
         case "42P20":
             TrinoError(message.contains("nested") ? .nestedWindow : .expressionNotScalar, message, at: location)
@@ -154,9 +155,18 @@ private struct ErrorTranslation {
     }
 
     private func missingFunction() -> TrinoError {
-        if message.hasPrefix("operator does not exist: ") {
-            let operation = TypeNames.inMessage(String(message.dropFirst("operator does not exist: ".count)))
-            return TrinoError(.typeMismatch, "Cannot apply operator: \(operation)", at: location)
+        for prefix in ["operator does not exist: ", "operator is not unique: "] where message.hasPrefix(prefix) {
+            var words = TypeNames.inMessage(String(message.dropFirst(prefix.count))).split(separator: " ")
+            for index in words.indices {
+                if let word = Self.operators[String(words[index])] { words[index] = word }
+            }
+            return TrinoError(.typeMismatch, "Cannot apply operator: \(words.joined(separator: " "))", at: location)
+        }
+        if message.hasPrefix("could not identify ") {
+            return TrinoError(.typeMismatch, TypeNames.inMessage(message), at: location)
+        }
+        if message.contains("like_escape(") {
+            return TrinoError(.typeMismatch, "LIKE takes a varchar and a pattern of varchar", at: location)
         }
         let call = message.dropFirst("function ".count).prefix { $0 != "(" }
         let function = call.split(separator: ".").last.map { String($0) } ?? String(call)
@@ -166,7 +176,11 @@ private struct ErrorTranslation {
                 String(message.dropFirst("function ".count + call.count + 1).prefix { $0 != ")" }))
             return TrinoError(.typeMismatch, "Cannot cast \(source) to \(type)", at: location)
         }
-        guard call.hasPrefix("trino") || message.contains("(") && FunctionNames.renamed[function] != nil else {
+        guard
+            call.hasPrefix("trino")
+                || message.contains("(")
+                    && (FunctionNames.renamed[function] != nil || FunctionNames.same.contains(function))
+        else {
             return TrinoError(.functionNotFound, "Function '\(function)' not registered", at: location)
         }
         let types = message.dropFirst("function ".count + call.count + 1).prefix { $0 != ")" }
@@ -174,6 +188,9 @@ private struct ErrorTranslation {
             .functionNotFound, "Unexpected parameters (\(TypeNames.inMessage(String(types)))) for function \(function)",
             at: location)
     }
+
+    /// Operators of PostgreSQL that stand for words.
+    private static let operators: [String: Substring] = ["~~": "LIKE", "!~~": "NOT LIKE", "~~*": "ILIKE"]
 
     private func grouping() -> TrinoError {
         if message.contains("cannot be nested") {
@@ -276,7 +293,8 @@ enum TypeNames {
 
     /// What functions of `trino_dialect` called `to_…` cast to.
     static let casts = [
-        "bigint": "bigint", "integer": "integer", "tinyint": "tinyint", "boolean": "boolean", "date": "date",
+        "bigint": "bigint", "integer": "integer", "smallint": "smallint", "tinyint": "tinyint", "double": "double",
+        "real": "real", "decimal": "decimal", "boolean": "boolean", "date": "date",
         "time": "time(6)", "timetz": "time(6) with time zone", "timestamp": "timestamp(6)",
         "timestamptz": "timestamp(6) with time zone", "json": "json", "varchar": "varchar", "array": "array",
     ]

@@ -188,11 +188,13 @@ struct DialectTests {
             #expect(names.subtracting(there) == [], "\(schema)")
         }
         // What is on the search path of everybody must not stand in for something of PostgreSQL, which has no
-        // unnest(jsonb).
+        // unnest(jsonb), and no max and min of booleans.
         let shadows = try await pipeline.query(
             """
             SELECT DISTINCT p.proname FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-            WHERE n.nspname = 'trino' AND p.oid <> 'trino.unnest(jsonb)'::regprocedure AND p.proname IN (
+            WHERE n.nspname = 'trino' AND p.oid NOT IN (
+                'trino.unnest(jsonb)'::regprocedure, 'trino.max(boolean)'::regprocedure, 'trino.min(boolean)'::regprocedure)
+            AND p.proname IN (
                 SELECT q.proname FROM pg_proc q WHERE q.pronamespace = 'pg_catalog'::regnamespace)
             """)
         #expect(shadows == [])

@@ -355,7 +355,7 @@ extension [UInt8] {
         }
     }
 
-    /// `-04:05:06.789`
+    /// `-04:05:06.789`, of whose fraction halves of a millisecond are rounded up.
     private static func clockMilliseconds(_ word: UnsafeRawBufferPointer) -> Int64? {
         var fields: [Int64] = [0]
         var fraction: Int64 = 0
@@ -364,22 +364,17 @@ extension [UInt8] {
             switch byte {
             case UInt8(ascii: "-"), UInt8(ascii: "+"): continue
             case UInt8(ascii: ":"): fields.append(0)
-            case UInt8(ascii: "."): scale = 100
+            case UInt8(ascii: "."): scale = 100_000
             case 0x30...0x39 where scale > 0:
                 fraction += Int64(byte - 0x30) * scale
                 scale = scale == 1 ? 0 : scale / 10
-                if scale == 0 { return sum(fields, fraction, isNegative: word.first == UInt8(ascii: "-")) }
             case 0x30...0x39: fields[fields.count - 1] = fields[fields.count - 1] * 10 + Int64(byte - 0x30)
             default: return nil
             }
         }
-        return sum(fields, fraction, isNegative: word.first == UInt8(ascii: "-"))
-    }
-
-    private static func sum(_ fields: [Int64], _ fraction: Int64, isNegative: Bool) -> Int64? {
         guard fields.count == 3 else { return nil }
-        let total = (fields[0] * 3600 + fields[1] * 60 + fields[2]) * 1000 + fraction
-        return isNegative ? -total : total
+        let total = (fields[0] * 3600 + fields[1] * 60 + fields[2]) * 1000 + (fraction + 500) / 1000
+        return word.first == UInt8(ascii: "-") ? -total : total
     }
 
     // MARK: Arrays and rows

@@ -33,10 +33,12 @@ extension Rules {
                 words: FunctionNames.different.sorted()
             ) { outline, index, _ in
                 guard outline.isCall(index) else { return nil }
-                // `substring(x FROM 1)` is no call of a function, but the standard's own syntax.
                 let arguments = index + 2..<outline.partners[index + 1]
-                if outline.text(index) == "substring", outline.first(of: ["from"], in: arguments) != nil { return nil }
-                return Rewrite(to: index + 1, [.text("trino_dialect.\(outline.text(index))")])
+                let name = outline.text(index)
+                if ["substring", "trim"].contains(name), let from = outline.first(of: ["from"], in: arguments) {
+                    return name == "substring" ? substring(outline, index, arguments, from) : nil
+                }
+                return Rewrite(to: index + 1, [.text("trino_dialect.\(name)")])
             },
             RewriteRule(
                 "functions with another name", "PostgreSQL has the same under another name",
@@ -47,7 +49,31 @@ extension Rules {
             },
         ]
 
+    /// `substring(x FROM 2 FOR 3)`, the standard's own syntax, as the call that means the same.
+    private static func substring(
+        _ outline: Outline, _ index: Int, _ arguments: Range<Int>, _ from: Int
+    ) -> Rewrite {
+        let length = outline.first(of: ["for"], in: from..<arguments.upperBound)
+        var pieces: [Rewrite.Piece] = [
+            .text("trino_dialect.substring("), .source(arguments.lowerBound..<from), .text(", "),
+            .source(from + 1..<(length ?? arguments.upperBound)),
+        ]
+        if let length { pieces += [.text(", "), .source(length + 1..<arguments.upperBound)] }
+        return Rewrite(to: arguments.upperBound + 1, pieces + [.text(")")])
+    }
+
     private static let aggregates: [RewriteRule] = [
+        RewriteRule("count", "PostgreSQL counts rows with a star", words: ["count"]) { outline, index, _ in
+            guard outline.isCall(index), outline.partners[index + 1] == index + 2 else { return nil }
+            return Rewrite(to: index + 3, [.text("count(*)")])
+        },
+        RewriteRule("map_agg", "a key that is NULL has no entry", words: ["map_agg"]) { outline, index, _ in
+            guard outline.isCall(index) else { return nil }
+            let (close, arguments) = (outline.partners[index + 1], outline.items(in: index + 1))
+            guard arguments.count == 2 else { return nil }
+            let (filter, end) = filter(outline, notNull: arguments[0], behind: close)
+            return Rewrite(to: end, [.text("jsonb_object_agg("), .source(index + 2..<close), .text(")")] + filter)
+        },
         RewriteRule("count_if", "PostgreSQL counts what is not NULL", words: ["count_if"]) { outline, index, _ in
             guard outline.isCall(index), outline.items(in: index + 1).count == 1 else { return nil }
             let close = outline.partners[index + 1]
@@ -177,29 +203,40 @@ extension Rules {
         return ([.text(" "), .source(close + 1..<end)], end)
     }
 
+    /// A FILTER for rows where a value is not NULL, with what the FILTER behind a call whose bracket closes at `close`
+    /// says, and where this ends.
+    private static func filter(
+        _ outline: Outline, notNull value: Range<Int>, behind close: Int
+    ) -> ([Rewrite.Piece], Int) {
+        let filter: [Rewrite.Piece] = [.text(" FILTER (WHERE ("), .source(value), .text(") IS NOT NULL")]
+        guard outline.text(close + 1) == "filter", outline.text(close + 2) == "(", outline.text(close + 3) == "where"
+        else { return (filter + [.text(")")], close + 1) }
+        let last = outline.partners[close + 2]
+        return (filter + [.text(" AND ("), .source(close + 4..<last), .text("))")], last + 1)
+    }
+
     /// `max_by(x, y)` and `max_by(x, y, n)`, with their FILTER: rows whose key is NULL do not count.
     private static func extremeBy(_ outline: Outline, _ index: Int) -> Rewrite? {
         guard outline.isCall(index) else { return nil }
         var arguments = outline.items(in: index + 1)
-        var end = outline.partners[index + 1] + 1
         // DISTINCT changes nothing about which is the greatest.
         if arguments.count == 2, outline.text(index + 2) == "distinct" {
             arguments[0] = arguments[0].lowerBound + 1..<arguments[0].upperBound
         }
-        guard arguments.count == 2 || arguments.count == 3, outline.text(end) != "over" else { return nil }
+        guard arguments.count == 2 || arguments.count == 3 else { return nil }
+        let (filter, end) = filter(outline, notNull: arguments[1], behind: outline.partners[index + 1])
+        guard outline.text(end) != "over" else { return nil }
         let order = outline.text(index) == "max_by" ? " DESC" : ""
-        var pieces: [Rewrite.Piece] = [
-            .text(arguments.count == 3 ? "(array_agg(" : "trino_dialect.first_of(array_agg("), .source(arguments[0]),
-            .text(" ORDER BY "), .source(arguments[1]), .text("\(order)) FILTER (WHERE ("), .source(arguments[1]),
-            .text(") IS NOT NULL"),
-        ]
-        if outline.text(end) == "filter", outline.text(end + 1) == "(", outline.text(end + 2) == "where" {
-            let close = outline.partners[end + 1]
-            pieces += [.text(" AND ("), .source(end + 3..<close), .text(")")]
-            end = close + 1
-        }
-        if arguments.count == 2 { return Rewrite(to: end, pieces + [.text("))")]) }
-        return Rewrite(to: end, pieces + [.text("))[1:"), .source(arguments[2]), .text("]")])
+        let values: [Rewrite.Piece] =
+            [
+                .text("array_agg("), .source(arguments[0]), .text(" ORDER BY "), .source(arguments[1]),
+                .text("\(order))"),
+            ] + filter
+        return Rewrite(
+            to: end,
+            arguments.count == 2
+                ? [.text("trino_dialect.first_of(")] + values + [.text(")")]
+                : [.text("(")] + values + [.text(")[1:"), .source(arguments[2]), .text("]")])
     }
 }
 
@@ -218,7 +255,7 @@ enum FunctionNames {
         "bitwise_xor", "codepoint", "contains", "cosine_distance", "cosine_similarity", "count_if", "current_timezone",
         "date_add", "date_diff", "date_format",
         "date_parse", "day", "day_of_month", "day_of_week", "day_of_year", "dot_product", "dow", "doy", "e",
-        "element_at", "euclidean_distance",
+        "element_at", "ends_with", "euclidean_distance",
         "format_datetime", "format_number", "from_base", "from_base32", "from_base64", "from_base64url",
         "from_big_endian_32", "from_big_endian_64", "from_hex", "from_ieee754_32", "from_ieee754_64",
         "from_iso8601_date",
@@ -235,7 +272,9 @@ enum FunctionNames {
         "split", "split_to_map", "strrpos", "timezone_hour", "timezone_minute", "to_base", "to_base32", "to_base64",
         "to_base64url",
         "to_big_endian_32", "to_big_endian_64", "to_ieee754_32", "to_ieee754_64", "to_iso8601", "to_milliseconds",
-        "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_host", "url_extract_parameter",
+        "to_unixtime", "to_utf8", "truncate", "typeof", "url_extract_fragment", "url_extract_host",
+        "url_extract_parameter",
+        "url_extract_port",
         "url_decode", "url_encode", "url_extract_path", "url_extract_protocol", "url_extract_query", "uuid", "week",
         "week_of_year", "wilson_interval_lower", "wilson_interval_upper",
         "with_timezone", "xxhash64", "year", "year_of_week", "yow",
@@ -246,17 +285,27 @@ enum FunctionNames {
         "array_position", "avg", "bit_count", "cardinality", "cbrt", "ceil", "ceiling", "concat_ws", "date",
         "date_trunc",
         "exp", "floor", "json_array_length",
-        "length", "ln", "log", "log10", "md5", "mod", "pow", "power", "random", "regexp_count", "regexp_like",
+        "length", "ln", "log", "log10", "ltrim", "md5", "mod", "pow", "power", "random", "regexp_count", "regexp_like",
         "regexp_replace", "repeat", "replace",
-        "reverse", "round", "split_part", "sqrt", "stddev", "stddev_pop", "stddev_samp", "strpos", "substr",
+        "reverse", "round", "rtrim", "sign", "split_part", "sqrt", "stddev", "stddev_pop", "stddev_samp", "strpos",
+        "substr",
         "substring", "sum",
-        "to_hex", "var_pop", "var_samp", "variance",
+        "to_hex", "trim", "var_pop", "var_samp", "variance", "width_bucket",
+    ]
+
+    /// PostgreSQL's own, that are Trino's as well, and may be called with what they do not take.
+    static let same: Set<String> = [
+        "abs", "acos", "array_agg", "asin", "atan", "atan2", "bool_and", "bool_or", "chr", "concat", "corr", "cos",
+        "cosh",
+        "count", "covar_pop", "covar_samp", "cume_dist", "degrees", "dense_rank", "every", "first_value", "lag",
+        "last_value", "lead", "listagg", "lower", "lpad", "max", "min", "normalize", "now", "nth_value", "ntile",
+        "percent_rank", "pi", "radians", "rank", "regr_intercept", "regr_slope", "row_number", "rpad", "sin",
+        "starts_with", "tan", "tanh", "translate", "upper",
     ]
 
     /// PostgreSQL's own, under another name.
     static let renamed: [String: String] = [
         "bitwise_and_agg": "bit_and", "bitwise_or_agg": "bit_or", "bitwise_xor_agg": "bit_xor",
-        "map_agg": "jsonb_object_agg",
     ]
 
     /// Functions that have a form that gives NULL for what it cannot read.

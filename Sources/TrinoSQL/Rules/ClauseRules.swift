@@ -40,9 +40,10 @@ extension Rules {
             guard !outline.isOperand[index], outline.clauses[index] == .limit else { return nil }
             let isFetch = outline.text(index) == "fetch"
             let count = isFetch ? index + 2 : index + 1
-            guard outline.text(count) == "-" || [.decimal, .double].contains(outline.kind(count)) else {
-                return nil
-            }
+            guard
+                ["-", "+", "null"].contains(outline.text(count))
+                    || [.decimal, .double, .string].contains(outline.kind(count))
+            else { return nil }
             let other = isFetch ? ", 'ROW', 'ROWS'" : outline.text(index) == "limit" ? ", 'ALL'" : ""
             throw context.error(
                 .syntaxError,
@@ -50,9 +51,27 @@ extension Rules {
                 outline)
         },
         RewriteRule(
+            "nothing selected", "PostgreSQL has rows without columns", words: ["select"]
+        ) { outline, index, context throws(TrinoSyntaxError) in
+            let next = index + 1
+            guard next >= outline.tokens.count || behindSelect.contains(outline.text(next)),
+                outline.text(index - 1) != "."
+            else { return nil }
+            throw context.error(
+                .syntaxError,
+                "mismatched input '\(next < outline.tokens.count ? outline.sourceText(next) : "<EOF>")'. "
+                    + "Expecting: '*', 'ALL', 'DISTINCT', <expression>", at: min(next, outline.tokens.count - 1),
+                outline)
+        },
+        RewriteRule(
             "like without escape", "in PostgreSQL a backslash escapes unless another is named; in Trino nothing does",
             words: ["like"]
         ) { outline, index, _ in like(outline, index) },
+    ]
+
+    /// What may stand behind the list of a SELECT, and is not in it.
+    private static let behindSelect: Set<String> = [
+        "from", "where", "group", "having", "order", "union", "intersect", "except", ")", ";",
     ]
 
     private static func values(_ outline: Outline, _ index: Int) -> Rewrite? {

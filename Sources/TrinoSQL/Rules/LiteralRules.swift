@@ -110,6 +110,19 @@ extension Rules {
                 .invalidLiteral, "'\(outline.value(number))' is not a valid INTERVAL literal", at: index, outline)
         },
         RewriteRule(
+            "a number of the first field", "PostgreSQL takes a number alone for the last of two fields",
+            words: ["interval"]
+        ) { outline, index, _ in
+            let sign = ["+", "-"].contains(outline.text(index + 1)) ? outline.text(index + 1) : ""
+            let number = index + (sign.isEmpty ? 1 : 2)
+            guard outline.isOperand[index], outline.kind(number) == .string, outline.text(number + 2) == "to",
+                intervalFields.contains(outline.text(number + 1)), intervalFields.contains(outline.text(number + 3)),
+                outline.value(number).utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+            else { return nil }
+            let value = (sign == "-" ? "-" : "") + outline.value(number)
+            return Rewrite(to: number + 4, [.text("INTERVAL \(quoted(value)) "), .token(number + 1)])
+        },
+        RewriteRule(
             "signed interval", "PostgreSQL has no INTERVAL - '1' DAY", words: ["interval"]
         ) { outline, index, _ in
             guard outline.isOperand[index], ["+", "-"].contains(outline.text(index + 1)),

@@ -70,12 +70,12 @@ extension Rules {
         }
         // Only JSON is written otherwise as a text; and PostgreSQL cannot make an array of it.
         if target == "array" || outline.text(cast.target.upperBound - 1) == "array" {
-            return outline.text(cast.value.lowerBound) == "array" || outline.kind(cast.value.lowerBound) == .string
+            if outline.text(cast.value.lowerBound) == "array" || outline.kind(cast.value.lowerBound) == .string
                 || cast.value.count == 1 && outline.text(cast.value.lowerBound) == "null"
-                ? nil
-                : Rewrite(
-                    to: cast.end,
-                    [.text("trino_dialect.to_array("), .source(cast.value), .text(", NULL::\(cast.spelling))")])
+            {
+                return nil
+            }
+            return called("to_array", cast, [.text(", NULL::\(cast.spelling)")])
         }
         let isZoned = outline.first(of: ["with"], in: cast.target) != nil
         if !isZoned, ["date", "time", "timestamp"].contains(target), let zone = outline.zone(of: cast.value) {
@@ -83,20 +83,38 @@ extension Rules {
                 to: cast.end, [.text("CAST(")] + wallClock(cast.value, zone) + [.text(" AS \(cast.spelling))")])
         }
         guard let function = strictCasts[target], !isPlain(outline, cast, target) else { return nil }
-        let name = isZoned ? "\(function)tz" : function
-        // A precision is not part of what a function returns.
-        let isDeclared = outline.text(cast.target.lowerBound + 1) == "("
+        if function == "to_decimal" {
+            let digits = digits(of: cast)
+            return called(function, cast, [.text(", \(digits.precision), \(digits.scale)")])
+        }
+        return called(isZoned ? "\(function)tz" : function, cast)
+    }
+
+    /// A call of a function that casts. Digits and lengths are not part of what a function returns, so they are cast to
+    /// once more.
+    private static func called(_ function: String, _ cast: Cast, _ more: [Rewrite.Piece] = []) -> Rewrite {
+        let isDeclared = cast.spelling.contains("(")
         var pieces: [Rewrite.Piece] = [
-            .text("\(isDeclared ? "CAST(" : "")trino_dialect.\(name)("), .source(cast.value), .text(")"),
+            .text("\(isDeclared ? "CAST(" : "")trino_dialect.\(function)("), .source(cast.value),
         ]
+        pieces += more + [.text(")")]
         if isDeclared { pieces.append(.text(" AS \(cast.spelling))")) }
         return Rewrite(to: cast.end, pieces)
     }
 
-    /// Functions that cast as Trino does. It rounds halves away from zero, PostgreSQL rounds those of doubles to even; it
-    /// reads fewer texts as a time or a boolean; and PostgreSQL has no type of one byte.
+    /// The digits of a decimal, and those behind the point.
+    private static func digits(of cast: Cast) -> (precision: Substring, scale: Substring) {
+        let digits = cast.spelling.split { $0 == "(" || $0 == ")" || $0 == "," || $0 == " " }.dropFirst()
+        return (digits.first ?? "38", digits.count > 1 ? digits.last ?? "0" : "0")
+    }
+
+    /// Functions that cast as Trino does. It rounds halves away from zero, PostgreSQL rounds those of doubles to even, and
+    /// takes 15 digits of one for a decimal; it reads fewer texts as a time or a boolean, and JSON's nulls and texts as
+    /// numbers; and PostgreSQL has no type of one byte.
     private static let strictCasts = [
-        "bigint": "to_bigint", "integer": "to_integer", "int": "to_integer", "tinyint": "to_tinyint",
+        "bigint": "to_bigint", "integer": "to_integer", "int": "to_integer", "smallint": "to_smallint",
+        "tinyint": "to_tinyint", "double": "to_double", "real": "to_real", "decimal": "to_decimal",
+        "numeric": "to_decimal",
         "boolean": "to_boolean", "date": "to_date", "time": "to_time", "timestamp": "to_timestamp",
         "varchar": "to_varchar",
     ]
@@ -107,6 +125,8 @@ extension Rules {
         let kind = outline.kind(cast.value.lowerBound)
         switch target {
         case "bigint", "integer", "int", "varchar": return kind == .string || kind == .integer
+        case "smallint", "double", "real", "decimal", "numeric":
+            return kind == .string || kind == .integer || kind == .decimal
         case "date", "timestamp":
             guard kind == .string else { return false }
             let text = TimeText.trimmed(outline.value(cast.value.lowerBound))
@@ -125,10 +145,10 @@ extension Rules {
         switch outline.text(cast.target.lowerBound) {
         case "tinyint": fits = [.text("trino_dialect.fitting_tinyint(")] + value + [.text(")")]
         case "decimal", "numeric":
-            let digits = cast.spelling.split { $0 == "(" || $0 == ")" || $0 == "," || $0 == " " }.dropFirst()
+            let digits = digits(of: cast)
             fits =
                 [.text("trino_dialect.fitting_decimal(")] + value
-                + [.text(", \(digits.first ?? "38"), \(digits.count > 1 ? digits.last ?? "0" : "0"))")]
+                + [.text(", \(digits.precision), \(digits.scale))")]
         default: fits = value
         }
         return Rewrite(to: cast.end, [.text("CAST(")] + fits + [.text(" AS \(cast.spelling))")])
