@@ -138,8 +138,12 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
 
     @Test(arguments: [
         ([], ReplyFormat.json), (["*/*"], .json), (["application/json;q=0.9,text/plain"], .json),
-        (["text/csv, application/json;q=0.1"], .json), (["text/csv"], .csv), (["application/x-ndjson"], .ndjson),
-        (["text/csv, application/json"], .json), (["text/csv", "*/*;q=0.1"], .csv), (["text/csv, */*"], .csv),
+        (["text/csv, application/json;q=0.1"], .csv), (["text/csv"], .csv), (["application/x-ndjson"], .ndjson),
+        (["text/csv, application/json"], .csv), (["text/csv", "*/*;q=0.1"], .csv), (["text/csv, */*"], .csv),
+        (["application/json, text/csv"], .json), (["text/csv;q=0.9, application/json;q=0.1"], .csv),
+        (["application/json;q=0.1, application/x-ndjson"], .ndjson), (["application/json;q=0, */*"], .ndjson),
+        (["text/csv;q=0.2, */*;q=0.8"], .json), (["application/*;q=0.3, application/json;q=0, text/csv;q=0.2"], .ndjson),
+        ([" , "], .json),
         (["text/csv;q=nan"], .csv), (["text/csv;q=-nan, */*;q=inf"], .csv),
         (["*/*, application/x-ndjson"], .ndjson), (["application/json, text/plain, */*"], .json), (["text/*"], .csv),
         (["text/csv;header=present; q=0.2, application/x-ndjson;Q=0.3"], .ndjson), (["application/*;q=0.5"], .json),

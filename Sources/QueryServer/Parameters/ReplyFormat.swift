@@ -7,7 +7,7 @@ import HTTP
 enum ReplyFormat: String, CaseIterable {
     case json, objects, ndjson, csv
 
-    /// What the REST resources offer.
+    /// What the REST resources offer; the first is what "anything" gets.
     static let rest: [ReplyFormat] = [.json, .ndjson, .csv]
 
     var contentType: String {
@@ -26,51 +26,77 @@ enum ReplyFormat: String, CaseIterable {
         }
     }
 
-    /// The format that `accept` (the values of all Accept fields) asks for: JSON if a JSON type is anywhere among them
-    /// (Infinity sends `application/json;q=0.9,text/plain`), else what has the greatest weight, and of those the first that
-    /// is named; JSON if there is no such field, and for "anything".
-    init(accept: [String]) throws(QueryError) {
-        var offered: ReplyFormat?
-        var best = (weight: 0, rank: 0)
-        for element in accept.joined(separator: ",").split(separator: ",") {
-            let parts = element.split(separator: ";", omittingEmptySubsequences: false)
-            let type = parts[0].filter { $0 != " " && $0 != "\t" }.lowercased()
-            let (format, rank): (ReplyFormat, Int)
-            switch type {
-            case "application/json", "text/json", "text/html": (format, rank) = (.json, Self.always)
-            case _ where type.hasSuffix("+json"): (format, rank) = (.json, Self.always)
-            case "text/csv": (format, rank) = (.csv, 2)
-            case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
-                (format, rank) = (.ndjson, 2)
-            case "application/*", "*/*": (format, rank) = (.json, 1)
-            case "text/*": (format, rank) = (.csv, 1)
-            default: continue
-            }
-            let weight = parts.dropFirst().lazy.compactMap(Self.weight).first ?? 1000
-            if weight == 0 { continue }
-            let place = (weight: rank == Self.always ? .max : weight, rank: rank)
-            if place > best { (offered, best) = (format, place) }
+    /// How much a client wants a reply: by weight, then by how closely its type is named, then by who is named first.
+    struct Preference: Comparable {
+        var weight: Int
+        var closeness: Int
+        /// Of the range among those of Accept.
+        var place: Int
+
+        static func < (left: Preference, right: Preference) -> Bool {
+            if left.weight != right.weight { return left.weight < right.weight }
+            return left.closeness != right.closeness ? left.closeness < right.closeness : left.place > right.place
         }
-        // A field without elements asks for nothing (RFC 9110 §12.5.1).
-        let isEmpty = accept.allSatisfy { $0.allSatisfy { $0 == " " || $0 == "\t" || $0 == "," } }
-        guard let format = isEmpty ? .json : offered else {
+    }
+
+    /// The format that `accept` (the values of all Accept fields) asks for; JSON if there is no such field.
+    init(accept: [String]) throws(QueryError) {
+        // What most clients send.
+        if accept.isEmpty || accept == ["*/*"] || accept == ["application/json"] {
+            self = .json
+            return
+        }
+        self = try Self.wanted(MediaRange.all(accept).enumerated()).format
+    }
+
+    /// The format that media ranges ask for, and how much; a field without any asks for nothing (RFC 9110 §12.5.1).
+    ///
+    /// What is not offered counts for nothing: Infinity's `application/json;q=0.9,text/plain` is JSON.
+    static func wanted(
+        _ ranges: some Sequence<(offset: Int, element: MediaRange)>
+    ) throws(QueryError) -> (format: ReplyFormat, preference: Preference) {
+        var isEmpty = true
+        // Of several ranges that a format is in, the closest one has the word.
+        var preferences = rest.map { _ in Preference(weight: 0, closeness: 0, place: 0) }
+        for (place, range) in ranges {
+            isEmpty = false
+            for (index, format) in rest.enumerated() {
+                let preference = Preference(weight: range.weight, closeness: format.closeness(range.name), place: place)
+                let known = preferences[index]
+                let isCloser = preference.closeness > known.closeness
+                if isCloser || preference.closeness == known.closeness && preference > known {
+                    preferences[index] = preference
+                }
+            }
+        }
+        if isEmpty { return (.json, Preference(weight: 1000, closeness: 0, place: 0)) }
+        var best: (format: ReplyFormat, preference: Preference)?
+        for (format, preference) in zip(rest, preferences) where preference.weight > 0 && preference.closeness > 0 {
+            if let best, best.preference >= preference { continue }
+            best = (format, preference)
+        }
+        guard let best else {
             throw QueryError(
                 406, "not_acceptable", "no format that the Accept header names is offered",
                 details: "Offered are application/json, application/x-ndjson and text/csv.",
                 hint: "Leave Accept out, or name the format with format=.")
         }
-        self = format
+        return best
     }
 
-    /// Of types that are taken whatever their weight.
-    private static let always = 3
-
-    /// The weight that a parameter of a media range gives it, in thousandths (RFC 9110 §12.4.2); nil for another parameter.
-    static func weight(_ parameter: Substring) -> Int? {
-        let text = parameter.filter { $0 != " " && $0 != "\t" }.lowercased()
-        guard text.hasPrefix("q="), let value = Double(text.dropFirst(2)), value.isFinite else {
-            return nil
+    /// How closely a media range names the format: 3 by its type, 2 by a part of it, 1 as anything, 0 not at all.
+    private func closeness(_ range: String) -> Int {
+        switch range {
+        case "*/*": return 1
+        case "application/*": return self == .csv ? 0 : 2
+        // JSON has a name there too, but is not meant.
+        case "text/*": return self == .csv ? 2 : 0
+        case "text/csv": return self == .csv ? 3 : 0
+        case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
+            return self == .ndjson ? 3 : 0
+        // What browsers ask for is read by people.
+        case "application/json", "text/json", "text/html": return self == .json ? 3 : 0
+        default: return self == .json && range.hasSuffix("+json") ? 3 : 0
         }
-        return Int(min(max(value, 0), 1) * 1000)
     }
 }

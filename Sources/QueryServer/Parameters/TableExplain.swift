@@ -25,15 +25,21 @@ struct TableExplain: Equatable {
         "application/vnd.pgrst.object+json": "application/vnd.pgrst.object+json",
     ]
 
+    /// Whether a media type, in lower case, asks for a plan.
+    static func isNamed(by name: String) -> Bool { isJSON(name) != nil }
+
+    /// Nil for another media type.
+    private static func isJSON(_ name: String) -> Bool? {
+        let ours = "application/vnd.pgrst.plan"
+        return name.hasPrefix(ours) ? suffixes[String(name.dropFirst(ours.count))] : nil
+    }
+
     /// Nil for another media type.
     ///
     /// - Parameter parts: of the media type, between semicolons: in lower case, without blanks.
     /// - Throws: 406 for what has no plan here.
-    init?(_ parts: [Substring]) throws(QueryError) {
-        let name = "application/vnd.pgrst.plan"
-        guard let type = parts.first, type.hasPrefix(name),
-            let isJSON = Self.suffixes[String(type.dropFirst(name.count))]
-        else { return nil }
+    init?(_ parts: [String]) throws(QueryError) {
+        guard let name = parts.first, let isJSON = Self.isJSON(name) else { return nil }
         self.isJSON = isJSON
         for part in parts.dropFirst() {
             if part.hasPrefix("options=") {

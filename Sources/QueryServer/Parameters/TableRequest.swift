@@ -50,15 +50,14 @@ struct TableRequest {
                 throw Self.unknownPreference(word)
             }
         }
-        let accept = head.values(of: "accept")
-        switch try Self.ownType(accept) {
+        switch try Self.wanted(head.values(of: "accept")) {
         case .rows(let isSingular, let stripsNulls):
             (self.isSingular, self.stripsNulls) = (isSingular, stripsNulls)
             format = .json
         case .plan(let explain):
             self.explain = explain
             format = .json
-        case nil: format = try ReplyFormat(accept: accept)
+        case .format(let format): self.format = format
         }
         var seen: Set<String> = []
         var single: [String: String] = [:]
@@ -111,24 +110,41 @@ struct TableRequest {
         }
     }
 
-    private enum OwnType {
+    private enum Wanted {
         case rows(isSingular: Bool, stripsNulls: Bool)
         case plan(TableExplain)
+        case format(ReplyFormat)
     }
 
-    /// The first of PostgREST's own media types, with or without `+json`.
-    private static func ownType(_ accept: [String]) throws(QueryError) -> OwnType? {
-        for element in accept.joined(separator: ",").lowercased().split(separator: ",") {
-            let parts = element.filter { $0 != " " && $0 != "\t" }.split(separator: ";")
-            guard let type = parts.first?.split(separator: "+").first,
-                !parts.contains(where: { ReplyFormat.weight($0) == 0 })
-            else { continue }
-            if type == "application/vnd.pgrst.object" || type == "application/vnd.pgrst.array" {
-                return .rows(isSingular: type.hasSuffix("object"), stripsNulls: parts.contains("nulls=stripped"))
-            }
-            if let explain = try TableExplain(parts) { return .plan(explain) }
+    /// What the values of all Accept fields ask for: one of PostgREST's own media types, with or without `+json`, or a
+    /// format.
+    private static func wanted(_ accept: [String]) throws(QueryError) -> Wanted {
+        let ranges = MediaRange.all(accept).enumerated()
+        var own: (range: MediaRange, preference: ReplyFormat.Preference)?
+        for (place, range) in ranges where range.weight > 0 && isOwn(range) {
+            let preference = ReplyFormat.Preference(weight: range.weight, closeness: 3, place: place)
+            if let own, own.preference >= preference { continue }
+            own = (range, preference)
         }
-        return nil
+        // Theirs end with +json too, but are no JSON as it is.
+        let others = ranges.filter { !isOwn($0.element) }
+        guard let own else {
+            return .format(others.isEmpty ? try ReplyFormat(accept: accept) : try ReplyFormat.wanted(others).format)
+        }
+        if !others.isEmpty, let other = try? ReplyFormat.wanted(others), other.preference > own.preference {
+            return .format(other.format)
+        }
+        if let explain = try TableExplain([own.range.name] + own.range.parameters) { return .plan(explain) }
+        return .rows(
+            isSingular: own.range.name.hasPrefix(objectType),
+            stripsNulls: own.range.parameters.contains("nulls=stripped"))
+    }
+
+    private static let objectType = "application/vnd.pgrst.object"
+
+    private static func isOwn(_ range: MediaRange) -> Bool {
+        [objectType, "application/vnd.pgrst.array"].contains { range.name == $0 || range.name == $0 + "+json" }
+            || TableExplain.isNamed(by: range.name)
     }
 
     /// The media type of the reply.
