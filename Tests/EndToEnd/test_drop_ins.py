@@ -196,6 +196,71 @@ def test_a_table_by_postgrest_grammar(played):
     assert len(lines) == rows and json.loads(lines[0])["symbol"]
 
 
+def test_an_order_by_a_column_is_by_its_values(played):
+    def table(query):
+        return requests.get(f"{played.url}/api/v1/tables/{query}", timeout=30).json()
+
+    largest = [f"{size:g}" for size, in played.sql(
+        "select size from trades where symbol = %s order by size desc limit 3", SYMBOL)]
+    rows = table(f"trades?symbol=eq.{SYMBOL}&select=size::text&order=size.desc&limit=3")
+    assert [f"{float(row['size']):g}" for row in rows] == largest
+    swapped = table(f"trades?symbol=eq.{SYMBOL}&select=size:price,real:size&order=size.desc&limit=3")
+    assert [f"{row['real']:g}" for row in swapped] == largest
+    page = table("trades?select=trade_id,ts::date&page_token=&limit=2")
+    assert [set(row) for row in page["trades"]] == [{"trade_id", "ts"}] * 2
+    days = table(f"trades?symbol=eq.{SYMBOL}&select=d:ts::date,n:count(),last:ts.max()&order=d&having=(d.lt.now-1d,last.lt.now-1h)")
+    assert [(row["d"], row["n"]) for row in days] == played.sql(
+        "select ts::date::text, count(*) from trades where symbol = %s group by 1 order by 1", SYMBOL)
+
+
+@pytest.mark.parametrize("count", ["exact", "planned", "estimated"])
+def test_what_was_counted_is_told(played, count):
+    def ask(query, method="GET", accept="application/json", **headers):
+        return requests.request(
+            method, f"{played.url}/api/v1/tables/{query}", timeout=30, headers={
+                "Prefer": f"count={count}", "Accept": accept, **headers})
+
+    # Whether the head leaves before the last row, or has none.
+    for query in ("trades?limit=5000", "trades?limit=25", "trades", "instruments?symbol=eq.NOBODY"):
+        for method in ("GET", "HEAD"):
+            reply = ask(query, method)
+            assert reply.headers["Preference-Applied"] == f"count={count}", (query, method)
+            place, total = reply.headers["Content-Range"].split("/")
+            assert int(total) >= 0
+            if method == "GET" and (count == "exact" or "limit" in query):
+                assert place == (f"0-{len(reply.json()) - 1}" if reply.json() else "*"), query
+    one = ask("trades?limit=1", accept="application/vnd.pgrst.object+json")
+    assert one.headers["Content-Range"].startswith("0-0/") and one.headers["Preference-Applied"] == f"count={count}"
+    # Where a page by key is among all, nobody knows.
+    assert "Preference-Applied" not in ask("trades?page_token=&limit=2").headers
+    assert ask("trades?page_token=&limit=2", Prefer=f"count={count}, handling=strict").status_code == 400
+
+
+def test_head_of_a_table_is_what_get_is(played):
+    def ask(query, method, **headers):
+        return requests.request(method, f"{played.url}/api/v1/tables/{query}", headers=headers, timeout=30)
+
+    one = {"Accept": "application/vnd.pgrst.object+json"}
+    for query, status in (("trades?limit=1", 200), ("trades?limit=2", 406), ("trades?symbol=eq.NOBODY", 406)):
+        assert [ask(query, method, **one).status_code for method in ("GET", "HEAD")] == [status] * 2, query
+    # Ranges are of GET only.
+    assert ask("trades?limit=5", "GET", Range="9-5").status_code == 416
+    for range in ("9-5", "0-1"):
+        reply = ask("trades?limit=5", "HEAD", Range=range, Prefer="count=exact")
+        assert reply.status_code == 206 and reply.headers["Content-Range"].startswith("0-4/"), range
+
+
+def test_names_are_of_one_column_each(played):
+    for path in ("tables/trades?select=size.sum(),price.sum()", "tables/trades?select=*,price",
+                 "bars?shape=wide&symbols=ts,AAPL"):
+        reply = requests.get(f"{played.url}/api/v1/{path}", timeout=30)
+        assert (reply.status_code, reply.json()["code"]) == (400, "duplicate_column"), path
+        by_place = requests.get(f"{played.url}/api/v1/{path}&format=csv", timeout=30)
+        assert by_place.status_code == 200, path
+    counts = requests.get(f"{played.url}/api/v1/tables/trades?select=count&%22symbol%22=eq.{SYMBOL}", timeout=30).json()
+    assert counts == [{"count": played.sql("select count(*) from trades where symbol = %s", SYMBOL)[0][0]}]
+
+
 def test_what_moves_with_the_clock_has_no_tag(played):
     def fields(query):
         reply = requests.get(f"{played.url}/api/v1/tables/{query}", timeout=30)

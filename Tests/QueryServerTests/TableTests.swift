@@ -122,6 +122,9 @@ private func texts(_ plan: TablePlan) -> [String] {
         ("select=age.sum()", #"sum("age") as "sum""#), ("select=count()", #"count(*) as "count""#),
         ("select=total:age.sum()::text", #"(sum("age"))::text as "total""#),
         ("select=age::int.avg()", #"avg("age"::int) as "avg""#),
+        ("select=count", #"count(*) as "count""#), ("select=n:count::text", #"(count(*))::text as "n""#),
+        ("select=age,a:age", #""age" as "age", "age" as "a""#),
+        ("select=age,age&format=csv", #""age" as "age", "age" as "age""#),
     ])
     func `columns are chosen, named and cast`(_ query: String, _ columns: String) throws {
         #expect(try plan(query).sql == "select \(columns) from market.\"people\"")
@@ -132,13 +135,15 @@ private func texts(_ plan: TablePlan) -> [String] {
         (
             "and=( and ( age.in.( 1, 2, 3 ) , age.eq.3 ) , or ( age.eq.2 , age.is.null ) )",
             #" where (("age" = any($1) and "age" = $2) and ("age" = $3 or ("age" is null)))"#.replacing(
-                #"("age" = any($1)"#, with: #"(("age" = any($1))"#), [#"{" 1"," 2"," 3 "}"#, "3 ", "2 "]
+                #"("age" = any($1)"#, with: #"(("age" = any($1))"#), [#"{"1"," 2"," 3 "}"#, "3 ", "2 "]
         ),
         (
             "or=(age.eq.1, age.eq.2, not.and (age.gt.3, name.eq.x))",
             #" where ("age" = $1 or "age" = $2 or not ("age" > $3 and "name" = $4))"#, ["1", "2", "3", "x"]
         ),
         ("or= (name.eq.\"a, b\" , name .eq.c)", #" where ("name" = $1 or "name" = $2)"#, ["a, b", "c"]),
+        ("age=in.( )", #" where ("age" = any($1))"#, ["{}"]),
+        ("age=in. ( \"1\" , 2) ", #" where ("age" = any($1))"#, [#"{"1"," 2"}"#]),
     ])
     func `blanks may stand between conditions`(_ query: String, _ filter: String, _ values: [String]) throws {
         let plan = try plan(query.replacing(" ", with: "%20"))
@@ -146,11 +151,85 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(texts(plan) == values)
     }
 
+    /// As PostgREST reads them (QuerySpec, "accepts single double quotes as values", and `pPgArray`).
+    @Test(arguments: [
+        (#"name=in.(")"#, #" where ("name" = any($1))"#, [#"{"\""}"#]),
+        (#"name=in.("a"b,"c")"#, #" where ("name" = any($1))"#, [#"{"\"a\"b","c"}"#]),
+        (#"or=(name.eq."a"b,age.eq.1)"#, #" where ("name" = $1 or "age" = $2)"#, [#""a"b"#, "1"]),
+        (
+            #"or=(tags.cs.{"a)",b},name.eq.x)"#, #" where ("tags" @> $1 or "name" = $2)"#, [#"{"a)",b}"#, "x"]
+        ),
+        (#"name=like(any).{"a)*"}"#, #" where ("name" like any($1))"#, [#"{"a)%"}"#]),
+        (#""name"=eq.x"#, #" where "name" = $1"#, ["x"]),
+    ])
+    func `quotation marks quote what they are around`(_ query: String, _ filter: String, _ values: [String]) throws {
+        let plan = try plan(query.replacing("\"", with: "%22"))
+        #expect(plan.sql.hasSuffix(#" from market."people""# + filter))
+        #expect(texts(plan) == values)
+    }
+
     @Test func `blanks may stand between columns`() throws {
         #expect(
-            try plan("select=id,%20a:age::int%20,%20*&order=age.desc%20,%20id").sql
-                == #"select "id" as "id", ("age")::int as "a", "id", "age", "name", "height", "born", "tags" from market."people" order by "age" desc nulls first, "id" asc nulls last"#
+            try plan("select=i:id,%20a:age::int%20,%20*&order=age.desc%20,%20id").sql
+                == #"select "id" as "i", ("age")::int as "a", "id", "age", "name", "height", "born", "tags" from market."people" order by "people"."age" desc nulls first, "people"."id" asc nulls last"#
         )
+    }
+
+    @Test func `an order by a column is by its values, whatever the reply makes of them`() throws {
+        for (query, order) in [
+            ("select=age::text&order=age", #""people"."age" asc nulls last"#),
+            ("select=age:height&order=age", #""people"."age" asc nulls last"#),
+            ("select=a:height&order=a", #""a" asc nulls last"#),
+            ("select=born::date,count()&order=born", #""born" asc nulls last"#),
+            (
+                "select=id::text&order=age&page_token=",
+                #""people"."age" asc nulls last, "people"."id" asc nulls last limit 1001"#
+            ),
+        ] {
+            let sql = try plan(query).sql
+            #expect(sql.hasSuffix(" order by \(order)"), "\(query): \(sql)")
+        }
+    }
+
+    @Test func `a member of an object has a name of its own`() {
+        for query in [
+            "select=age,age", "select=*,id", "select=count(),age.count()", "select=n:age,n:name",
+            "select=n:age.max(),n:name.max()&format=csv&having=(n.gt.1)",
+            "select=age.max(),id.max()&format=csv&order=max",
+        ] {
+            #expect(refusal { try plan(query) }?.code == "duplicate_column", "\(query)")
+        }
+    }
+
+    @Test(arguments: [
+        ("select=id,m:born.max()&having=(m.gt.now-1h)", #"max("born") > $1"#, "2024-01-01T11:00:00Z"),
+        ("select=d:born::date,n:count()&having=(d.gte.now-1d)", #"("born")::date >= $1"#, "2023-12-31"),
+        ("select=born::date,n:count()&having=(born.eq.2024-01-01)", #"("born")::date = $1"#, "2024-01-01"),
+        ("select=id,m:born.max()::text&having=(m.eq.now)", #"(max("born"))::text = $1"#, "now"),
+        ("select=id,n:age.count()&having=(id.eq.x)", #""id" = $1"#, "x"),
+    ])
+    func `having knows the columns of the reply`(_ query: String, _ condition: String, _ value: String) throws {
+        let plan = try plan(query)
+        #expect(plan.sql.hasSuffix(" having (\(condition))"), "\(plan.sql)")
+        #expect(texts(plan) == [value] && !plan.isMomentary)
+    }
+
+    /// RFC 9110 §12.4.2.
+    @Test(arguments: [
+        ("application/json, application/vnd.pgrst.object+json;q=0.1", "application/json"),
+        ("application/vnd.pgrst.object+json, application/json", "application/vnd.pgrst.object+json"),
+        ("application/json, application/vnd.pgrst.object+json", "application/json"),
+        ("*/*, application/vnd.pgrst.object+json", "application/vnd.pgrst.object+json"),
+        ("text/csv, application/vnd.pgrst.object;q=0.1", "text/csv; charset=utf-8; header=present"),
+        ("application/vnd.pgrst.plan+json;q=0.1, application/json", "application/json"),
+        ("application/vnd.pgrst.object+json;q=0, */*;q=0.1", "application/json"),
+        (
+            "application/vnd.pgrst.array+json;nulls=stripped;q=0.2, image/png",
+            "application/vnd.pgrst.array+json;nulls=stripped"
+        ),
+    ])
+    func `what is wanted most counts`(_ accept: String, _ type: String) throws {
+        #expect(try plan("", "Accept: \(accept)\r\n").request.contentType == type)
     }
 
     @Test func `the first of two preferences counts`() throws {
@@ -204,15 +283,26 @@ private func texts(_ plan: TablePlan) -> [String] {
     @Test func `orders put NULLs where they are told`() throws {
         #expect(
             try plan("order=age.desc.nullslast,height.asc.nullsfirst,name,id.desc").sql.hasSuffix(
-                #" order by "age" desc nulls last, "height" asc nulls first, "name" asc nulls last, "id" desc nulls first"#
+                #" order by "people"."age" desc nulls last, "people"."height" asc nulls first, "people"."name" asc nulls last, "people"."id" desc nulls first"#
             ))
-        #expect(try plan("order=age.nullsfirst").sql.hasSuffix(#"order by "age" asc nulls first"#))
+        #expect(try plan("order=age.nullsfirst").sql.hasSuffix(#"order by "people"."age" asc nulls first"#))
     }
 
     @Test func `a range is a limit with an offset`() throws {
         #expect(try plan("", "Range-Unit: items\r\nRange: 5-14\r\n").sql.hasSuffix(" limit 10 offset 5"))
         #expect(try plan("", "Range: 5-\r\n").sql.hasSuffix(" offset 5"))
-        #expect(try plan("limit=3&offset=2", "Range: 1-9\r\n").sql.hasSuffix(" limit 3 offset 3"))
+        // PostgREST's `getRanges`: the rows that are in both.
+        #expect(try plan("limit=3&offset=2", "Range: 1-9\r\n").sql.hasSuffix(" limit 3 offset 2"))
+        #expect(try plan("limit=5&offset=2", "Range: 1-2\r\n").sql.hasSuffix(" limit 1 offset 2"))
+        #expect(try plan("offset=2", "Range: 4-\r\n").sql.hasSuffix(" offset 4"))
+        #expect(try plan("limit=0", "Range: 4-\r\n").sql.hasSuffix(" limit 0"))
+        #expect(try plan("", "Range: 0-99999999999999999999\r\n").sql.hasSuffix(#""people""#))
+        for (query, range) in [("limit=2", "5-"), ("offset=9", "0-8")] {
+            let error = refusal { try plan(query, "Range: \(range)\r\n") }
+            #expect(error?.status == 416 && error?.message.contains("none of the rows") == true)
+        }
+        let head = try requestHead("HEAD /api/v1/tables/people HTTP/1.1\r\nHost: a\r\nRange: 9-5\r\n\r\n")
+        #expect(try TableRequest(try QueryParameters([]), head).offset == 0)
         #expect(refusal { try plan("", "Range: 9-5\r\n") }?.status == 416)
         #expect(try !plan("", "Range: bytes=0-5\r\n").sql.contains("limit"))
     }

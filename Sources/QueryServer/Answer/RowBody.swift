@@ -15,12 +15,17 @@ final class RowBody {
     let response: ResponseWriter
     /// Of the reply, which must not have left when it is set.
     var status = Status.ok
+    /// A field whose value the rows tell, and what it is to be where the head leaves before the last one; given the rows
+    /// so far.
+    var provisional: (name: String, value: (Int) -> String)?
     /// Rows appended, for the list of running queries; the encoder's owner counts.
     var rows = 0
     /// Nil for lookups, which are not listed.
     private let query: RunningQuery?
     /// What the key of the client may have; nil where the query itself sees to it.
     private let limits: CallerLimits?
+    /// What to do about more than that.
+    var advice = "Ask for less with limit, from and to."
     private var headers: Headers
     /// Bytes that have left the buffer.
     private var flushed = 0
@@ -127,6 +132,10 @@ final class RowBody {
     /// Adds a field to the head, which must not have left.
     func addHeader(_ name: String, _ value: String) { headers.add(name, value) }
 
+    private func addProvisional() {
+        if let provisional { headers.add(provisional.name, provisional.value(rows)) }
+    }
+
     /// Adds what tells caches about a reply in a format that Accept may have named; nil for one that nobody may keep.
     func add(_ caching: Caching?) {
         for field in caching?.headers ?? Caching.none { headers.add(field.name, field.value) }
@@ -141,12 +150,12 @@ final class RowBody {
     /// broken off. It never ends as if that were all.
     private func checkLimits() throws(QueryError) {
         guard let limits else { return }
-        let hint = "Ask for less with limit, from and to."
         if let most = limits.rows, rows > most {
-            throw QueryError(400, "too_many_rows", "more than the \(most) rows that this key may have", hint: hint)
+            throw QueryError(400, "too_many_rows", "more than the \(most) rows that this key may have", hint: advice)
         }
         if let most = limits.bytes, count > most {
-            throw QueryError(400, "too_many_bytes", "more than the \(most) bytes that this key may have", hint: hint)
+            throw QueryError(
+                400, "too_many_bytes", "more than the \(most) bytes that this key may have", hint: advice)
         }
     }
 
@@ -166,6 +175,7 @@ final class RowBody {
         }
         if !response.isStarted {
             if response.sendsChunks { for field in announced { headers.add("Trailer", field.rawValue) } }
+            addProvisional()
             try response.start(status, headers)
         }
         note()
@@ -194,7 +204,10 @@ final class RowBody {
         if !response.isStarted && response.wantsBody {
             return try await response.respond(status, headers, bytes)
         }
-        if !response.isStarted { try response.start(status, headers) }
+        if !response.isStarted {
+            addProvisional()
+            try response.start(status, headers)
+        }
         swap(&response.buffer, &bytes)
         try await response.finish()
     }

@@ -69,6 +69,12 @@ struct BarLayout: Equatable {
             if symbols.count > Self.wideSymbolLimit {
                 throw ParameterReader.invalid("symbols", symbols.joined(separator: ","), allowed: allowed)
             }
+            // CSV has its columns by place.
+            if request.format != .csv && symbols.contains("ts") {
+                throw QueryError(
+                    400, "duplicate_column", "the column of a symbol \"ts\" would be named as that of the times",
+                    hint: "Ask for shape=rows, or for format=csv, where they stand by place.")
+            }
             // All of it is in memory before the first row leaves.
             let most = 500_000 / symbols.count
             if request.limit > most {

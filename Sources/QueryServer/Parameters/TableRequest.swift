@@ -47,7 +47,7 @@ struct TableRequest {
             if name == "count", let count = Count(rawValue: String(word.dropFirst(6))) {
                 self.count = count
             } else if isStrict && name != "handling" {
-                throw Self.unknownPreference(word)
+                throw Self.refused("the preference \"\(word)\" is unknown")
             }
         }
         switch try Self.wanted(head.values(of: "accept")) {
@@ -72,10 +72,11 @@ struct TableRequest {
                 single[pair.name] = pair.value
             } else {
                 // The same column may be asked for several times: all must hold.
+                let name = TableParser.unquoted(pair.name)
                 do {
-                    conditions.append(try TableParser.filter(pair.name, pair.value))
+                    conditions.append(try TableParser.filter(name, pair.value))
                 } catch {
-                    unread.append((pair.name, error))
+                    unread.append((name, error))
                 }
             }
         }
@@ -92,12 +93,17 @@ struct TableRequest {
             }
             self.format = format
         }
-        // A filter that cannot be read is the catalogue's to refuse, and comes first.
-        if unread.isEmpty, let range = head["range"] { try narrow(to: range) }
+        // A filter that cannot be read is the catalogue's to refuse, and comes first; only GET has ranges (RFC 9110 §14.2).
+        if unread.isEmpty, head.method == .get, let range = head["range"] { try narrow(to: range) }
         if pageToken != nil && offset > 0 {
             throw QueryError(
                 400, "invalid_parameter", "\"page_token\" and \"offset\" exclude each other",
                 hint: "The token says where the page begins.")
+        }
+        if pageToken != nil && count != nil {
+            // Where in all of them a page is, a key does not tell.
+            if isStrict { throw Self.refused("no \"count\" with \"page_token\"") }
+            count = nil
         }
         if pageToken != nil && isSingular {
             throw QueryError(
@@ -154,23 +160,38 @@ struct TableRequest {
         return "application/vnd.pgrst.\(isSingular ? "object" : "array")+json\(stripsNulls ? ";nulls=stripped" : "")"
     }
 
-    /// `Range: 0-24` in rows, both ends inclusive, within `limit` and `offset`. A range in bytes is not for us.
+    /// `Range: 0-24` in rows, both ends inclusive: of those that `limit` and `offset` leave, which count from the same
+    /// row, the ones that are in it too. A range in bytes is not for us.
     private mutating func narrow(to field: String) throws(QueryError) {
         let text = field.hasPrefix("items=") ? String(field.dropFirst(6)) : field
         if text.contains("=") { return }
         let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let first = Int(parts[0]), (0...Self.offsetLimit).contains(first) else {
+        guard parts.count == 2, let first = Self.row(parts[0]), first <= Self.offsetLimit,
+            let last = parts[1].isEmpty ? .max : Self.row(parts[1])
+        else {
             throw QueryError(
                 416, "invalid_range", "the field Range cannot be read", details: "Allowed: rows, as in 0-24 or 25-.")
         }
-        offset += first
-        if !parts[1].isEmpty {
-            guard let last = Int(parts[1]), last >= first, last < .max else {
-                throw QueryError(
-                    416, "invalid_range", "the range ends before it begins", details: "Allowed: rows, as in 0-24.")
-            }
-            limit = min(limit ?? .max, last - first + 1)
+        if last < first {
+            throw QueryError(
+                416, "invalid_range", "the range ends before it begins", details: "Allowed: rows, as in 0-24.")
         }
+        // No rows at all are asked for.
+        if limit == 0 { return }
+        let end = min(limit.map { min($0, .max - offset) + offset } ?? .max, last == .max ? .max : last + 1)
+        offset = max(offset, first)
+        if offset >= end {
+            throw QueryError(
+                416, "invalid_range", "the range has none of the rows that \"limit\" and \"offset\" leave",
+                details: "Both count from the first row.")
+        }
+        if end < .max { limit = end - offset }
+    }
+
+    /// The number of a row; one that is too large for any is the largest.
+    private static func row(_ digits: Substring) -> Int? {
+        guard !digits.isEmpty, digits.utf8.allSatisfy({ $0 &- 0x30 < 10 }) else { return nil }
+        return Int(digits) ?? .max
     }
 
     private static func integer(_ name: String, _ text: String?, most: Int) throws(QueryError) -> Int? {
@@ -185,9 +206,9 @@ struct TableRequest {
         fields.flatMap { $0.split(separator: ",") }.map { $0.filter { $0 != " " } }
     }
 
-    private static func unknownPreference(_ word: String) -> QueryError {
+    private static func refused(_ message: String) -> QueryError {
         QueryError(
-            400, "invalid_preference", "the preference \"\(word)\" is unknown",
+            400, "invalid_preference", message,
             details: "Known: count=exact, count=planned, count=estimated, handling=strict.")
     }
 }

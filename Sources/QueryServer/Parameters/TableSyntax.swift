@@ -4,7 +4,7 @@
 //
 //   select     = item *("," item)
 //   item       = "*" / [alias ":"] operand ["::" type]
-//   operand    = column ["::" type] ["." aggregate "()"] / "count()"
+//   operand    = column ["::" type] ["." aggregate "()"] / "count()" / "count", where no column is called so
 //   order      = operand-or-alias *("." ("asc" / "desc" / "nullsfirst" / "nullslast")) *("," …)
 //   filter     = column "=" ["not."] operator "." value
 //   operator   = name ["(any)" / "(all)" / "(" configuration ")"]
@@ -23,6 +23,9 @@ struct TableOperand: Equatable {
     var aggregate: Aggregate?
     /// Where it stands in the parameter, in characters from 1.
     var position = 1
+
+    /// `count`, which is `count()` where no column is called so.
+    var isBareCount: Bool { column == "count" && aggregate == nil && columnCast == nil }
 }
 
 /// One column of the reply.
@@ -166,6 +169,14 @@ struct TableParser {
         var parser = TableParser(column, text)
         let operand = TableOperand(column: column)
         return .compare(try parser.comparison(operand, isAlone: true))
+    }
+
+    /// The column that a parameter is called by, which may be quoted as it may be in `select`.
+    static func unquoted(_ name: String) -> String {
+        guard name.hasPrefix("\"") else { return name }
+        var parser = TableParser(name, name)
+        guard let column = try? parser.quoted(), parser.index == parser.text.count else { return name }
+        return column
     }
 
     /// The value of `and`, `or`, `not.and`, `not.or` or `having`: `(price.gt.10,or(size.eq.1,size.is.null))`.
@@ -333,9 +344,9 @@ struct TableParser {
         guard take(".") else { throw failure("a dot and a value") }
         comparison.position = index + 1
         if found == .in {
-            comparison.value = .list(try list("(", ")"))
+            comparison.value = .list(try inList())
         } else if comparison.quantifier != nil {
-            comparison.value = .list(try list("{", "}"))
+            comparison.value = .list(try braces())
         } else if isAlone {
             comparison.value = .text(String(text[index...]))
             index = text.count
@@ -355,34 +366,68 @@ struct TableParser {
         return comparison
     }
 
-    /// `(a,"b,c")` or `{a,b}`.
-    private mutating func list(_ open: String, _ close: String) throws(QueryError) -> [String] {
-        guard take(open) else { throw failure("values within \(open)\(close)") }
+    /// `(a,"b,c")`. As in PostgREST blanks may stand around the parentheses, and are part of what is not quoted elsewhere;
+    /// nothing but blanks is no value.
+    private mutating func inList() throws(QueryError) -> [String] {
+        skipBlanks()
+        guard take("(") else { throw failure("values within ()") }
+        skipBlanks()
         var values: [String] = []
-        if take(close) { return values }
-        repeat {
-            try enter(1)
-            if at("\"") {
-                values.append(try quoted())
-            } else {
-                let value = text[index...].prefix { $0 != "," && String($0) != close }
-                index += value.count
-                values.append(String(value))
-            }
-        } while take(",")
-        guard take(close) else { throw failure("a comma or \(close)") }
+        if !at(")") {
+            repeat { values.append(try value { $0 == ")" }) } while take(",")
+        }
+        guard take(")") else { throw failure("a comma or )") }
+        skipBlanks()
         return values
+    }
+
+    /// `{a,"b,c"}`, the text of an array.
+    private mutating func braces() throws(QueryError) -> [String] {
+        guard take("{") else { throw failure("values within {}") }
+        var values: [String] = []
+        if take("}") { return values }
+        repeat { values.append(try value { $0 == "}" }) } while take(",")
+        guard take("}") else { throw failure("a comma or }") }
+        return values
+    }
+
+    /// One value of several: quoted if it begins with a quotation mark whose other one ends it, else up to a comma or what
+    /// closes, as it is.
+    private mutating func value(_ closes: (Character) -> Bool) throws(QueryError) -> String {
+        try enter(1)
+        if let quoted = wholeQuoted(closes) { return quoted }
+        let value = text[index...].prefix { $0 != "," && !closes($0) }
+        index += value.count
+        return String(value)
+    }
+
+    /// What stands in quotation marks, if a comma, what closes or the end is next; else nothing is read.
+    private mutating func wholeQuoted(_ closes: (Character) -> Bool) -> String? {
+        guard at("\"") else { return nil }
+        let start = index
+        if let value = try? quoted() {
+            skipBlanks()
+            if index == text.count || text[index] == "," || closes(text[index]) { return value }
+        }
+        index = start
+        return nil
     }
 
     /// A value among others: up to a comma or the parenthesis that closes, quoted where it holds such, with what stands
     /// in braces or parentheses of its own.
     private mutating func nestedValue() throws(QueryError) -> String {
-        if at("\"") { return try quoted() }
+        if let quoted = wholeQuoted({ $0 == ")" }) { return quoted }
         var depth = 0
         let start = index
         while index < text.count {
             let character = text[index]
             if depth == 0 && (character == "," || character == ")") { break }
+            if depth > 0 && character == "\"" {
+                // An element of an array may hold what closes.
+                let mark = index
+                if (try? quoted()) != nil { continue }
+                index = mark
+            }
             if "({[".contains(character) { depth += 1 }
             if ")}]".contains(character) { depth = max(0, depth - 1) }
             index += 1

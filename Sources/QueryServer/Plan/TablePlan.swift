@@ -8,7 +8,7 @@ import Postgres
 /// and quoted.
 struct TablePlan {
     let table: TableCatalogue.Table
-    let request: TableRequest
+    private(set) var request: TableRequest
     /// The columns that tell where a page by key ends, with their place in the statement; empty for other pages.
     private(set) var pageKey: [TableOrder] = []
     /// Columns of the reply; those of the page's key follow.
@@ -33,6 +33,12 @@ struct TablePlan {
     ) throws(QueryError) {
         self.table = table
         self.request = request
+        if table.column("count") == nil {
+            // As PostgreSQL has it, whose functions of a row may be written like columns.
+            for index in request.select.indices where request.select[index].operand.isBareCount {
+                self.request.select[index].operand = TableOperand(aggregate: .count)
+            }
+        }
         self.now = now
         self.pageLimit = min(request.limit ?? pageLimit, .max - 1)
         isMomentary = table.isMomentary
@@ -103,7 +109,9 @@ struct TablePlan {
     private mutating func selected() throws(QueryError) -> [String] {
         let items = request.select.isEmpty ? [TableItem(operand: TableOperand())] : request.select
         var columns: [String] = []
+        var names: [String] = []
         for item in items {
+            names += name(of: item).map { [$0] } ?? table.columns.map(\.name)
             if item.operand.column == nil && item.operand.aggregate == nil {
                 if isGrouped && request.select.isEmpty {
                     throw QueryError(
@@ -117,15 +125,39 @@ struct TablePlan {
             } else {
                 let isOne = item.operand.aggregate != .sum && item.operand.aggregate != .avg
                 if isOne, let name = item.operand.column, Self.idNames.contains(name) { ids.insert(columns.count) }
-                columns.append("\(try expression(item)) as \(Self.quoted(name(of: item)))")
+                columns.append("\(try expression(item)) as \(Self.quoted(name(of: item) ?? ""))")
             }
+        }
+        var seen: Set<String> = []
+        // CSV has its columns by place.
+        if request.format != .csv, let name = names.first(where: { !seen.insert($0).inserted }) {
+            throw Self.duplicateColumn(
+                name, "In objects, readers would find one of them.",
+                hint: "Give each a name of its own, as in total:size.sum(), or ask for format=csv, where they stand by "
+                    + "place.")
         }
         return columns
     }
 
-    /// The name of a column of the reply: its alias, the aggregate's name, or the column's.
-    private func name(of item: TableItem) -> String {
-        item.alias ?? item.operand.aggregate?.rawValue ?? item.operand.column ?? ""
+    private static func duplicateColumn(_ name: String, _ details: String, hint: String) -> QueryError {
+        QueryError(
+            400, "duplicate_column", "more than one column is named \"\(name)\"", details: details, hint: hint)
+    }
+
+    /// The name of a column of the reply: its alias, the aggregate's name, or the column's; nil for all columns.
+    private func name(of item: TableItem) -> String? {
+        item.alias ?? item.operand.aggregate?.rawValue ?? item.operand.column
+    }
+
+    /// The one column of the reply that is chosen under a name; nil for none.
+    private func item(_ name: String) throws(QueryError) -> TableItem? {
+        let found = request.select.filter { self.name(of: $0) == name }
+        if found.count > 1 {
+            throw Self.duplicateColumn(
+                name, "Which of them is meant is not known.",
+                hint: "Give each a name of its own, as in total:size.sum().")
+        }
+        return found.first
     }
 
     private func expression(_ item: TableItem) throws(QueryError) -> String {
@@ -140,16 +172,17 @@ struct TablePlan {
         return operand.aggregate.map { "\($0.rawValue)(\(column))" } ?? column
     }
 
-    /// An order may also name a column of the reply.
+    /// An order may also name a column of the reply: of groups before one of the table, of rows after it. A bare name
+    /// would be the reply's to PostgreSQL (PostgreSQL 15 docs, "SELECT", "ORDER BY Clause"), which may be cast, or another
+    /// column.
     private func orderExpression(_ operand: TableOperand) throws(QueryError) -> String {
-        if operand.aggregate == nil, let name = operand.column,
-            request.select.contains(where: {
-                self.name(of: $0) == name && ($0.alias != nil || $0.operand.aggregate != nil)
-            })
-        {
-            return Self.quoted(name)
+        guard operand.aggregate == nil, let name = operand.column else {
+            return try expression(operand, parameter: "order")
         }
-        return try expression(operand, parameter: "order")
+        let isOfTable = table.column(name) != nil
+        if isGrouped || !isOfTable, try item(name) != nil { return Self.quoted(name) }
+        let column = try expression(operand, parameter: "order")
+        return "\(Self.quoted(table.name)).\(column)"
     }
 
     private func unknownColumn(_ name: String, _ parameter: String, _ position: Int) -> QueryError {
@@ -172,35 +205,34 @@ struct TablePlan {
     }
 
     private mutating func bind(
-        _ text: String, comparedWith operand: TableOperand, by comparison: TableComparison.Operator
+        _ text: String, comparedWith type: TypeOID?, by comparison: TableComparison.Operator
     ) -> String {
-        guard let time = moment(text, operand, comparison) else {
-            noteRelative(text, operand)
-            return bind(day(text, operand) ?? text)
+        guard let time = moment(text, type, comparison) else {
+            noteRelative(text, type)
+            return bind(day(text, type) ?? text)
         }
         parameters.append(.timestamp(time.microseconds))
         return "$\(parameters.count)"
     }
 
     private mutating func bind(
-        _ texts: [String], comparedWith operand: TableOperand, by comparison: TableComparison.Operator
+        _ texts: [String], comparedWith type: TypeOID?, by comparison: TableComparison.Operator
     ) -> String {
-        let times = texts.compactMap { moment($0, operand, comparison) }
+        let times = texts.compactMap { moment($0, type, comparison) }
         // An empty array has no type of its own, and `infinity` is PostgreSQL's to read.
         guard times.count == texts.count, !times.isEmpty else {
-            for text in texts { noteRelative(text, operand) }
+            for text in texts { noteRelative(text, type) }
             return bind(
-                Self.arrayLiteral(texts.map { moment($0, operand, comparison)?.description ?? day($0, operand) ?? $0 }))
+                Self.arrayLiteral(texts.map { moment($0, type, comparison)?.description ?? day($0, type) ?? $0 }))
         }
         parameters.append(.timestampArray(times.map(\.microseconds)))
         return "$\(parameters.count)"
     }
 
     /// PostgreSQL's own words for times that move (PostgreSQL 15 docs, 8.5.1.4), which stay in the statement as they are.
-    private mutating func noteRelative(_ text: String, _ operand: TableOperand) {
-        let type = operand.column.flatMap { table.column($0)?.type }
-        if day(text, operand) != nil { return }
-        guard operand.columnCast != nil || [.timestamptz, .timestamp, .date, .time].contains(type) else { return }
+    private mutating func noteRelative(_ text: String, _ type: TypeOID?) {
+        if day(text, type) != nil { return }
+        guard let type, [.timestamptz, .timestamp, .date, .time].contains(type) else { return }
         let text = text.lowercased()
         if ["now", "today", "tomorrow", "yesterday"].contains(where: { text.contains($0) }) { isMomentary = true }
     }
@@ -223,18 +255,18 @@ struct TablePlan {
     }
 
     private mutating func sql(of comparison: TableComparison, inHaving: Bool) throws(QueryError) -> String {
-        let operand = try conditionOperand(comparison.operand, inHaving: inHaving)
+        let (operand, type) = try conditionOperand(comparison.operand, inHaving: inHaving)
         let negation = comparison.isNegated ? "not " : ""
         switch (comparison.comparison, comparison.value) {
         case (.is, .text(let state)):
             return "\(negation)(\(operand) is \(TableComparison.states[state.lowercased()] ?? "null"))"
         case (.in, .list(let values)):
-            return "\(negation)(\(operand) = any(\(bind(values, comparedWith: comparison.operand, by: .in))))"
+            return "\(negation)(\(operand) = any(\(bind(values, comparedWith: type, by: .in))))"
         case (let op, .list(let values)):
             let array =
                 op.takesPattern
                 ? bind(Self.arrayLiteral(values.map(Self.pattern)))
-                : bind(values, comparedWith: comparison.operand, by: op)
+                : bind(values, comparedWith: type, by: op)
             let quantifier = comparison.quantifier ?? .any
             return "\(negation)(\(operand) \(op.sql ?? "=") \(quantifier.rawValue)(\(array)))"
         case (let op, .text(let text)):
@@ -245,40 +277,51 @@ struct TablePlan {
                 return "\(negation)(\(vector) @@ \(function)(\(configuration)\(bind(text))))"
             }
             let value =
-                op.takesPattern ? bind(Self.pattern(text)) : bind(text, comparedWith: comparison.operand, by: op)
+                op.takesPattern ? bind(Self.pattern(text)) : bind(text, comparedWith: type, by: op)
             let compared = "\(operand) \(op.sql ?? "=") \(value)"
             return comparison.isNegated ? "not (\(compared))" : compared
         }
     }
 
-    private func conditionOperand(_ operand: TableOperand, inHaving: Bool) throws(QueryError) -> String {
-        if !inHaving {
-            if operand.aggregate != nil {
-                throw QueryError(
-                    400, "invalid_parameter", "an aggregate cannot filter rows", hint: "Use having=(count().gt.10).",
-                    position: operand.position)
-            }
-            return try expression(operand, parameter: operand.column ?? "")
+    /// What is compared, and its type where values of that have spellings of ours.
+    private func conditionOperand(
+        _ operand: TableOperand, inHaving: Bool
+    ) throws(QueryError) -> (sql: String, type: TypeOID?) {
+        if !inHaving && operand.aggregate != nil {
+            throw QueryError(
+                400, "invalid_parameter", "an aggregate cannot filter rows", hint: "Use having=(count().gt.10).",
+                position: operand.position)
         }
-        // In having, the name of a selected aggregate stands for it.
-        if operand.aggregate == nil, let name = operand.column,
-            let item = request.select.first(where: { self.name(of: $0) == name && $0.operand.aggregate != nil })
+        // In having, the name of a column of the reply stands for it.
+        if inHaving, operand.aggregate == nil, operand.columnCast == nil, let name = operand.column,
+            let item = try item(name)
         {
-            return try expression(item.operand, parameter: "having")
+            return (try expression(item), type(of: item.operand, cast: item.cast))
         }
-        return try expression(operand, parameter: "having")
+        let parameter = inHaving ? "having" : operand.column ?? ""
+        return (try expression(operand, parameter: parameter), type(of: operand, cast: nil))
     }
+
+    /// The type of a time, or of another column as it is; nil for what is computed.
+    private func type(of operand: TableOperand, cast: String?) -> TypeOID? {
+        if let cast { return Self.timeTypes[cast] }
+        guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max else { return nil }
+        if let cast = operand.columnCast { return Self.timeTypes[cast] }
+        return operand.column.flatMap { table.column($0)?.type }
+    }
+
+    /// Those of ``TableParser/types`` that are times.
+    private static let timeTypes: [String: TypeOID] = [
+        "timestamptz": .timestamptz, "timestamp": .timestamp, "date": .date, "time": .time,
+    ]
 
     /// `*` is what `%` is, which a URL would have to escape.
     private static func pattern(_ text: String) -> String { String(text.map { $0 == "*" ? "%" : $0 }) }
 
     /// Times are understood in every spelling: `now-6h`, epoch counts, dates. Nil for what is none, or is not compared
     /// with one.
-    private func moment(
-        _ text: String, _ operand: TableOperand, _ comparison: TableComparison.Operator
-    ) -> Timestamp? {
-        guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
-            operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .timestamptz,
+    private func moment(_ text: String, _ type: TypeOID?, _ comparison: TableComparison.Operator) -> Timestamp? {
+        guard type == .timestamptz,
             let time = Timestamp(text, now: now, roundsUp: comparison == .gte || comparison == .lt),
             TimeRange.isStorable.contains(time.microseconds)
         else { return nil }
@@ -286,11 +329,9 @@ struct TablePlan {
     }
 
     /// The day of a moment, in UTC, where it is compared with one, in the spellings that PostgreSQL does not have.
-    private func day(_ text: String, _ operand: TableOperand) -> String? {
+    private func day(_ text: String, _ type: TypeOID?) -> String? {
         let isCount = text.utf8.count >= 9 && text.utf8.allSatisfy { $0 &- 0x30 < 10 }
-        guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max,
-            operand.columnCast == nil, let name = operand.column, table.column(name)?.type == .date,
-            text.hasPrefix("now") || isCount, let time = Timestamp(text, now: now),
+        guard type == .date, text.hasPrefix("now") || isCount, let time = Timestamp(text, now: now),
             TimeRange.isStorable.contains(time.microseconds)
         else { return nil }
         return String("\(time)".prefix { $0 != "T" })

@@ -37,7 +37,14 @@ struct TableQuery {
                 isCounted
                 ? try await connection.stream(plan.sql, plan.parameters, deadline: lease.deadline)
                 : try await connection.streamReadOnly(plan.sql, plan.parameters, deadline: lease.deadline)
-            if body.response.wantsBody { try await send(rows, total, lease) } else { await rows.cancel() }
+            if body.response.wantsBody {
+                try await send(rows, total, lease)
+            } else if request.isSingular {
+                // HEAD is what GET would be, which depends on how many there are.
+                try await one(rows) { _ in }
+            } else {
+                await rows.cancel()
+            }
         }
         try await body.finish()
     }
@@ -72,7 +79,7 @@ struct TableQuery {
 
     /// Says in the head which rows of how many these are.
     private func announce(_ total: Int?) throws(QueryError) {
-        guard let total, request.pageToken == nil, !request.isSingular else { return }
+        guard let total, request.pageToken == nil else { return }
         if request.offset > total && request.count == .exact {
             var beyond = QueryError(
                 416, "invalid_range", "the range begins after the last row",
@@ -84,12 +91,22 @@ struct TableQuery {
         let sent = min(request.limit ?? .max, max(0, total - request.offset))
         if request.count == .exact {
             body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        } else {
+            // The rows tell better than an estimate does, if they are there when the head leaves.
+            body.provisional = (
+                "Content-Range",
+                { [request] rows in
+                    let sent = min(request.limit ?? .max, max(rows, total - request.offset))
+                    return Self.contentRange(request.offset, sent, total)
+                }
+            )
         }
         if sent < total { body.status = .partialContent }
     }
 
+    /// - Parameter total: at least what is sent, which an estimate may be below.
     static func contentRange(_ offset: Int, _ count: Int, _ total: Int?) -> String {
-        let all = total.map(String.init) ?? "*"
+        let all = total.map { String(count == 0 ? $0 : max($0, offset + count)) } ?? "*"
         return count == 0 ? "*/\(all)" : "\(offset)-\(offset + count - 1)/\(all)"
     }
 
@@ -105,7 +122,15 @@ struct TableQuery {
         let layout: RowEncoder.Layout =
             request.format == .csv ? .csv : request.stripsNulls ? .objectWithoutNulls : .object
         let encoder = RowEncoder(columns, layout: layout)
-        if request.isSingular { return try await sendOne(rows, encoder) }
+        if request.isSingular {
+            try await one(rows) { row in
+                encoder.append(row, to: &body.bytes)
+                body.bytes.append(0x0A)
+            }
+            body.rows = 1
+            announce(1, of: total)
+            return
+        }
         let isPaged = request.pageToken != nil
         if isPaged && request.format != .json { body.announce(.nextPage) }
         switch request.format {
@@ -149,14 +174,20 @@ struct TableQuery {
         }
         if isPaged {
             if request.format != .json { body.close(with: .nextPage, next?.text) }
-        } else if request.count != .exact && !body.response.isStarted {
-            // It is known by now how many there are.
-            body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        } else {
+            announce(sent, of: total)
         }
     }
 
+    /// Says which rows these are, if that is known just now and may still be said.
+    private func announce(_ sent: Int, of total: Int?) {
+        if request.count == .exact || body.response.isStarted { return }
+        body.provisional = nil
+        body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+    }
+
     /// `Accept: application/vnd.pgrst.object+json`: exactly one row, or 406.
-    private func sendOne(_ rows: RowStream, _ encoder: RowEncoder) async throws {
+    private func one(_ rows: RowStream, _ take: (RowStream.Row) -> Void) async throws {
         var count = 0
         while let row = try await rows.next() {
             count += 1
@@ -164,14 +195,12 @@ struct TableQuery {
                 await rows.cancel()
                 break
             }
-            encoder.append(row, to: &body.bytes)
-            body.bytes.append(0x0A)
+            take(row)
         }
         if count != 1 {
             throw QueryError(
                 406, "not_one_row", count == 0 ? "there is no such row" : "there is more than one such row",
                 hint: "Filter by the key: \(plan.table.key.joined(separator: ", ")).")
         }
-        body.rows = 1
     }
 }
