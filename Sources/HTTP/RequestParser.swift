@@ -208,7 +208,7 @@ package struct RequestParser: Sendable {
     private var targetTooLong: HTTPError {
         HTTPError(
             .uriTooLong, code: "uri_too_long", message: "the URL is longer than \(limits.targetBytes) bytes",
-            hint: "Send long queries in the body of a POST.")
+            hint: "Ask for less at a time; where POST is allowed, the body may be longer.")
     }
 
     private func headTooLarge(_ what: String) -> HTTPError {

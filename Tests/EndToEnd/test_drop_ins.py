@@ -44,6 +44,13 @@ def test_finnhub(played, daily):
     assert quote["d"] == pytest.approx(price - daily[-2][4])
     with pytest.raises(finnhub.FinnhubAPIException, match="resolution"):
         client.stock_candles(SYMBOL, "7x", FIRST, LAST)
+    # What it has and we have not is told in its words too, to clients that put one slash or two.
+    with pytest.raises(finnhub.FinnhubAPIException, match="no such resource"):
+        client.crypto_candles(SYMBOL, "D", FIRST, LAST)
+    for path in ("stock/profile2?symbol=AAPL", "search?q=apple", "/company-news?symbol=AAPL"):
+        missing = requests.get(f"{client.API_URL}/{path}", timeout=30)
+        assert missing.status_code == 404 and list(missing.json()) == ["error"], path
+    assert requests.get(f"{client.API_URL}/trade", timeout=30).json()["hint"] == "Perhaps you meant /api/v1/trades."
     # A key of Finnhub's in the URL, as its examples have it, is of no interest here.
     for path in [f"quote?symbol={SYMBOL}", f"stock/candle?symbol={SYMBOL}&resolution=D&from={FIRST}&to={LAST}"]:
         plain, keyed = (requests.get(f"{client.API_URL}/{path}{more}", timeout=30) for more in ("", "&token=c0ffee"))
@@ -76,10 +83,40 @@ def test_binance(played, daily):
     assert (failure.value.status_code, failure.value.error_code) == (400, -1121)
     # What it has and we have not is told in its words too.
     with pytest.raises(ClientError) as failure:
-        client.exchange_info()
+        client.ticker_price(SYMBOL)
     assert failure.value.status_code == 404 and "no such resource" in failure.value.error_message
     chart = requests.get(played.url + "/v8/finance/chart/KRAKEN:XMR/USD", timeout=30)
     assert chart.status_code == 404 and chart.json()["chart"]["error"]["code"] == "Not Found"
+
+
+def test_binance_exchange(played):
+    client = Spot(base_url=played.url)
+    assert client.ping() == {}
+    now = time.time() * 1000
+    assert abs(client.time()["serverTime"] - now) < 60_000
+    fine = requests.get(played.url + "/api/v3/time", headers={"X-MBX-TIME-UNIT": "MICROSECOND"}, timeout=30)
+    assert abs(fine.json()["serverTime"] - now * 1000) < 60_000_000
+    everything = client.exchange_info()
+    assert everything["timezone"] == "UTC" and abs(everything["serverTime"] - now) < 60_000
+    symbols = {entry["symbol"]: entry for entry in everything["symbols"]}
+    assert len(symbols) == len(everything["symbols"]) == played.one("select count(*) from symbols")
+    bitcoin = symbols[SYMBOL]
+    assert (bitcoin["baseAsset"], bitcoin["quoteAsset"], bitcoin["status"]) == ("BTC", "USD", "TRADING")
+    assert bitcoin["permissionSets"] == [["SPOT"]] and bitcoin["filters"] == []
+    assert client.exchange_info(symbol=SYMBOL)["symbols"] == [bitcoin]
+    both = sorted(symbols)[:2]
+    assert [entry["symbol"] for entry in client.exchange_info(symbols=both)["symbols"]] == both
+    assert client.exchange_info(permissions=["MARGIN"])["symbols"] == []
+    # All that is listed has bars under the name that it is listed by.
+    for symbol in symbols:
+        assert client.klines(symbol, "1d", limit=1), symbol
+    for options in ({"symbol": "NOBODY"}, {"symbols": [SYMBOL, "NOBODY"]}):
+        with pytest.raises(ClientError) as failure:
+            client.exchange_info(**options)
+        assert (failure.value.status_code, failure.value.error_code) == (400, -1121)
+    for query in ("symbols=AAPL", "symbols=[]", f"symbol={SYMBOL}&symbols=[%22{SYMBOL}%22]", "symbolStatus=OPEN"):
+        refused = requests.get(f"{played.url}/api/v3/exchangeInfo?{query}", timeout=30)
+        assert (refused.status_code, refused.json()["code"]) == (400, -1130), query
 
 
 def test_alpaca_in_pages(played, daily):
@@ -101,6 +138,10 @@ def test_alpaca_in_pages(played, daily):
         if token is None:
             break
     assert len(seen) == len(daily)
+    for query in ("symbols=&timeframe=1Day", "timeframe=1Day"):
+        refused = requests.get(f"{played.url}/v2/stocks/bars?{query}", timeout=30)
+        assert refused.status_code == 400
+        assert refused.json()["message"].startswith('parameter "symbols" is missing. Allowed: symbols between commas.')
 
 
 def test_yahoo(played, daily):

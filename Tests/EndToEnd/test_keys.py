@@ -269,6 +269,12 @@ def test_limits_of_a_key_hold_for_rest_too(start, tmp_path):
     for path, name in [("/api/v1/trades", "trades"), ("/api/v1/bars?timeframe=1s", "bars"), ("/api/v1/tables/trades?page_token=", "trades")]:
         page = get(up, path, few)
         assert len(page.json()[name]) == 10 and page.json()["next_page_token"], path
+    # Of other services' pages the size is theirs to say, and may be less than was asked for.
+    page = get(up, "/v2/stocks/bars?symbols=AAPL&timeframe=1s&start=2024-01-01", few).json()
+    assert len(page["bars"]["AAPL"]) == 10 and page["next_page_token"]
+    assert len(get(up, "/api/v3/klines?symbol=AAPL&interval=1s&limit=500", few).json()) == 10
+    yahoo = get(up, "/v8/finance/chart/AAPL?interval=1m&period1=1704187800&period2=1704191400", small)
+    assert yahoo.status_code == 400 and "from and to" not in yahoo.text and "shorter range" in yahoo.text
     refused = get(up, "/api/v1/trades?limit=11", few)
     assert refused.status_code == 400 and "from 1 to 10" in refused.json()["details"]
     for path in ["/api/v1/tables/trades", "/api/v1/tables/trades?limit=11", "/grafana/series?symbol=AAPL&field=price&maxDataPoints=100",

@@ -142,8 +142,8 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         (["text/csv, application/json"], .csv), (["text/csv", "*/*;q=0.1"], .csv), (["text/csv, */*"], .csv),
         (["application/json, text/csv"], .json), (["text/csv;q=0.9, application/json;q=0.1"], .csv),
         (["application/json;q=0.1, application/x-ndjson"], .ndjson), (["application/json;q=0, */*"], .ndjson),
-        (["text/csv;q=0.2, */*;q=0.8"], .json), (["application/*;q=0.3, application/json;q=0, text/csv;q=0.2"], .ndjson),
-        ([" , "], .json),
+        (["text/csv;q=0.2, */*;q=0.8"], .json), ([" , "], .json),
+        (["application/*;q=0.3, application/json;q=0, text/csv;q=0.2"], .ndjson),
         (["text/csv;q=nan"], .csv), (["text/csv;q=-nan, */*;q=inf"], .csv),
         (["*/*, application/x-ndjson"], .ndjson), (["application/json, text/plain, */*"], .json), (["text/*"], .csv),
         (["text/csv;header=present; q=0.2, application/x-ndjson;Q=0.3"], .ndjson), (["application/*;q=0.5"], .json),
@@ -400,5 +400,31 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
         #expect(sql.replacing("asked.symbol", with: "$1") == lookup.statement.sql)
         let several = try #require(MarketPlan(request: try market(.latest, "symbols=A,B")).lookup)
         #expect(several.many == nil)
+    }
+}
+
+@Suite struct ExchangeTests {
+    @Test(arguments: [
+        ("COINBASE:BTC-USD", nil, nil, "BTC", "USD"), ("OANDA:EUR_USD", nil, "USD", "EUR", "USD"),
+        ("KRAKEN:XMR/USD", nil, nil, "XMR", "USD"), ("BITSTAMP:btcusd", nil, nil, "BTC", "USD"),
+        ("BINANCE:BTCUSDT", "crypto", nil, "BTC", "USDT"), ("BINANCE:BTCFDUSD", nil, nil, "BTC", "FDUSD"),
+        ("BINANCE:USDTTRY", nil, nil, "USDT", "TRY"), ("BITSTAMP:DOTUSD", nil, nil, "DOT", "USD"),
+        ("BTC-USD", nil, nil, "BTC", "USD"), ("AAPL", "equity", "USD", "AAPL", "USD"), ("AAPL", nil, nil, "AAPL", ""),
+        ("BRK-B", "equity", "USD", "BRK-B", "USD"), ("NYSE:ABC-USD", "etf", "EUR", "ABC-USD", "EUR"),
+        ("BITMEX:TRXU21", nil, nil, "TRXU21", ""), ("X:USD", nil, nil, "USD", ""), ("X:-USD", nil, nil, "-USD", ""),
+    ])
+    func `the assets of a pair are told apart`(
+        _ symbol: String, _ type: String?, _ currency: String?, _ base: String, _ quote: String
+    ) {
+        #expect(ExchangeQuery.assets(symbol, type: type, currency: currency) == (base, quote))
+    }
+
+    @Test func `Binance's symbols have no venue, unless that is another one`() {
+        let found: Set = ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "ETHUSDT", "COINBASE:BTC-USD"]
+        #expect(ExchangeQuery.name("BINANCE:BTCUSDT", found, nil) == "BTCUSDT")
+        #expect(ExchangeQuery.name("BINANCE:BTCUSDT", found, ["BTCUSDT"]) == "BTCUSDT")
+        #expect(ExchangeQuery.name("BINANCE:BTCUSDT", found, ["BINANCE:BTCUSDT"]) == "BINANCE:BTCUSDT")
+        #expect(ExchangeQuery.name("BINANCE:ETHUSDT", found, nil) == "BINANCE:ETHUSDT")
+        #expect(ExchangeQuery.name("COINBASE:BTC-USD", found, nil) == "COINBASE:BTC-USD")
     }
 }

@@ -86,9 +86,9 @@ struct DropInRequest: Equatable {
 
     /// `GET /api/v3/klines?symbol&interval&startTime&endTime&timeZone&limit`: both ends inclusive; the reply's times are in
     /// milliseconds, or the unit of `X-MBX-TIME-UNIT`.
-    static func binance(_ query: QueryParameters, _ head: RequestHead, now: Timestamp) throws(QueryError)
-        -> DropInRequest
-    {
+    static func binance(
+        _ query: QueryParameters, _ head: RequestHead, now: Timestamp, _ configuration: QueryServer.Configuration
+    ) throws(QueryError) -> DropInRequest {
         let reader = try ParameterReader(
             query, known: ["symbol", "interval", "startTime", "endTime", "timeZone", "limit"])
         let symbol = try required(reader, "symbol")
@@ -100,16 +100,21 @@ struct DropInRequest: Equatable {
         let from = try moment(reader, "startTime", now)
         let range = TimeRange(from: from, to: try moment(reader, "endTime", now)?.next)
         // More than there may be are as many as there may be.
-        let limit = min(try reader.integer("limit", in: 1...Int.max) ?? 500, 1000)
+        let limit = min(try reader.integer("limit", in: 1...Int.max) ?? 500, 1000, configuration.pageSizeLimit)
         var request = DropInRequest(.binance, [symbol], interval, range, limit: limit)
         request.takesNewest = from == nil
+        request.timeInMicroseconds = try timeInMicroseconds(head)
+        return request
+    }
+
+    /// Whether a client of Binance's wants times in microseconds instead of milliseconds.
+    static func timeInMicroseconds(_ head: RequestHead) throws(QueryError) -> Bool {
         // In the wrong unit times are off by a thousand: what is not understood is not taken for the usual.
         switch head["x-mbx-time-unit"] {
-        case nil, "MILLISECOND", "millisecond": break
-        case "MICROSECOND", "microsecond": request.timeInMicroseconds = true
+        case nil, "MILLISECOND", "millisecond": return false
+        case "MICROSECOND", "microsecond": return true
         case let unit?: throw ParameterReader.invalid(timeUnitName, unit, allowed: "MICROSECOND or MILLISECOND")
         }
-        return request
     }
 
     /// The field of the head that says in which unit times are to be.
@@ -196,15 +201,17 @@ struct DropInRequest: Equatable {
                 "symbols", "timeframe", "start", "end", "limit", "page_token", "sort", "feed", "asof", "adjustment",
                 "currency",
             ], repeatable: ["symbols"])
-        let symbols = try MarketRequest.symbols(reader, limit: configuration.symbolLimit)
-        guard let symbols else { throw ParameterReader.missing("symbols", allowed: "symbols between commas") }
+        guard !reader.list("symbols").isEmpty,
+            let symbols = try MarketRequest.symbols(reader, limit: configuration.symbolLimit)
+        else { throw ParameterReader.missing("symbols", allowed: "symbols between commas") }
         let interval = try MarketRequest.interval(try required(reader, "timeframe"), "timeframe")
         let start = try moment(reader, "start", now)
         // Alpaca's own: from the beginning of the day.
         let today = Timeframe.day1.start(of: now)
         let range = TimeRange(from: start ?? today, to: try moment(reader, "end", now)?.next)
         var request = DropInRequest(
-            .alpaca, symbols, interval, range, limit: try reader.integer("limit", in: 1...10_000) ?? 1000)
+            .alpaca, symbols, interval, range,
+            limit: min(try reader.integer("limit", in: 1...10_000) ?? 1000, configuration.pageSizeLimit))
         request.isDescending = try reader.choice("sort", ["asc", "desc"]) == "desc"
         request.page = try PageToken.read(reader, scope: request.scope, symbols: symbols)
         return request

@@ -27,6 +27,7 @@ extension QueryHandler {
         let type = asked.isCSV ? ReplyFormat.csv.contentType : ReplyFormat.json.contentType
         let body = RowBody(response, contentType: type, query: lease.query)
         body.add(tags)
+        body.advice = "Ask for a shorter range, or for wider bars."
         try await DropInQuery(request: asked, now: now, body: body).run(lease)
     }
 
@@ -53,7 +54,7 @@ extension Route {
     var service: DropInRequest.Service? {
         switch self {
         case .finnhubQuote, .finnhubCandles: .finnhub
-        case .binanceKlines: .binance
+        case .binancePing, .binanceTime, .binanceExchange, .binanceKlines: .binance
         case .yahooChart: .yahoo
         case .alpacaBars: .alpaca
         default: nil
@@ -62,14 +63,23 @@ extension Route {
 }
 
 extension DropInRequest.Service {
-    /// Whose paths begin as one does that there is not; nil where others begin so too. Our Finnhub's are among our own.
+    /// Whose paths begin as one does that there is not; nil where ours do. Finnhub's are among our own: its Python client
+    /// puts a slash more in front of them, and others tell by what they are of.
     init?(below head: RequestHead) {
-        let services: [(prefix: String, service: Self)] = [
-            ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca),
-        ]
+        let services: [(prefix: String, service: Self)] =
+            [
+                ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca),
+                ("/api/v1//", .finnhub),
+            ] + Self.finnhubSubjects.map { ("/api/v1/\($0)", .finnhub) }
         guard let found = services.first(where: { head.rawPath.starts(with: $0.prefix.utf8) }) else { return nil }
         self = found.service
     }
+
+    /// What Finnhub's paths begin with (its API documentation), but for what is nearly a name of ours.
+    private static let finnhubSubjects = [
+        "bond/", "calendar/", "company-news", "country", "crypto/", "economic", "etf/", "forex/", "index/",
+        "institutional/", "mutual-fund/", "news", "press-releases", "scan/", "search", "sector/", "stock/",
+    ]
 
     /// Where clients of the service send their key.
     fileprivate var keyPlace: String {

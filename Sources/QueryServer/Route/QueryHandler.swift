@@ -180,10 +180,12 @@ final class QueryHandler: Handler, @unchecked Sendable {
             try await answerDropIn(request, response, id) { query, now throws(QueryError) in
                 try .finnhub(query, now: now, configuration)
             }
+        case .binancePing, .binanceTime: try await answerBinance(route, request, response)
+        case .binanceExchange: try await answerExchange(request, response, id)
         case .binanceKlines:
             try await answerDropIn(request, response, id, fields: ["x-mbx-time-unit"]) {
                 query, now throws(QueryError) in
-                try .binance(query, request.head, now: now)
+                try .binance(query, request.head, now: now, configuration(for: request))
             }
         case .yahooChart:
             let symbol = try request.head.pathSegments().last ?? ""
@@ -192,7 +194,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
             }
         case .alpacaBars:
             try await answerDropIn(request, response, id) { query, now throws(QueryError) in
-                try .alpaca(query, now: now, configuration)
+                try .alpaca(query, now: now, configuration(for: request))
             }
         case .stream:
             try await live.answerStream(request, response) { await isStillWelcome(request, route) }

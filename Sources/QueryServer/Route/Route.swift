@@ -17,7 +17,8 @@ enum Route: CaseIterable, Sendable {
     case grafanaSeries, candles, grafanaLast, grafanaTable, annotations, grafanaSymbols, grafanaLogs
     case simpod, simpodMetrics, simpodOptions, simpodQuery, simpodVariable, simpodTagKeys, simpodTagValues
     case simpodSearch, simpodAnnotations
-    case finnhubQuote, finnhubCandles, binanceKlines, yahooChart, alpacaBars
+    case finnhubQuote, finnhubCandles, yahooChart, alpacaBars
+    case binancePing, binanceTime, binanceExchange, binanceKlines
 
     /// ``path``, under which requests are counted. Each is made once.
     var name: String { Self.names[self] ?? "" }
@@ -78,6 +79,9 @@ enum Route: CaseIterable, Sendable {
         case .simpodAnnotations: "/simpod/annotations"
         case .finnhubQuote: "/api/v1/quote"
         case .finnhubCandles: "/api/v1/stock/candle"
+        case .binancePing: "/api/v3/ping"
+        case .binanceTime: "/api/v3/time"
+        case .binanceExchange: "/api/v3/exchangeInfo"
         case .binanceKlines: "/api/v3/klines"
         case .yahooChart: "/v8/finance/chart/{symbol}"
         case .alpacaBars: "/v2/stocks/bars"
@@ -138,6 +142,9 @@ enum Route: CaseIterable, Sendable {
         case .simpodAnnotations: "Annotations, for old versions of the JSON data source."
         case .finnhubQuote: "The latest price as Finnhub's clients read it: symbol."
         case .finnhubCandles: "Bars as Finnhub's clients read them: symbol, resolution, from, to."
+        case .binancePing: "{}, for Binance's clients, which ask it before anything else."
+        case .binanceTime: "The time of the server, for Binance's clients."
+        case .binanceExchange: "The symbols as Binance's clients read them: symbol, symbols."
         case .binanceKlines: "Bars as Binance's clients read them: symbol, interval, startTime, endTime."
         case .yahooChart: "Bars as Yahoo's clients read them: interval, range, period1, period2."
         case .alpacaBars: "Bars as Alpaca's clients read them: symbols, timeframe, start, end."
@@ -147,7 +154,9 @@ enum Route: CaseIterable, Sendable {
     /// Who may.
     var access: Access {
         switch self {
-        case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile, .consoleFile: .open
+        case .index, .live, .ready, .health, .version, .openAPI, .openAPIYAML, .docs, .docsFile, .consoleFile,
+            .binancePing, .binanceTime:
+            .open
         // Of queries, each sees its own.
         case .metrics, .queries, .query: .anyKey
         case .sql: .scope(.sql)
