@@ -302,6 +302,16 @@ def test_names_are_of_one_column_each(played):
     assert counts == [{"count": played.sql("select count(*) from trades where symbol = %s", SYMBOL)[0][0]}]
 
 
+def test_elements_of_arrays(played):
+    expected = played.sql(
+        "select conditions[1], count(*) from trades group by 1 order by 1 nulls last")
+    groups = requests.get(
+        f"{played.url}/api/v1/tables/trades?select=c:conditions->>0,n:count()&order=c", timeout=30).json()
+    assert [(row["c"], row["n"]) for row in groups] == expected
+    some = requests.get(f"{played.url}/api/v1/tables/trades?conditions->>0=is.null&select=conditions->0&limit=1", timeout=30)
+    assert some.status_code == 200 and all(row == {"conditions": None} for row in some.json()), some.text
+
+
 def test_what_moves_with_the_clock_has_no_tag(played):
     def fields(query):
         reply = requests.get(f"{played.url}/api/v1/tables/{query}", timeout=30)

@@ -27,7 +27,8 @@ private let people = TableCatalogue.Table(
     name: "people",
     columns: ["id", "age", "name", "height", "born", "tags"].map {
         .init(
-            name: $0, type: $0 == "born" ? .timestamptz : .text, typeName: "text", isNotNull: $0 == "id", comment: nil)
+            name: $0, type: $0 == "born" ? .timestamptz : $0 == "tags" ? .textArray : .text, typeName: "text",
+            isNotNull: $0 == "id", comment: nil)
     }, key: ["id"])
 
 /// The statement that PostgREST's documentation would expect, for a query string.
@@ -173,6 +174,25 @@ private func texts(_ plan: TablePlan) -> [String] {
             try plan("select=i:id,%20a:age::int%20,%20*&order=age.desc%20,%20id").sql
                 == #"select "id" as "i", ("age")::int as "a", "id", "age", "name", "height", "born", "tags" from market."people" order by "people"."age" desc nulls first, "people"."id" asc nulls last"#
         )
+    }
+
+    /// PostgREST's documentation, "Composite / Array Columns".
+    @Test func `elements of arrays are found by their place`() throws {
+        #expect(
+            try plan("select=tags->0,t:tags->>-1::int&order=tags->0.desc").sql
+                == #"select (to_jsonb("tags")->0) as "tags", ((to_jsonb("tags")->>-1))::int as "t" from market."people" order by (to_jsonb("tags")->0) desc nulls first"#
+        )
+        let filtered = try plan("tags->>0=eq.now&or=(tags->1->0.is.null,tags->>0.like.a*)")
+        #expect(
+            filtered.sql.hasSuffix(
+                #" where (to_jsonb("tags")->>0) = $1 and (((to_jsonb("tags")->1->0) is null) or (to_jsonb("tags")->>0) like $2)"#
+            ))
+        #expect(texts(filtered) == ["now", "a%"] && !filtered.isMomentary)
+        for query in [
+            "select=tags->x", "select=tags->>0->1", "select=age->0", "order=tags->0&page_token=", "tags->=eq.1",
+        ] {
+            #expect(refusal { try plan(query) }?.status == 400, "\(query)")
+        }
     }
 
     @Test func `an order by a column is by its values, whatever the reply makes of them`() throws {

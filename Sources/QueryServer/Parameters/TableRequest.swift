@@ -72,11 +72,11 @@ struct TableRequest {
                 single[pair.name] = pair.value
             } else {
                 // The same column may be asked for several times: all must hold.
-                let name = TableParser.unquoted(pair.name)
+                let part = TableParser.part(pair.name)
                 do {
-                    conditions.append(try TableParser.filter(name, pair.value))
+                    conditions.append(try TableParser.filter(pair.name, of: part, pair.value))
                 } catch {
-                    unread.append((name, error))
+                    unread.append((part.column ?? pair.name, error))
                 }
             }
         }

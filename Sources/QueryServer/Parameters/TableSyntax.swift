@@ -4,9 +4,10 @@
 //
 //   select     = item *("," item)
 //   item       = "*" / [alias ":"] operand ["::" type]
-//   operand    = column ["::" type] ["." aggregate "()"] / "count()" / "count", where no column is called so
+//   operand    = part ["::" type] ["." aggregate "()"] / "count()" / "count", where no column is called so
+//   part       = column *("->" index) ["->>" index]
 //   order      = operand-or-alias *("." ("asc" / "desc" / "nullsfirst" / "nullslast")) *("," …)
-//   filter     = column "=" ["not."] operator "." value
+//   filter     = part "=" ["not."] operator "." value
 //   operator   = name ["(any)" / "(all)" / "(" configuration ")"]
 //   tree       = ("and" / "or") "=" "(" node *("," node) ")"
 //   node       = ["not."] ("and" / "or") "(" … ")" / operand "." ["not."] operator "." value
@@ -19,13 +20,21 @@ struct TableOperand: Equatable {
 
     /// Nil for `count()`.
     var column: String?
+    /// Which element of an array, and of that which.
+    var path: [Element] = []
     var columnCast: String?
     var aggregate: Aggregate?
     /// Where it stands in the parameter, in characters from 1.
     var position = 1
 
+    /// An element of an array, by its place from 0, or from the end from -1: as JSON, or as its text.
+    struct Element: Equatable {
+        var index: Int32
+        var isText: Bool
+    }
+
     /// `count`, which is `count()` where no column is called so.
-    var isBareCount: Bool { column == "count" && aggregate == nil && columnCast == nil }
+    var isBareCount: Bool { column == "count" && path.isEmpty && aggregate == nil && columnCast == nil }
 }
 
 /// One column of the reply.
@@ -165,18 +174,20 @@ struct TableParser {
     }
 
     /// The value of a parameter named like a column: `gt.10`, `not.in.(a,b)`.
-    static func filter(_ column: String, _ text: String) throws(QueryError) -> TableCondition {
-        var parser = TableParser(column, text)
-        let operand = TableOperand(column: column)
+    static func filter(
+        _ parameter: String, of operand: TableOperand, _ text: String
+    ) throws(QueryError) -> TableCondition {
+        var parser = TableParser(parameter, text)
         return .compare(try parser.comparison(operand, isAlone: true))
     }
 
-    /// The column that a parameter is called by, which may be quoted as it may be in `select`.
-    static func unquoted(_ name: String) -> String {
-        guard name.hasPrefix("\"") else { return name }
+    /// The column, or the element of one, that a parameter is called by, which may be quoted as it may be in `select`.
+    static func part(_ name: String) -> TableOperand {
         var parser = TableParser(name, name)
-        guard let column = try? parser.quoted(), parser.index == parser.text.count else { return name }
-        return column
+        guard let column = try? parser.name(), let path = try? parser.path(), parser.index == parser.text.count else {
+            return TableOperand(column: name)
+        }
+        return TableOperand(column: column, path: path)
     }
 
     /// The value of `and`, `or`, `not.and`, `not.or` or `having`: `(price.gt.10,or(size.eq.1,size.is.null))`.
@@ -243,13 +254,30 @@ struct TableParser {
             throw failure(
                 "no embedded table: these tables have no relations, join them with SQL", hint: "POST /api/v1/sql.")
         }
-        var operand = TableOperand(column: name, position: position)
+        var operand = TableOperand(column: name, path: try path(), position: position)
         if take("::") { operand.columnCast = try type() }
         for aggregate in TableOperand.Aggregate.allCases where take(".\(aggregate.rawValue)()") {
             operand.aggregate = aggregate
             break
         }
         return operand
+    }
+
+    /// `->0->>-1`.
+    private mutating func path() throws(QueryError) -> [TableOperand.Element] {
+        var path: [TableOperand.Element] = []
+        while path.last?.isText != true, take("->") {
+            try enter(1)
+            let isText = take(">")
+            let sign = take("-") ? "-" : ""
+            let digits = text[index...].prefix { $0.isASCII && $0.isNumber }
+            guard let place = Int32(sign + digits) else {
+                throw failure("the place of an element, from 0", hint: "No column here has keys.")
+            }
+            index += digits.count
+            path.append(.init(index: place, isText: isText))
+        }
+        return path
     }
 
     private mutating func orderColumn() throws(QueryError) -> TableOrder {

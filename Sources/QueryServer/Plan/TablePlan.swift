@@ -124,7 +124,9 @@ struct TablePlan {
                 }
             } else {
                 let isOne = item.operand.aggregate != .sum && item.operand.aggregate != .avg
-                if isOne, let name = item.operand.column, Self.idNames.contains(name) { ids.insert(columns.count) }
+                if isOne, item.operand.path.isEmpty, let name = item.operand.column, Self.idNames.contains(name) {
+                    ids.insert(columns.count)
+                }
                 columns.append("\(try expression(item)) as \(Self.quoted(name(of: item) ?? ""))")
             }
         }
@@ -167,9 +169,23 @@ struct TablePlan {
 
     private func expression(_ operand: TableOperand, parameter: String) throws(QueryError) -> String {
         guard let name = operand.column else { return "count(*)" }
-        guard table.column(name) != nil else { throw unknownColumn(name, parameter, operand.position) }
-        let column = Self.quoted(name) + (operand.columnCast.map { "::\($0)" } ?? "")
+        guard let found = table.column(name) else { throw unknownColumn(name, parameter, operand.position) }
+        let column = try part(found, operand, parameter) + (operand.columnCast.map { "::\($0)" } ?? "")
         return operand.aggregate.map { "\($0.rawValue)(\(column))" } ?? column
+    }
+
+    /// A column, or an element of it as PostgREST has it.
+    private func part(
+        _ column: TableCatalogue.Column, _ operand: TableOperand, _ parameter: String
+    ) throws(QueryError) -> String {
+        let name = Self.quoted(column.name)
+        if operand.path.isEmpty { return name }
+        guard TypeOID.elements[column.type] != nil || column.type == .json || column.type == .jsonb else {
+            throw QueryError(
+                400, "invalid_parameter", "column \"\(column.name)\" of type \(column.typeName) has no elements",
+                position: operand.position)
+        }
+        return "(to_jsonb(\(name))\(operand.path.map { "\($0.isText ? "->>" : "->")\($0.index)" }.joined()))"
     }
 
     /// An order may also name a column of the reply: of groups before one of the table, of rows after it. A bare name
@@ -179,6 +195,7 @@ struct TablePlan {
         guard operand.aggregate == nil, let name = operand.column else {
             return try expression(operand, parameter: "order")
         }
+        if !operand.path.isEmpty { return try expression(operand, parameter: "order") }
         let isOfTable = table.column(name) != nil
         if isGrouped || !isOfTable, try item(name) != nil { return Self.quoted(name) }
         let column = try expression(operand, parameter: "order")
@@ -293,9 +310,8 @@ struct TablePlan {
                 position: operand.position)
         }
         // In having, the name of a column of the reply stands for it.
-        if inHaving, operand.aggregate == nil, operand.columnCast == nil, let name = operand.column,
-            let item = try item(name)
-        {
+        let isPlain = operand.aggregate == nil && operand.columnCast == nil && operand.path.isEmpty
+        if inHaving, isPlain, let name = operand.column, let item = try item(name) {
             return (try expression(item), type(of: item.operand, cast: item.cast))
         }
         let parameter = inHaving ? "having" : operand.column ?? ""
@@ -307,6 +323,7 @@ struct TablePlan {
         if let cast { return Self.timeTypes[cast] }
         guard operand.aggregate == nil || operand.aggregate == .min || operand.aggregate == .max else { return nil }
         if let cast = operand.columnCast { return Self.timeTypes[cast] }
+        guard operand.path.isEmpty else { return nil }
         return operand.column.flatMap { table.column($0)?.type }
     }
 
@@ -357,8 +374,10 @@ struct TablePlan {
                 400, "invalid_parameter", "\(table.name) has no key to page by", hint: "Use limit and offset.")
         }
         var order = request.order
-        for column in order where column.operand.aggregate != nil {
-            throw QueryError(400, "invalid_parameter", "an aggregate cannot be paged by")
+        for column in order where column.operand.aggregate != nil || !column.operand.path.isEmpty {
+            throw QueryError(
+                400, "invalid_parameter",
+                "\(column.operand.aggregate == nil ? "an element" : "an aggregate") cannot be paged by")
         }
         // What is left of the key, in the direction of the last column, so that an index may serve.
         let isDescending = order.last?.isDescending ?? false
