@@ -25,10 +25,7 @@ final class TestServer: Sendable {
             directory: folder + "/postgres", port: 0,
             logger: Logger(label: "test", factory: SwiftLogNoOpLogHandler.init))
         postgres = server
-        TestCleanup.atExit {
-            server.stop()
-            TestCleanup.remove(folder)
-        }
+        TestCleanup.atExit { server.stop() }
         let loop = self.loop
         let prepare = Task(executorPreference: loop) {
             try await server.prepare { settings throws(PostgresError) in
@@ -38,12 +35,15 @@ final class TestServer: Sendable {
         _ = try await prepare.value
     }
 
+    /// A folder that is gone when the process has ended.
     static func temporaryFolder() throws -> String {
         var template = Array("/tmp/tapedeck-test-XXXXXX".utf8CString)
         guard template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) != nil else {
             throw SystemError(call: "mkdtemp")
         }
-        return template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        let folder = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        TestCleanup.atExit { TestCleanup.remove(folder) }
+        return folder
     }
 
     /// An empty database of the writer's, for one test.
@@ -96,12 +96,12 @@ extension TestServer {
     }
 }
 
-/// What must be undone when the test process ends.
+/// What must be undone when the test process ends, the last first.
 enum TestCleanup {
     nonisolated(unsafe) private static var actions: [() -> Void] = []  // Rule: appended by one test at a time.
 
     static func atExit(_ action: @escaping () -> Void) {
-        if actions.isEmpty { atexit { for action in TestCleanup.actions { action() } } }
+        if actions.isEmpty { atexit { for action in TestCleanup.actions.reversed() { action() } } }
         actions.append(action)
     }
 
