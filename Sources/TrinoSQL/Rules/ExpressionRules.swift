@@ -89,6 +89,9 @@ extension Rules {
             return Rewrite(to: index + 3, [.text(isArgument ? "'{}'::text[]" : "'{}'")])
         },
         RewriteRule(
+            "array of rows", "without the word ROW, either", words: ["array"]
+        ) { outline, index, _ in arrayOfRows(outline, index) },
+        RewriteRule(
             "row", "PostgreSQL's ROW has no type that a client could be told", words: ["row"]
         ) { outline, index, _ in
             guard outline.isCall(index), outline.clauses[index] != .values else { return nil }

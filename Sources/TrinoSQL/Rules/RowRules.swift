@@ -78,6 +78,34 @@ struct RowColumn: Sendable, Equatable {
 }
 
 extension Rules {
+    /// Whether an item of an array is a row, with the word or without it: `ROW(1, 'a')`, `(1, 'a')`.
+    static func isRow(_ outline: Outline, _ item: Range<Int>) -> Bool {
+        let open = openingOfRow(outline, item)
+        return outline.text(open) == "(" && outline.partners[open] == item.upperBound - 1
+            && (open > item.lowerBound
+                || outline.items(in: open).count > 1
+                    && !["select", "with", "values", "table"].contains(outline.text(open + 1)))
+    }
+
+    /// Where the bracket of such a row opens.
+    static func openingOfRow(_ outline: Outline, _ item: Range<Int>) -> Int {
+        outline.text(item.lowerBound) == "row" ? item.lowerBound + 1 : item.lowerBound
+    }
+
+    /// `ARRAY[(1, 'a'), (2, 'b')]`, whose rows have no word before them.
+    static func arrayOfRows(_ outline: Outline, _ index: Int) -> Rewrite? {
+        guard outline.text(index + 1) == "[", outline.partners[index + 1] > index + 1 else { return nil }
+        let items = outline.items(in: index + 1)
+        guard items.contains(where: { outline.text($0.lowerBound) == "(" && isRow(outline, $0) }) else { return nil }
+        var pieces: [Rewrite.Piece] = [.token(index), .text("[")]
+        for (number, item) in items.enumerated() {
+            if number > 0 { pieces.append(.text(", ")) }
+            let isBare = outline.text(item.lowerBound) == "(" && isRow(outline, item)
+            pieces += isBare ? [.text("jsonb_build_array"), .source(item)] : [.source(item)]
+        }
+        return Rewrite(to: outline.partners[index + 1] + 1, pieces + [.text("]")])
+    }
+
     /// A row that is written in its cast, or one field of it.
     static func row(_ outline: Outline, _ cast: Cast) -> Rewrite? {
         guard let row = RowCast(outline, cast) else { return nil }

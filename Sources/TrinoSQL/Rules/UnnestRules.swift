@@ -61,17 +61,12 @@ extension Rules {
             outline.text(close + 1) != "with"
         else { return nil }
         let rows = outline.items(in: array + 1)
-        guard let first = rows.first,
-            rows.allSatisfy({
-                outline.text($0.lowerBound) == "row" && outline.text($0.lowerBound + 1) == "("
-                    && outline.partners[$0.lowerBound + 1] == $0.upperBound - 1
-            })
-        else { return nil }
+        guard let first = rows.first, rows.allSatisfy({ isRow(outline, $0) }) else { return nil }
         var pieces: [Rewrite.Piece] = [.text("LATERAL (VALUES ")]
         for (number, row) in rows.enumerated() {
             if number > 0 { pieces.append(.text(", ")) }
-            pieces.append(.source(row.lowerBound + 1..<row.upperBound))
+            pieces.append(.source(openingOfRow(outline, row)..<row.upperBound))
         }
-        return (pieces + [.text(")")], outline.items(in: first.lowerBound + 1).count)
+        return (pieces + [.text(")")], outline.items(in: openingOfRow(outline, first)).count)
     }
 }
