@@ -19,6 +19,8 @@ return case jsonb_typeof(x) when 'number' then x::double precision when 'string'
 
 create function trino_dialect.to_real(x real) returns real language sql immutable parallel safe return x;
 create function trino_dialect.to_real(x double precision) returns real language sql immutable parallel safe return x::real;
+create function trino_dialect.to_real(x bigint) returns real language sql immutable parallel safe return x::real;
+create function trino_dialect.to_real(x integer) returns real language sql immutable parallel safe return x::real;
 create function trino_dialect.to_real(x numeric) returns real language sql immutable parallel safe return x::real;
 create function trino_dialect.to_real(x boolean) returns real language sql immutable parallel safe return x::integer::real;
 create function trino_dialect.to_real(x text) returns real language sql immutable parallel safe return x::real;
@@ -45,6 +47,7 @@ begin
         select * from (values
             ('double precision', 'x::text::numeric', 'DOUBLE'), ('real', 'x::text::numeric', 'REAL'),
             ('numeric', 'x', 'DECIMAL'), ('bigint', 'x::numeric', 'BIGINT'), ('integer', 'x::numeric', 'INTEGER'),
+            ('smallint', 'x::numeric', 'SMALLINT'),
             ('text', 'x::numeric', 'VARCHAR')
         ) as sources (type, value, name)
     loop
@@ -59,14 +62,26 @@ begin
     foreach source.type in array array['bigint', 'boolean', 'double precision', 'integer', 'jsonb', 'numeric', 'real', 'text'] loop
         execute format(
             'create function trino_dialect.to_smallint(x %s) returns smallint language sql immutable parallel safe '
-            'return trino_dialect.to_integer(x)::smallint', source.type);
+            'return %s::smallint', source.type, case source.type when 'text' then 'x' else 'trino_dialect.to_integer(x)' end);
         execute format('comment on function trino_dialect.to_smallint(%s) is %L', source.type,
             'Part of casts: CAST(x AS smallint), rounded half away from zero.');
+    end loop;
+    -- What is a whole number already is no double on its way.
+    for source in
+        select * from (values
+            ('smallint', 'smallint'), ('integer', 'smallint'), ('bigint', 'smallint'), ('bigint', 'integer')
+        ) as sources (name, type)
+    loop
+        execute format(
+            'create function trino_dialect.to_%1$s(x %2$s) returns %1$s language sql immutable parallel safe return x::%1$s',
+            source.name, source.type);
+        execute format('comment on function trino_dialect.to_%s(%s) is %L', source.name, source.type,
+            format('Part of casts: CAST(x AS %s).', source.name));
     end loop;
     foreach source.type in array array['double precision', 'boolean', 'text', 'jsonb'] loop
         execute format('comment on function trino_dialect.to_double(%s) is %L', source.type, 'Part of casts: CAST(x AS double).');
     end loop;
-    foreach source.type in array array['real', 'double precision', 'numeric', 'boolean', 'text', 'jsonb'] loop
+    foreach source.type in array array['real', 'double precision', 'bigint', 'integer', 'numeric', 'boolean', 'text', 'jsonb'] loop
         execute format('comment on function trino_dialect.to_real(%s) is %L', source.type, 'Part of casts: CAST(x AS real).');
     end loop;
     foreach source.type in array array['double precision', 'real'] loop
@@ -80,13 +95,21 @@ begin
         execute format('comment on function trino_dialect.try_cast(%s, anyelement) is %L', source.type,
             'TRY_CAST to the type of sample: NULL for what does not fit.');
     end loop;
+    execute format(
+        'create or replace function trino_dialect.try_cast(value boolean, sample anyelement) returns anyelement '
+        'language plpgsql stable parallel unsafe as %L',
+        'begin if pg_typeof(sample) in (''double precision''::regtype, ''real''::regtype, ''numeric''::regtype) then '
+        'sample := value::integer; else sample := value; end if; return sample; '
+        'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end');
     foreach source.type in array array['time', 'timetz', 'interval', 'uuid', 'inet'] loop
         execute format(
             'create function trino_dialect.try_cast(value %s, sample anyelement) returns anyelement '
             'language plpgsql stable parallel unsafe as %L', source.type,
-            'begin if pg_typeof(sample) = ''text''::regtype then sample := trino_dialect.to_varchar(value); '
-            'else sample := value; end if; return sample; '
-            'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end');
+            format('begin if pg_typeof(sample) = ''text''::regtype then sample := trino_dialect.to_varchar(value); %s'
+                'else sample := value; end if; return sample; '
+                'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end',
+                case source.type when 'time' then
+                    'elsif pg_typeof(sample) = ''timestamp''::regtype then sample := trino_dialect.to_timestamp(value); ' end));
         execute format('comment on function trino_dialect.try_cast(%s, anyelement) is %L', source.type,
             'TRY_CAST to the type of sample: NULL for what does not fit.');
     end loop;
@@ -125,9 +148,9 @@ $$;
 
 create function trino_dialect.to_time(x timetz) returns time language sql immutable parallel safe return x::time;
 comment on function trino_dialect.to_time(timetz) is 'Part of casts: CAST(x AS time): without its offset.';
-create function trino_dialect.to_timestamp(x time) returns timestamp language sql immutable parallel safe
-return timestamp '1970-01-01' + x;
-comment on function trino_dialect.to_timestamp(time) is 'Part of casts: CAST(x AS timestamp): of the first day of the epoch.';
+create function trino_dialect.to_timestamp(x time) returns timestamp language sql stable parallel safe
+return current_date + x;
+comment on function trino_dialect.to_timestamp(time) is 'Part of casts: CAST(x AS timestamp): of today.';
 create function trino.typeof(x time) returns text language sql immutable parallel safe
 return 'time(' || case when date_part('microseconds', x)::bigint % 1000 = 0 then '3' else '6' end || ')';
 comment on function trino.typeof(time) is 'Name of the type of x, as Trino calls it.';
@@ -196,31 +219,17 @@ comment on function trino_dialect.reverse(bytea) is 'The bytes from the last to 
 create function trino.from_utf8(x bytea, replacement text) returns text
 language plpgsql immutable strict parallel unsafe
 as $$
-declare
-    result text := '';
-    at integer := 1;
-    count constant integer := length(x);
-    first integer;
-    size integer;
 begin
-    begin
-        return convert_from(x, 'UTF8');
-    exception when character_not_in_repertoire or untranslatable_character or invalid_text_representation then
-        null;
-    end;
-    while at <= count loop
-        first := get_byte(x, at - 1);
-        size := case when first < 128 then 1 when first between 194 and 223 then 2 when first between 224 and 239 then 3
-            when first between 240 and 244 then 4 else 1 end;
-        begin
-            result := result || convert_from(substr(x, at, size), 'UTF8');
-        exception when character_not_in_repertoire or untranslatable_character or invalid_text_representation then
-            result := result || replacement;
-            size := 1;
-        end;
-        at := at + size;
-    end loop;
-    return result;
+    return convert_from(x, 'UTF8');
+exception when character_not_in_repertoire or untranslatable_character then
+    -- What is well-formed by table 3-7 of the Unicode standard, 15.0, as characters of one byte each.
+    return (
+        select string_agg(case when m[1] is null then replacement else convert_from(convert_to(m[1], 'LATIN1'), 'UTF8') end, '' order by n)
+        from regexp_matches(convert_from(x, 'LATIN1'),
+            '((?:[\u0001-\u007f]|[\u00c2-\u00df][\u0080-\u00bf]|\u00e0[\u00a0-\u00bf][\u0080-\u00bf]'
+            '|[\u00e1-\u00ec\u00ee\u00ef][\u0080-\u00bf]{2}|\u00ed[\u0080-\u009f][\u0080-\u00bf]'
+            '|\u00f0[\u0090-\u00bf][\u0080-\u00bf]{2}|[\u00f1-\u00f3][\u0080-\u00bf]{3}|\u00f4[\u0080-\u008f][\u0080-\u00bf]{2})+)'
+            '|[\u0080-\u00ff]', 'g') with ordinality as runs (m, n));
 end
 $$;
 comment on function trino.from_utf8(bytea, text) is 'The text of bytes in UTF-8, with another for each byte that is none.';
@@ -248,20 +257,24 @@ create function trino.ends_with(x text, part text) returns boolean language sql 
 return pg_catalog.right(x, pg_catalog.length(part)) = part;
 comment on function trino.ends_with(text, text) is 'Whether x ends with a part.';
 
-create function trino_dialect.percent_decoded(x text) returns text language sql immutable parallel safe
-return case when strpos(x, '%') = 0 then x when x !~ '%(?![0-9A-Fa-f]{2})' then trino.url_decode(pg_catalog.replace(x, '+', '%2B')) end;
+create function trino_dialect.percent_decoded(x text) returns text language sql immutable parallel unsafe
+return case when strpos(x, '%') = 0 then x when x !~ '%(?![0-9A-Fa-f]{2})' then trino.from_utf8((
+    select string_agg(
+        case when pg_catalog.left(u.m[1], 1) = '%' then decode(pg_catalog.substr(u.m[1], 2), 'hex') else convert_to(u.m[1], 'UTF8') end,
+        ''::bytea order by u.n)
+    from regexp_matches(x, '(%[0-9A-Fa-f]{2}|[^%]+)', 'g') with ordinality as u (m, n))) end;
 comment on function trino_dialect.percent_decoded(text) is 'Part of the functions of URLs: x with %XX decoded; NULL where that is wrong.';
-create or replace function trino.url_extract_path(url text) returns text language sql immutable parallel safe
+create or replace function trino.url_extract_path(url text) returns text language sql immutable parallel unsafe
 return trino_dialect.percent_decoded(substring(url from '^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)'));
-create or replace function trino.url_extract_query(url text) returns text language sql immutable parallel safe
+create or replace function trino.url_extract_query(url text) returns text language sql immutable parallel unsafe
 return trino_dialect.percent_decoded(substring(url from '^[^?#]*\?([^#]*)'));
-create or replace function trino.url_extract_fragment(url text) returns text language sql immutable parallel safe
+create or replace function trino.url_extract_fragment(url text) returns text language sql immutable parallel unsafe
 return trino_dialect.percent_decoded(substring(url from '^[^#]*#(.*)'));
-create or replace function trino.url_extract_parameter(url text, name text) returns text language sql immutable parallel safe
+create or replace function trino.url_extract_parameter(url text, name text) returns text language sql immutable parallel unsafe
 return (
     select trino_dialect.percent_decoded(pg_catalog.substr(pair, pg_catalog.strpos(pair || '=', '=') + 1))
     from unnest(string_to_array(substring(url from '^[^?#]*\?([^#]*)'), '&')) with ordinality as pairs (pair, n)
-    where trino_dialect.percent_decoded(pg_catalog.split_part(pair, '=', 1)) = name order by n limit 1);
+    where pg_catalog.split_part(pair, '=', 1) = name order by n limit 1);
 
 alter function trino.human_readable_seconds(double precision) strict;
 alter function trino.hamming_distance(text, text) strict;
@@ -270,21 +283,128 @@ alter function trino.json_array_contains(jsonb, text) strict;
 alter function trino.json_array_contains(text, anyelement) strict;
 alter function trino.json_array_contains(text, text) strict;
 
-alter function trino.from_iso8601_timestamp(text) strict;
-alter function trino.from_iso8601_timestamp_nanos(text) strict;
-alter function trino.from_iso8601_date(text) strict;
-alter function trino.split(text, text) strict;
-alter function trino.split(text, text, bigint) strict;
+-- Where a function is put in place of its call, NULL is a case of its own: one that is strict is called.
 alter function trino.split_to_map(text, text, text) strict;
 alter function trino.split_to_multimap(text, text, text) strict;
-alter function trino_dialect.split_part(text, text, bigint) strict;
+create or replace function trino.split(x text, delimiter text) returns text[] language sql immutable parallel safe
+return case when delimiter is null then null when x = '' then array[''] else string_to_array(x, delimiter) end;
+create or replace function trino.split(x text, delimiter text, "limit" bigint) returns text[] language sql immutable parallel safe
+return (
+    select case when cardinality(parts) <= "limit" then parts
+        else parts[1:("limit" - 1)::integer] || array_to_string(parts["limit"::integer:], delimiter) end
+    from (select trino.split(x, delimiter) as parts) as whole);
+create or replace function trino_dialect.split_part(x text, delimiter text, n bigint) returns text
+language sql immutable parallel safe
+return case
+    when delimiter is null then null
+    when n < 1 then trino_dialect.fail('Index must be greater than zero', '22023', x)
+    when x = '' and n = 1 then ''
+    else (string_to_array(x, delimiter))[n::integer] end;
+create or replace function trino.from_iso8601_timestamp(text text) returns timestamptz
+language sql stable parallel safe
+return case
+    when text is null then null
+    when text ~ '^[+-]?\d{4,}(-\d\d(-\d\d)?)?(T\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?(Z|[+-]\d\d(:?\d\d)?)?$'
+    then (case
+        when text ~ '^\d{4}(T.*)?$' then regexp_replace(text, '^(\d{4})', '\1-01-01')
+        when text ~ '^\d{4}-\d\d(T.*)?$' then regexp_replace(text, '^(\d{4}-\d\d)', '\1-01')
+        when text ~ 'T\d\d(Z|[+-].*)?$' then regexp_replace(text, 'T(\d\d)', 'T\1:00')
+        else text end)::timestamptz
+    else trino_dialect.fail(format('Invalid format: "%s"', text), '22007', null::timestamptz) end;
+create or replace function trino.from_iso8601_date(text text) returns date
+language sql stable parallel safe
+return case
+    when text is null then null
+    when text ~ '^\d{4}-\d\d-\d\d$' then text::date
+    when text ~ '^\d{4}-W\d\d$' then to_date(text || '-1', 'IYYY-"W"IW-ID')
+    when text ~ '^\d{4}-W\d\d-\d$' then to_date(text, 'IYYY-"W"IW-ID')
+    when text ~ '^\d{4}-\d{3}$' then to_date(text, 'YYYY-DDD')
+    when text ~ '^\d{4}-\d\d$' then to_date(text, 'YYYY-MM')
+    when text ~ '^\d{4}$' then to_date(text, 'YYYY')
+    else trino_dialect.fail(format('Invalid format: "%s"', text), '22007', null::date) end;
 
 -- Regular expressions -----------------------------------------------------------------------------------
 --
 -- PostgreSQL takes the longest or the shortest match of the whole, by the first quantifier in it; Java each quantifier by
--- itself (PostgreSQL 15 docs, 9.7.3.5). What is lazy at the end of a pattern takes the least. Where a pattern has both
--- kinds, its end says more than its beginning: a greedy quantifier there goes on as long as it can, and what ends with
--- anything else ends as soon as it can.
+-- itself (PostgreSQL 15 docs, 9.7.3.5). So a pattern that mixes lazy and greedy quantifiers is written with greedy ones
+-- alone: what a lazy one repeats is what the rest of the pattern does not begin at, `.*?>\s*` is `(?:(?!>\s*).)*>\s*`.
+-- Where that cannot be said, a `+` at the end tells that the whole is to be long, anything else that it is to be short.
+
+create function trino_dialect.regex_without_lazy(pattern text) returns text
+language plpgsql immutable strict parallel safe
+as $$
+declare
+    tokens text[] := array(
+        select m[1] from regexp_matches(pattern,
+            '(\\Q(?:[^\\]|\\(?!E))*(?:\\E)?|\\[pP]\{\w+\}|\\.|\[\^?\]?(?:\[[:.=]\w+[:.=]\]|\\.|[^]\\])*\]'
+            '|\(\?(?:<?[=!]|:|P?<\w+>)|[*+?][?+]?|\{\d+(?:,\d*)?\}[?+]?|.)', 'g') with ordinality as t (m, n) order by n);
+    size constant integer := cardinality(tokens);
+    -- What a token is: the opening or the end of a group, a branch, or anything else.
+    kinds text[] := array(
+        select case when t ~ '^\(' then '(' when t in (')', '|') then t else '' end from unnest(tokens) with ordinality as u (t, n) order by n);
+    partners integer[] := array_fill(0, array[size]);
+    openings integer[] := '{}';
+    depth integer;
+    first integer;
+    bounds text[];
+    tail text;
+    atom text;
+    is_known boolean;
+begin
+    if not exists (select from unnest(tokens) as t where t ~ '^(?:[*+?]|\{.*\})\?$')
+        or not exists (select from unnest(tokens) as t where t ~ '^(?:[*+?]|\{\d+,\d*\})$') or pattern ~ '\\[1-9]'
+    then
+        return pattern;
+    end if;
+    for i in 1..size loop
+        if kinds[i] = '(' then
+            openings := openings || i;
+        elsif kinds[i] = ')' and cardinality(openings) > 0 then
+            partners[i] := openings[cardinality(openings)];
+            openings := openings[:cardinality(openings) - 1];
+        end if;
+    end loop;
+    for i in reverse size..2 loop
+        continue when tokens[i] !~ '^(?:[*+?]|\{.*\})\?$';
+        first := case when kinds[i - 1] = ')' then partners[i - 1] else i - 1 end;
+        continue when first = 0 or kinds[first] = '(' and tokens[first] <> '(?:';
+        -- The rest of the pattern, without the ends of the groups that are open here.
+        tail := '';
+        depth := 0;
+        is_known := true;
+        for j in i + 1..size loop
+            depth := depth + case kinds[j] when '(' then 1 when ')' then -1 else 0 end;
+            if depth < 0 then
+                depth := 0;
+                exit when partners[j] = 0 or tokens[partners[j]] ~ '^\(\?<?[=!]$';
+                is_known := is_known and coalesce(tokens[j + 1], '') !~ '^(?:[*+?]|\{\d)';
+            else
+                is_known := is_known and (depth > 0 or kinds[j] <> '|');
+                tail := tail || tokens[j];
+            end if;
+        end loop;
+        -- The rest is written once more for each.
+        continue when not is_known or length(tail) > 500;
+        atom := array_to_string(tokens[first:i - 1], '');
+        bounds := regexp_match(tokens[i], '\{(\d+)(,?)(\d*)\}');
+        bounds := case tokens[i] when '*?' then array['0', ',', ''] when '+?' then array['1', ',', ''] when '??' then array['0', ',', '1']
+            else bounds end;
+        tokens[first] := case when bounds[1] = '1' then atom when bounds[1] <> '0' then atom || '{' || bounds[1] || '}'
+                when tail = '' then atom || '{0}' else '' end
+            || case when tail = '' or bounds[2] = '' then '' else '(?:(?!' || tail || ')' || atom || ')'
+                || case when bounds[3] = '' then '*' else '{0,' || (bounds[3]::integer - bounds[1]::integer) || '}' end end;
+        for j in first + 1..i loop
+            tokens[j] := '';
+        end loop;
+        for j in first..i loop
+            kinds[j] := '';
+        end loop;
+    end loop;
+    return array_to_string(tokens, '');
+end
+$$;
+comment on function trino_dialect.regex_without_lazy(text) is
+    'Part of the regexp functions: a pattern of Java with greedy quantifiers alone, as far as that is known to mean the same.';
 
 create function trino_dialect.regex_preference(pattern text) returns text
 language plpgsql immutable strict parallel safe
@@ -294,7 +414,7 @@ declare
     flat text;
     before text;
 begin
-    if pattern !~ '[*+?}]\?' then
+    if pattern !~ '[*+?}]\?' or pattern ~ '^\^?\(\?[a-zA-Z]*x' then
         return '';
     end if;
     -- Escapes, classes, the openings of groups and fixed numbers say nothing here.
@@ -318,7 +438,7 @@ begin
         return '';
     end if;
     shape := regexp_replace(shape, '\)+$', '');
-    return case when shape ~ '(?:[*+}]|[^*+?}]\?)$' then '{1,1}' else '{1,1}?' end;
+    return case when shape ~ '(?:\+|\{\d+,\d*\})$' then '{1,1}' else '{1,1}?' end;
 end
 $$;
 comment on function trino_dialect.regex_preference(text) is
@@ -332,32 +452,14 @@ end
 $$;
 comment on function trino_dialect.regex_of_java(text) is
     'Part of the regexp functions: a pattern of Java as PostgreSQL writes it, quantifier by quantifier.';
-create function trino_dialect.without_lazy_end(pattern text) returns text
-language plpgsql immutable strict parallel safe
-as $$
-declare
-    parts text[];
-begin
-    loop
-        parts := regexp_match(pattern, '^((?:.*[^\\])?(?:\\\\)*)(?:(\+|\*|\?)|\{(\d+),\d*\})\?(\)*)$', 's');
-        if parts is null then
-            return pattern;
-        end if;
-        pattern := parts[1] || case when parts[2] = '+' then '' when parts[2] is not null then '{0}' else '{' || parts[3] || '}' end
-            || parts[4];
-    end loop;
-end
-$$;
-comment on function trino_dialect.without_lazy_end(text) is
-    'Part of the regexp functions: a pattern that ends with a lazy quantifier, with the least that this takes instead.';
 create or replace function trino_dialect.regex(pattern text) returns text
 language plpgsql immutable strict parallel safe
 as $$
 declare
-    plain constant text := trino_dialect.without_lazy_end(pattern);
-    preference constant text := trino_dialect.regex_preference(plain);
-    -- PostgreSQL has flags at the very beginning only.
+    -- Of a pattern with comments the end is not what stands there; and PostgreSQL has flags at the very beginning only.
+    plain constant text := case when pattern ~ '^\^?\(\?[a-zA-Z]*x' then pattern else trino_dialect.regex_without_lazy(pattern) end;
     translated constant text := trino_dialect.regex_of_java(regexp_replace(plain, '^\^(\(\?[a-zA-Z]+\))', '\1^'));
+    preference constant text := trino_dialect.regex_preference(plain);
 begin
     return case when preference = '' then translated
         else regexp_replace(translated, '^(\(\?[a-z]+\))?(.*)$', '\1(?:\2)' || preference, 's') end;
@@ -442,48 +544,54 @@ comment on function trino.truncate(real) is 'x without its fraction.';
 -- Arrays and maps ---------------------------------------------------------------------------------------
 --
 -- Elements of two types are compared as what both can be; and the elements of arrays of arrays, which are
--- PostgreSQL's of several dimensions, are no elements of these.
+-- PostgreSQL's of several dimensions, are no elements of these. Functions of the schema trino stay what they are to views
+-- of the store's own.
 
 create function trino_dialect.flat(x anyarray) returns anyarray language sql immutable parallel safe
 as $$ select case when pg_catalog.array_ndims(x) > 1
     then trino_dialect.fail('arrays of arrays are not supported here', '0A000', x) else x end $$;
 comment on function trino_dialect.flat(anyarray) is 'Part of functions of arrays: x, which is no array of arrays.';
 
-drop function trino.array_union(anyarray, anyarray);
-drop function trino.array_intersect(anyarray, anyarray);
-drop function trino.array_except(anyarray, anyarray);
-drop function trino.arrays_overlap(anyarray, anyarray);
 create or replace function trino.array_sort(x anyarray) returns anyarray language sql immutable parallel safe
 as $$ select case when x is not null then array(
     select e from pg_catalog.unnest(trino_dialect.flat(x)) as e order by e nulls last) end $$;
 create or replace function trino.array_distinct(x anyarray) returns anyarray language sql immutable parallel safe
 as $$ select case when x is not null then array(
     select e from pg_catalog.unnest(trino_dialect.flat(x)) with ordinality as u (e, n) group by e order by pg_catalog.min(n)) end $$;
-create function trino.array_union(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
+create function trino_dialect.array_union(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
 language sql immutable parallel safe
 as $$ select case when x is not null and y is not null then trino.array_distinct(x || y) end $$;
-comment on function trino.array_union(anycompatiblearray, anycompatiblearray) is 'Elements of either, each once.';
-create function trino.array_intersect(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
+comment on function trino_dialect.array_union(anycompatiblearray, anycompatiblearray) is 'Elements of either, each once.';
+create function trino_dialect.array_intersect(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
 language sql immutable parallel safe
 as $$ select case when x is not null and y is not null then array(
     select e from pg_catalog.unnest(trino_dialect.flat(x)) with ordinality as u (e, n)
     where exists (select from pg_catalog.unnest(trino_dialect.flat(y)) as f where f is not distinct from e)
     group by e order by pg_catalog.min(n)) end $$;
-comment on function trino.array_intersect(anycompatiblearray, anycompatiblearray) is 'Elements of both, each once.';
-create function trino.array_except(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
+comment on function trino_dialect.array_intersect(anycompatiblearray, anycompatiblearray) is 'Elements of both, each once.';
+create function trino_dialect.array_except(x anycompatiblearray, y anycompatiblearray) returns anycompatiblearray
 language sql immutable parallel safe
 as $$ select case when x is not null and y is not null then array(
     select e from pg_catalog.unnest(trino_dialect.flat(x)) with ordinality as u (e, n)
     where not exists (select from pg_catalog.unnest(trino_dialect.flat(y)) as f where f is not distinct from e)
     group by e order by pg_catalog.min(n)) end $$;
-comment on function trino.array_except(anycompatiblearray, anycompatiblearray) is 'Elements of x that y has not, each once.';
-create function trino.arrays_overlap(x anycompatiblearray, y anycompatiblearray) returns boolean
+comment on function trino_dialect.array_except(anycompatiblearray, anycompatiblearray) is 'Elements of x that y has not, each once.';
+create function trino_dialect.arrays_overlap(x anycompatiblearray, y anycompatiblearray) returns boolean
 language sql immutable parallel safe
 as $$ select case when trino_dialect.flat(x) && trino_dialect.flat(y) then true
     when pg_catalog.array_position(x, null) is not null or pg_catalog.array_position(y, null) is not null then null
     else x && y end $$;
-comment on function trino.arrays_overlap(anycompatiblearray, anycompatiblearray) is
+comment on function trino_dialect.arrays_overlap(anycompatiblearray, anycompatiblearray) is
     'Whether both have an element that is not NULL; NULL if not, but one has a NULL.';
+
+create or replace function trino.array_union(x anyarray, y anyarray) returns anyarray language sql immutable parallel safe
+as $$ select trino_dialect.array_union(x, y) $$;
+create or replace function trino.array_intersect(x anyarray, y anyarray) returns anyarray language sql immutable parallel safe
+as $$ select trino_dialect.array_intersect(x, y) $$;
+create or replace function trino.array_except(x anyarray, y anyarray) returns anyarray language sql immutable parallel safe
+as $$ select trino_dialect.array_except(x, y) $$;
+create or replace function trino.arrays_overlap(x anyarray, y anyarray) returns boolean language sql immutable parallel safe
+as $$ select trino_dialect.arrays_overlap(x, y) $$;
 
 create function trino.array_join(x boolean[], delimiter text) returns text language sql immutable parallel safe
 return array_to_string(x::text[], delimiter);

@@ -173,7 +173,7 @@ private struct ErrorTranslation {
         // Casts that PostgreSQL has are functions where Trino's differ.
         if call.hasPrefix("trino_dialect.to_"), let type = TypeNames.casts[String(function.dropFirst(3))] {
             let source = TypeNames.inMessage(
-                String(message.dropFirst("function ".count + call.count + 1).prefix { $0 != ")" }))
+                String(message.dropFirst("function ".count + call.count + 1).prefix { $0 != ")" && $0 != "," }))
             return TrinoError(.typeMismatch, "Cannot cast \(source) to \(type)", at: location)
         }
         guard

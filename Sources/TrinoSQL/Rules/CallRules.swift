@@ -71,7 +71,9 @@ extension Rules {
             guard outline.isCall(index) else { return nil }
             let (close, arguments) = (outline.partners[index + 1], outline.items(in: index + 1))
             guard arguments.count == 2 else { return nil }
-            let (filter, end) = filter(outline, notNull: arguments[0], behind: close)
+            let isQuantified = ["distinct", "all"].contains(outline.text(index + 2))
+            let key = (isQuantified ? index + 3 : index + 2)..<arguments[0].upperBound
+            let (filter, end) = filter(outline, notNull: key, behind: close)
             return Rewrite(to: end, [.text("jsonb_object_agg("), .source(index + 2..<close), .text(")")] + filter)
         },
         RewriteRule("count_if", "PostgreSQL counts what is not NULL", words: ["count_if"]) { outline, index, _ in
@@ -244,12 +246,12 @@ extension Rules {
 enum FunctionNames {
     /// In the schema `trino`, which is on the search path of everybody: PostgreSQL has none of these names.
     static let missing: Set<String> = [
-        "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct", "array_except",
+        "approx_distinct", "approx_percentile", "arbitrary", "any_value", "array_distinct",
         "array_average", "array_first", "array_frequency", "array_histogram",
         "array_last", "array_sum", "checksum", "combinations", "contains_sequence", "crc32", "entropy", "flatten",
         "map_from_entries", "multimap_from_entries",
         "ngrams", "shuffle", "soundex", "split_to_multimap",
-        "array_intersect", "array_join", "array_max", "array_min", "array_sort", "array_union", "arrays_overlap",
+        "array_join", "array_max", "array_min", "array_sort",
         "at_timezone", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
         "bitwise_right_shift_arithmetic",
         "bitwise_xor", "codepoint", "contains", "cosine_distance", "cosine_similarity", "count_if", "current_timezone",
@@ -280,9 +282,11 @@ enum FunctionNames {
         "with_timezone", "xxhash64", "year", "year_of_week", "yow",
     ]
 
-    /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ.
+    /// In the schema `trino_dialect`, which only translated statements name: PostgreSQL's own of the same name differ, or
+    /// those of the schema `trino` take less.
     static let different: Set<String> = [
-        "array_position", "avg", "bit_count", "cardinality", "cbrt", "ceil", "ceiling", "concat_ws", "date",
+        "array_except", "array_intersect", "array_position", "array_union", "arrays_overlap", "avg", "bit_count",
+        "cardinality", "cbrt", "ceil", "ceiling", "concat_ws", "date",
         "date_trunc",
         "exp", "floor", "json_array_length",
         "length", "ln", "log", "log10", "ltrim", "md5", "mod", "pow", "power", "random", "regexp_count", "regexp_like",

@@ -116,7 +116,7 @@ extension Rules {
             let sign = ["+", "-"].contains(outline.text(index + 1)) ? outline.text(index + 1) : ""
             let number = index + (sign.isEmpty ? 1 : 2)
             guard outline.isOperand[index], outline.kind(number) == .string, outline.text(number + 2) == "to",
-                intervalFields.contains(outline.text(number + 1)), intervalFields.contains(outline.text(number + 3)),
+                intervalRanges[outline.text(number + 1)]?.contains(outline.text(number + 3)) == true,
                 outline.value(number).utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
             else { return nil }
             let value = (sign == "-" ? "-" : "") + outline.value(number)
@@ -131,6 +131,11 @@ extension Rules {
             let sign = outline.text(index + 1) == "-" ? "-" : ""
             return Rewrite(to: index + 3, [.text("INTERVAL \(quoted(sign + outline.value(index + 2)))")])
         },
+    ]
+
+    /// What an INTERVAL from one field may go to.
+    private static let intervalRanges: [String: Set<String>] = [
+        "year": ["month"], "day": ["hour", "minute", "second"], "hour": ["minute", "second"], "minute": ["second"],
     ]
 
     /// What may stand behind an INTERVAL and its number.
