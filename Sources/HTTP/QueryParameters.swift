@@ -21,19 +21,21 @@ package struct QueryParameters: Sendable, Sequence {
     package static let pairLimit = 1000
 
     /// Reads `bytes`, a query without its `?` or a form body: pairs between `&`, `+` for a space. Empty pieces
-    /// (`a=1&&b=2`) are skipped.
+    /// (`a=1&&b=2`) are skipped, and those of an empty name and an empty value (`a=1&=`), which forms send of a row that
+    /// nobody has filled in.
     ///
     /// - Throws: 400 for invalid percent-encoding, text that is not UTF-8, or more than `limit` pairs.
     package init(_ bytes: ArraySlice<UInt8>, limit: Int = pairLimit) throws(HTTPError) {
         var start = bytes.startIndex
         while start < bytes.endIndex {
             let end = bytes[start...].firstIndex(of: UInt8(ascii: "&")) ?? bytes.endIndex
-            if start < end {
+            let piece = bytes[start..<end]
+            if !piece.isEmpty && piece != [UInt8(ascii: "=")] {
                 if pairs.count == limit {
                     throw HTTPError(
                         .badRequest, code: "too_many_parameters", message: "more than \(limit) query parameters")
                 }
-                pairs.append(try Self.pair(bytes[start..<end]))
+                pairs.append(try Self.pair(piece))
             }
             start = end + 1
         }

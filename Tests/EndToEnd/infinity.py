@@ -110,7 +110,7 @@ def ask(base, query, variables, since, until, session=requests, key=None, more=(
     url = replaced(query["url"])
     if not url.startswith(base):
         url = base + url
-    pairs = [(pair["key"], replaced(pair["value"])) for pair in query["url_options"].get("params", []) if pair["key"]]
+    pairs = [(pair["key"], replaced(pair["value"])) for pair in query["url_options"].get("params", [])]
     parts = urllib.parse.urlsplit(url)
     pairs = urllib.parse.parse_qsl(parts.query, keep_blank_values=True) + pairs
     pairs = [(name, value) for name, value in pairs if name not in dict(more)] + list(more)

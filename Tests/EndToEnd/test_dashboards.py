@@ -269,6 +269,18 @@ def test_variables_have_values_and_marks_have_times(market):
     assert [[field.labels["symbol"] for field in frame.of("number")] for frame in frames] == [SYMBOLS] * 2
 
 
+def test_a_row_of_parameters_that_is_not_filled_in_is_none(market):
+    """The editor's `Add query param` makes one, and the plug-in sends it."""
+    for url in ("/grafana/last?symbol=GME", "/grafana/symbols", "/api/v1/tables/latest?symbol=eq.GME", "/api/v1/trades?symbol=GME&limit=5"):
+        query = bare(url, **({"root_selector": "trades"} if "trades" in url else {}))
+        row = query | {"url_options": query["url_options"] | {"params": [{"key": "", "value": ""}]}}
+        assert infinity.ask(market.url, row, {}, SINCE, UNTIL).request.path_url.startswith(url.split("?")[0] + "?=")
+        assert len(infinity.answered(market.url, row, {}, SINCE, UNTIL)) == len(infinity.answered(market.url, query, {}, SINCE, UNTIL)) > 0
+    for path in ("/health", "/version", "/api/v1/quote?symbol=GME", "/api/v3/time", "/api/v1/queries", "/simpod"):
+        assert requests.get(f"{market.url}{path}{'&' if '?' in path else '?'}=", timeout=30).status_code == 200, path
+    assert requests.get(market.url + "/grafana/last?=GME", timeout=30).reason == 'unknown parameter ""'
+
+
 def test_a_panel_shows_what_went_wrong(market):
     target = next(t for n, p, t in QUERIES if p["title"] == "Price")
     with pytest.raises(infinity.PanelError, match='400 variable \\${symbol} of "symbols" has no value here'):
