@@ -2,6 +2,7 @@
 """What Grafana's Infinity data source (yesoreyeram-infinity-datasource 3.11) sends for a query of a panel, and what its parsers
 make of the reply: its rules, written down from its source, as a stand-in where no Grafana can run.
 """
+import copy
 import csv
 import datetime
 import io
@@ -97,10 +98,10 @@ def body_of(query, replaced):
     return replaced(options.get("data", "")), options.get("body_content_type") or "text/plain"
 
 
-def ask(base, query, variables, since, until, session=requests, key=None, more=()):
+def ask(base, query, variables, since, until, session=requests, key=None):
     """Sends a query of a panel (the object of its JSON) as the plug-in does, and returns the reply.
 
-    `more` are parameters of a page, set in place of those of the same name.
+    A row of parameters that nobody has filled in is sent, too, as `=`.
     """
     assert query["source"] == "url" and query["parser"] in ("backend", "jq-backend", "simple"), query
 
@@ -113,7 +114,6 @@ def ask(base, query, variables, since, until, session=requests, key=None, more=(
     pairs = [(pair["key"], replaced(pair["value"])) for pair in query["url_options"].get("params", [])]
     parts = urllib.parse.urlsplit(url)
     pairs = urllib.parse.parse_qsl(parts.query, keep_blank_values=True) + pairs
-    pairs = [(name, value) for name, value in pairs if name not in dict(more)] + list(more)
     # Go's url.Values.Encode: sorted by key, a plus sign for a blank.
     encoded = urllib.parse.urlencode(sorted(pairs, key=lambda pair: pair[0]))
     url = urllib.parse.urlunsplit(parts._replace(query=encoded))
@@ -289,6 +289,18 @@ def as_frames(reply, query):
 PAGE_LIMIT = 5
 
 
+def at_page(query, parameter, name, value):
+    """The query of a page. The parameter is added behind the others, of the same name too. Of the type `replace` it is put in place
+    of `${__pagination.NAME}`: in the URL of this page, but in the rows of parameters of all that follow."""
+    options = query["url_options"]
+    if query.get(f"pagination_param_{parameter}_type") == "replace":
+        place = "${__pagination.%s}" % name
+        for pair in options.get("params", []):
+            pair["value"] = pair["value"].replace(place, str(value))
+        return query | {"url": query["url"].replace(place, str(value))}
+    return query | {"url_options": options | {"params": options.get("params", []) + [{"key": name, "value": str(value)}]}}
+
+
 def cursor_of(value, query):
     """Where to go on: nothing, and that is the end, for an empty text, null, or what is not there. jq's is the text of an array
     of results, which is never nothing."""
@@ -314,21 +326,31 @@ def merged(pages):
 
 def paged(base, query, variables, since, until, **options):
     """The frame of a query with pages. By offset and by page number all that are allowed for are asked for, whatever comes; by
-    cursor until there is none."""
+    cursor until there is none, one page more than are allowed for. The first request is without a cursor."""
+    query = copy.deepcopy(query)
     mode, name = query["pagination_mode"], query.get
-    count = min(int(query.get("pagination_max_pages") or 1), PAGE_LIMIT)
-    size = ((name("pagination_param_size_field_name") or "limit"), int(name("pagination_param_size_value") or 1000))
-    pages, cursor = [], ""
-    for number in range(count):
+    count, cursor_name = int(name("pagination_max_pages") or 0), name("pagination_param_cursor_field_name")
+    if query["parser"] == "backend":
+        # The other parsers know no defaults.
+        count, cursor_name = max(1, min(count, PAGE_LIMIT)), cursor_name or "cursor"
+    size = int(name("pagination_param_size_value") or 1000)
+    pages, cursor, number = [], "", 0
+    while number < count or mode == "cursor" and number <= count:
+        page = query
+        if mode in ("offset", "page"):
+            page = at_page(page, "size_field", name("pagination_param_size_field_name") or "limit", size)
         if mode == "offset":
-            more = [size, (name("pagination_param_offset_field_name") or "offset",
-                           int(name("pagination_param_offset_field_value") or 0) + number * size[1])]
+            page = at_page(page, "offset_field", name("pagination_param_offset_field_name") or "offset",
+                           int(name("pagination_param_offset_value") or 0) + number * size)
         elif mode == "page":
-            more = [size, (name("pagination_param_page_field_name") or "page", int(name("pagination_param_page_field_value") or 1) + number)]
+            page = at_page(page, "page_field", name("pagination_param_page_field_name") or "page",
+                           int(name("pagination_param_page_value") or 1) + number)
         else:
             assert mode == "cursor", mode
-            more = [(name("pagination_param_cursor_field_name") or "cursor", cursor)]
-        reply = ask(base, query, variables, since, until, more=more, **options)
+            if number:
+                page = at_page(page, "cursor_field", cursor_name or "", cursor)
+        number += 1
+        reply = ask(base, page, variables, since, until, **options)
         # The pages are merged first, and pivoted then.
         value = rooted(value_of(reply), query)
         rows = value if isinstance(value, list) else [value]

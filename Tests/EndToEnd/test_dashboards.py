@@ -473,14 +473,24 @@ def test_pages_end_up_in_one_frame(market):
     columns = ("ts:timestamp", "price:number", "trade_id:string")
     trades = f"select {epoch('ts')}, price, trade_id::text from trades where symbol = 'GME' and {WITHIN} order by ts, source, trade_id"
     # The last page says null, and is the last: with and without columns declared.
-    for size, declared in [((count + 2) // 3, columns), ((count + 4) // 5, columns), ((count + 2) // 3, ())]:
+    for size, declared in [((count + 2) // 3, columns), ((count + 5) // 6, columns), ((count + 2) // 3, ())]:
         frame = infinity.answered(market.url, bare(f"/api/v1/trades?{within}&limit={size}", *declared, **cursor), {}, SINCE, UNTIL)
         assert frame.rows("price", "trade_id") == [row[1:] for row in market.sql(trades)], size
-    # Of tables the first page is asked for by an empty token.
-    table = bare(f"/api/v1/tables/trades?symbol=eq.GME&select=price,trade_id,ts,source,symbol&limit={(count + 1000) // 3}", "price:number",
-                 **cursor)
-    everything = market.one("select count(*) from trades where symbol = 'GME'")
-    assert len(infinity.answered(market.url, table, {}, SINCE, UNTIL)) == everything
+    # Of tables the first page is asked for by an empty token, which the others then follow, or by the place for one.
+    everything = market.sql("select price, trade_id::text from trades where symbol = 'GME' order by 2")
+    for size in (len(everything) + 2) // 3, (len(everything) + 5) // 6:
+        table = f"/api/v1/tables/trades?symbol=eq.GME&select=price,trade_id::text,ts,source,symbol&limit={size}"
+        declared = ("price:number", "trade_id:string")
+        row = bare(table, *declared, **cursor)
+        row["url_options"]["params"] = [{"key": "page_token", "value": ""}]
+        for query in (bare(table + "&page_token=", *declared, **cursor), row,
+                      bare(table + "&page_token=${__pagination.page_token}", *declared, **cursor) | {"pagination_param_cursor_field_type": "replace"}):
+            assert sorted(infinity.answered(market.url, query, {}, SINCE, UNTIL).rows("price", "trade_id"), key=lambda row: row[1]) == everything
+    for wrong, words in [("page_token=x&page_token=", "given twice"), ("page_token=&page_token=x", "invalid value"),
+                         ("page_token=&page_token=&limit=1&limit=2", "given twice")]:
+        for path in ("tables/trades?", "trades?symbol=GME&"):
+            reply = requests.get(f"{market.url}/api/v1/{path}{wrong}", timeout=30)
+            assert reply.status_code == 400 and words in reply.json()["message"], reply.text
     # By offset all pages are asked for that are allowed, however few there are: exactly as many as there are is right.
     offset = {"pagination_mode": "offset", "pagination_param_size_value": 2, "pagination_max_pages": 2}
     symbols = bare("/api/v1/tables/latest?select=symbol,price&order=symbol", **offset)
@@ -604,24 +614,31 @@ def test_the_stand_in_sends_bodies_as_the_plug_in_does():
 def test_the_stand_in_reads_and_merges_pages_as_the_plug_in_does():
     def pages(*bodies, **more):
         server = Answers(*bodies)
-        query = bare("/y", **{"root_selector": "r", "pagination_param_cursor_extraction_path": "n"} | more)
+        query = bare("/y") | {"root_selector": "r", "pagination_param_cursor_extraction_path": "n"} | more
         return infinity.answered("http://x", query, {}, 0, 0, session=server), [url for _, url, *_ in server.asked]
 
     two = '{"r":[{"a":1}],"n":"u"}', '{"r":[{"a":2}],"n":null}'
     frame, asked = pages(*two, pagination_mode="cursor", pagination_max_pages=9)
-    assert frame.rows("a") == [(1.0,), (2.0,)] and asked == ["/y?cursor=", "/y?cursor=u"]
-    # One page unless more are allowed, and never more than five.
-    assert pages(two[0], pagination_mode="cursor")[1] == ["/y?cursor="]
-    assert len(pages(*[two[0]] * 9, pagination_mode="cursor", pagination_max_pages=9)[1]) == 5
+    assert frame.rows("a") == [(1.0,), (2.0,)] and asked == ["/y", "/y?cursor=u"]
+    # One page more than are allowed, which is one unless something else is said, and never more than five.
+    assert pages(*[two[0]] * 2, pagination_mode="cursor")[1] == ["/y", "/y?cursor=u"]
+    assert len(pages(*[two[0]] * 9, pagination_mode="cursor", pagination_max_pages=9)[1]) == 6
+    # What is replaced in the rows of parameters is gone for the pages that follow.
+    here = {"pagination_mode": "cursor", "pagination_max_pages": 2, "pagination_param_cursor_field_type": "replace"}
+    bodies = [two[0], '{"r":[{"a":2}],"n":"v"}', two[1]]
+    assert pages(*bodies, url="http://x/y?b=${__pagination.cursor}", **here)[1] == [
+        "/y?b=%24%7B__pagination.cursor%7D", "/y?b=u", "/y?b=v"]
+    place = {"method": "GET", "params": [{"key": "b", "value": "${__pagination.cursor}"}]}
+    assert pages(*bodies, url_options=place, **here)[1] == ["/y?b=%24%7B__pagination.cursor%7D", "/y?b=u", "/y?b=u"]
     assert pages(*[two[0]] * 2, pagination_mode="offset", pagination_max_pages=2)[1] == ["/y?limit=1000&offset=0", "/y?limit=1000&offset=1000"]
     assert pages(*[two[0]] * 2, pagination_mode="page", pagination_max_pages=2, pagination_param_size_value=7)[1] == [
         "/y?limit=7&page=1", "/y?limit=7&page=2"]
     for other, why in [('{"r":[]}', "different fields"), ('{"r":[{"b":1}]}', "different fields"), ('{"r":[{"a":null}]}', "field types")]:
         with pytest.raises(infinity.PanelError, match=why):
             pages(two[0], other, pagination_mode="offset", pagination_max_pages=2)
-    frame, asked = pages(*two, two[1], parser="jq-backend", root_selector=".r", pagination_mode="cursor", pagination_max_pages=3,
-                         pagination_param_cursor_extraction_path=".n")
-    assert len(frame) == 3 and asked[2] == "/y?cursor=%5Bnull%5D"
+    frame, asked = pages(*two, two[1], two[1], parser="jq-backend", root_selector=".r", pagination_mode="cursor", pagination_max_pages=3,
+                         pagination_param_cursor_field_name="cursor", pagination_param_cursor_extraction_path=".n")
+    assert len(frame) == 4 and asked[2] == "/y?cursor=%5Bnull%5D"
 
 
 def test_the_stand_in_reads_other_shapes_as_the_plug_in_does():

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the next page begins, as an opaque text.
 
+import HTTP
 import Market
 
 /// The key of the last row of a page. The next page is what follows it in the order of the key, so rows that arrive in
@@ -112,6 +113,11 @@ struct KeyToken: Equatable {
         }
         guard case .string(let scope)? = elements.first else { return nil }
         self.init(scope: scope, values: values)
+    }
+
+    /// Whether it is a place for a token that Infinity has not put one into: it sends the first of its pages as written.
+    static func isUnwritten(_ pair: QueryParameters.Pair) -> Bool {
+        pair.name == "page_token" && pair.value.hasPrefix("${__pagination.")
     }
 
     /// The token of the parameter `page_token`, which must be of the same request.

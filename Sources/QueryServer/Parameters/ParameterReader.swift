@@ -9,16 +9,22 @@ struct ParameterReader {
     private var values: [(name: String, value: String)] = []
 
     /// Takes the parameters of a request for a resource that knows the names in `known`; `repeatable` ones may occur
-    /// more than once.
+    /// more than once, and a page token after an empty one.
     init(
         _ query: some Sequence<QueryParameters.Pair>, known: [String], repeatable: [String] = []
     ) throws(QueryError) {
         for pair in query {
             guard known.contains(pair.name) else { throw Self.unknown(pair.name, known: known) }
-            if has(pair.name) && !repeatable.contains(pair.name) {
-                throw QueryError(400, "repeated_parameter", "parameter \"\(pair.name)\" is given twice")
+            let value = KeyToken.isUnwritten(pair) ? "" : pair.value
+            if let place = values.firstIndex(where: { $0.name == pair.name }), !repeatable.contains(pair.name) {
+                // A page token follows the empty one that has asked for the first page.
+                guard pair.name == "page_token", values[place].value.isEmpty else {
+                    throw QueryError(400, "repeated_parameter", "parameter \"\(pair.name)\" is given twice")
+                }
+                values[place].value = value
+                continue
             }
-            values.append((pair.name, pair.value))
+            values.append((pair.name, value))
         }
     }
 

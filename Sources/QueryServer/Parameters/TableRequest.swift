@@ -66,10 +66,12 @@ struct TableRequest {
             if isTree {
                 conditions.append(try TableParser.tree(pair.name, pair.value))
             } else if Self.names.contains(pair.name) {
-                if !seen.insert(pair.name).inserted {
+                // A page token follows the empty one that has asked for the first page.
+                let isFollowed = pair.name == "page_token" && single["page_token"]?.isEmpty == true
+                if !seen.insert(pair.name).inserted && !isFollowed {
                     throw QueryError(400, "repeated_parameter", "parameter \"\(pair.name)\" is given twice")
                 }
-                single[pair.name] = pair.value
+                single[pair.name] = KeyToken.isUnwritten(pair) ? "" : pair.value
             } else {
                 // The same column may be asked for several times: all must hold.
                 let part = TableParser.part(pair.name)
