@@ -231,6 +231,9 @@ def undeclared(rows):
 
 
 def framed(rows, columns, query):
+    # Of no rows there are no fields, whatever is declared.
+    if not rows:
+        return Frame([])
     fields = []
     for column in columns:
         values = [cell(selected(row, column["selector"]), column["type"]) for row in rows]
@@ -241,8 +244,8 @@ def framed(rows, columns, query):
 
 
 def separated(text, delimiter):
-    """The header and the rows of CSV or TSV: every cell is text. A blank line, at the end too, is a row with too few."""
-    records = list(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    """The header and the rows of CSV or TSV: every cell is text. Blank lines are skipped; one of blanks is a row with too few."""
+    records = [record for record in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True) if record]
     if any(len(record) != len(records[0]) for record in records):
         raise PanelError("error getting response: wrong number of fields")
     return records[0], [dict(zip(records[0], record)) for record in records[1:]]
@@ -394,7 +397,25 @@ def answered(base, query, variables, since, until, **options):
     return parsed(ask(base, query, variables, since, until, **options), query)
 
 
+def values_of(frame):
+    """What a variable may be."""
+    if not frame.fields:
+        raise PanelError("at least one field expected for variable")
+    return frame["__value"].values
+
+
 # MARK: What panels need of a frame
+
+def display_names(panel, frame):
+    """What fields are called in a panel, which is what patterns of its options are tested against."""
+    names = {}
+    for override in panel["fieldConfig"]["overrides"]:
+        for each in override["properties"]:
+            if each["id"] == "displayName":
+                assert override["matcher"]["id"] == "byName", override
+                names[override["matcher"]["options"]] = each["value"]
+    return {field.name: names.get(field.name, field.name) for field in frame.fields}
+
 
 def complaints(panel_type, format_, frame):
     """Why a panel of that type would show nothing, or something wrong."""
@@ -416,8 +437,12 @@ def complaints(panel_type, format_, frame):
         missing = {"open", "high", "low", "close", "volume"} - {field.name.lower() for field in numbers}
         if missing:
             said.append(f"no {missing}")
-    if panel_type == "logs" and {field.name for field in frame.fields} < {"timestamp", "body"}:
+    names = {field.name for field in frame.fields}
+    if panel_type == "logs" and not names >= {"timestamp", "body"}:
         said.append("no timestamp or body")
+    # With both of these the plug-in marks a frame as lines, and Grafana guesses the level of lines without the third.
+    if panel_type == "logs" and format_ == "logs" and "severity" not in names:
+        said.append("no severity")
     if panel_type in ("barchart", "bargauge") and len(frame.fields) < 2:
         said.append("nothing to name the bars")
     return said

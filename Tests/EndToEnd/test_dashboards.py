@@ -2,6 +2,7 @@
 """The dashboards of deploy/grafana: each query of each panel, sent and read by the rules of the plug-in, beside SQL."""
 import datetime
 import json
+import re
 import subprocess
 
 import psycopg
@@ -85,8 +86,8 @@ EXPECTED = {
             f"(select avg(sentiment) from posts p where {POSTED} and {MENTIONING} "
             f"and created_at >= to_timestamp({END}) - interval '{minutes} minutes')" for minutes in (30, 60, 120, 240))),
     ("market", "Sentiment by subreddit", "A"): (
-        "subreddit sentiment post_count",
-        f"select subreddit, avg(sentiment), count(*) from posts p where {POSTED} and {MENTIONING} group by 1 order by 3 desc, 1"),
+        "subreddit sentiment",
+        f"select subreddit, avg(sentiment) from posts p where {POSTED} and {MENTIONING} group by 1 order by count(*) desc, 1"),
     ("market", "Mentions of all symbols", "A"): (
         "symbol mention_count", f"select symbol, count(*) from mentions where {WITHIN} group by 1 order by 2 desc, 1"),
     ("market", "Sentiment over time", "A"): (
@@ -127,8 +128,7 @@ EXPECTED = {
     ("pipeline", "Records behind", "A"): ("records_behind counted_seconds", "select 0, 0"),
     ("pipeline", "Oldest waiting", "A"): ("oldest_seconds counted_seconds", "select 0, 0"),
     ("pipeline", "Processors", "A"): ("processors silent_seconds", "select 1, 0"),
-    ("pipeline", "Rejected in the range", "A"): (
-        "records", "select count(*) from ops.rejected_records group by reason order by 1 desc, reason"),
+    ("pipeline", "Rejected in the range", "A"): ("records", "select count(*) from ops.rejected_records"),
     ("pipeline", "Trades committed", "A"): (
         "time trades", "select " + epoch("date_trunc('second', committed_at)") + ", sum(trade_count)::bigint "
         "from ops.live_batches group by 1 order by 1"),
@@ -151,8 +151,9 @@ EXPECTED = {
     ("pipeline", "Rejected records", "A"): (
         "reason message", "select reason, message from ops.rejected_records order by rejected_at desc, log_id, topic, partition, \"offset\""),
     ("pipeline", "Events and rejections", "A"): (
-        "id", "select topic || '/' || partition || '/' || \"offset\" from ops.rejected_records union all "
-        "select source || '/' || run_id || '/' || sequence from ops.source_events"),
+        "id severity", "select topic || '/' || partition || '/' || \"offset\", 'warning' from ops.rejected_records union all "
+        "select source || '/' || run_id || '/' || sequence, case when kind = 'error' then 'error' "
+        "when kind in ('gap', 'disconnected') then 'warning' else 'info' end from ops.source_events"),
     ("pipeline", "Alerts", "A"): (
         "time symbol timeframe kind value threshold",
         f"select {epoch('ts')}, symbol, timeframe, kind, value, threshold from ops.alerts order by ts desc, symbol, timeframe, kind limit 100"),
@@ -162,7 +163,7 @@ EXPECTED = {
 }
 # Points are chosen among those of SQL; order by the clock, or by nothing, is not compared.
 PART = {"Price", "Prices", "Closes", "Trades"}
-UNORDERED = {"Events and rejections", "Rejected records", "Rejected in the range"}
+UNORDERED = {"Events and rejections", "Rejected records"}
 # What goes on while it is looked at, and comes from now rather than from the range of the tape.
 MOVING = {"Trades a second", "Records behind", "Oldest waiting", "Processors"}
 
@@ -193,6 +194,11 @@ def test_every_panel_shows_what_sql_says(market, name, panel, target):
     since, until = range_of(name)
     frame = infinity.answered(market.url, target, VARIABLES, since, until)
     assert infinity.complaints(panel["type"], target["format"], frame) == []
+    bounds = panel["fieldConfig"]["defaults"]
+    if panel["type"] == "barchart":
+        # Every number is a bar, on the one axis.
+        for field in frame.of("number"):
+            assert all(bounds.get("min", value) <= value <= bounds.get("max", value) for value in field.values), field
     columns, sql = EXPECTED[name, panel["title"], target["refId"]]
     ours, theirs = frame.rows(*columns.split()) if columns != "30 minutes" else frame.rows(columns), market.sql(sql)
     if panel["title"] in MOVING:
@@ -248,6 +254,25 @@ def test_no_row_is_left_out_of_bars_and_stats():
     assert {"key": "limit", "value": "50000"} in mentions["url_options"]["params"]
 
 
+def test_a_pattern_of_fields_finds_what_they_are_called(market):
+    found = 0
+    for _, panel, target in QUERIES:
+        pattern = panel.get("options", {}).get("reduceOptions", {}).get("fields", "")
+        if pattern.startswith("/"):
+            found += 1
+            frame = infinity.answered(market.url, target, VARIABLES, SINCE, UNTIL)
+            names = infinity.display_names(panel, frame)
+            # Texts are the names of what is shown.
+            shown = [names[field.name] for field in frame.fields if field.kind != "string"]
+            assert shown and all(re.search(pattern.strip("/"), name) for name in shown), (panel["title"], names)
+    assert found
+
+
+def test_where_nothing_was_rejected_none_is_a_number(market):
+    target = next(t for _, p, t in QUERIES if p["title"] == "Rejected in the range")
+    assert infinity.answered(market.url, target, {}, SINCE, UNTIL).rows("records") == [(0,)]
+
+
 def test_each_query_is_expected_and_none_else():
     assert {(name, panel["title"], target["refId"]) for name, panel, target in QUERIES} == set(EXPECTED)
 
@@ -256,7 +281,7 @@ def test_variables_have_values_and_marks_have_times(market):
     for variable in DASHBOARDS["market"]["templating"]["list"]:
         query = variable["query"]["infinityQuery"]
         frame = infinity.answered(market.url, query, {}, SINCE, UNTIL)
-        assert frame["__value"].values == SYMBOLS and all(frame["__text"].values)
+        assert infinity.values_of(frame) == SYMBOLS and all(frame["__text"].values)
     found = {}
     for mark in DASHBOARDS["market"]["annotations"]["list"]:
         frame = infinity.answered(market.url, mark["target"], VARIABLES, SINCE, UNTIL + 7 * 86_400_000)
@@ -319,6 +344,11 @@ def test_a_processor_that_is_gone_does_not_look_healthy(tmp_path):
         start("serve")
         wait_until(lambda: "listening on" in (tmp_path / "serve.log").read_text(), 60, "a server")
         url = (tmp_path / "serve.log").read_text().split("listening on ")[1].split()[0]
+        # Nothing has traded yet: no variable fails, and no panel by what it is then.
+        for variable in DASHBOARDS["market"]["templating"]["list"]:
+            value, = infinity.values_of(infinity.answered(url, variable["query"]["infinityQuery"], {}, 0, 0))
+        for name, panel, query in QUERIES:
+            infinity.answered(url, query, {"symbol": value, "symbols": [value]}, SINCE, UNTIL)
         assert shown("Processors", "processors", "silent_seconds") == (0, None)
         assert shown("Records behind", "records_behind", "counted_seconds") == (None, None)
         start("process")
@@ -400,7 +430,7 @@ KINDS_OF_PANELS = {
         "state-timeline", bare(f"/grafana/table?name=sentiment&symbol=GME&timeframe=15m&{OVER}", "time:timestamp_epoch", "mood:string"),
         "time mood", EXPECTED["market", "Mood", "A"][1]),
     "logs": (
-        "logs", bare(f"/grafana/logs?kind=posts&{OVER}", "timestamp:timestamp_epoch", "body:string", "level:string", "id:string", format="logs"),
+        "logs", bare(f"/grafana/logs?kind=posts&{OVER}", "timestamp:timestamp_epoch", "body:string", "severity:string", "id:string", format="logs"),
         "timestamp id", f"select {epoch('created_at')}, id from posts where {POSTED} order by created_at desc, id"),
     "annotations": (
         "table", bare(f"/grafana/annotations?kind=gaps&{OVER}", "time:timestamp_epoch", "timeEnd:timestamp_epoch", "title:string", "text:string",
@@ -505,14 +535,14 @@ def test_pages_end_up_in_one_frame(market):
 
 
 def test_nothing_is_no_error(market):
-    """An empty body is an error to the plug-in, and so is a header with a blank line below it."""
+    """An empty body is an error to the plug-in."""
     for url in ["/grafana/series?symbol=NOBODY", "/grafana/candles?symbol=NOBODY", "/grafana/table?name=mentions&symbol=NOBODY",
                 "/grafana/annotations?symbol=NOBODY&kind=alerts", "/grafana/logs?to=1970-01-02", "/api/v1/sql?format=objects&query=select+1+where+false",
                 "/api/v1/tables/trades?symbol=eq.NOBODY"]:
         assert len(infinity.answered(market.url, bare(url), {}, SINCE, UNTIL)) == 0, url
-    for url in ["/api/v1/bars?symbol=NOBODY", "/api/v1/tables/trades?symbol=eq.NOBODY", "/api/v1/sql?query=select+1+as+a+where+false"]:
-        frame = infinity.answered(market.url, bare(url, type="csv"), {}, SINCE, UNTIL)
-        assert frame.fields and len(frame) == 0, url
+    for url in ["/api/v1/bars?symbol=NOBODY", "/api/v1/tables/trades?symbol=eq.NOBODY", "/api/v1/sql?query=select+1+as+a+where+false",
+                "/grafana/series?symbol=NOBODY", "/grafana/candles?symbol=NOBODY", "/grafana/table?name=posts&symbol=NOBODY"]:
+        assert len(infinity.answered(market.url, bare(url, type="csv"), {}, SINCE, UNTIL)) == 0, url
     for query in [bare("/api/v1/trades?symbol=NOBODY", root_selector="trades"), bare("/api/v1/latest?symbol=NOBODY", root_selector="latest")]:
         assert len(infinity.answered(market.url, query, {}, SINCE, UNTIL)) == 0
 
@@ -591,7 +621,8 @@ def test_the_stand_in_reads_csv_as_the_plug_in_does():
     assert shown("t\ta\n1700000000000\tx", "t:timestamp_epoch", type="tsv").rows("t") == [(1_700_000_000_000,)]
     assert shown('a,b\n"1,5","x\ny"\n', type="csv").rows("a", "b") == [("1,5", "x\ny")]
     assert len(shown("a,b\n", type="csv")) == 0
-    for wrong in ["a,b\n1,2\n\n", "a,b\n1,2\n  ", "a,b\n1\n"]:
+    assert len(shown("a,b\n\n1,2\n\n", type="csv")) == 1
+    for wrong in ["a,b\n1,2\n  ", "a,b\n1\n"]:
         with pytest.raises(infinity.PanelError, match="number of fields"):
             shown(wrong, type="csv")
     with pytest.raises(infinity.PanelError, match="empty response"):

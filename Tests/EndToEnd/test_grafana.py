@@ -341,7 +341,7 @@ def test_last_has_the_day_and_the_year(market):
 
 @pytest.mark.parametrize("name", [
     "trades", "trade_stats_15s", "comparison", "daily_means", "instruments", "sentiment_now", "sentiment", "sentiment_by_subreddit",
-    "mentions", "posts", "sources", "freshness", "throughput", "lag", "log_positions", "runs", "rejected", "rejected_by_reason",
+    "mentions", "posts", "sources", "freshness", "throughput", "lag", "log_positions", "runs", "rejected", "rejected_by_reason", "rejected_total",
     "rejected_over_time", "gaps", "jobs", "alerts", "forecast", "forecast_outcomes",
 ])
 def test_every_table_has_rows(market, name):
@@ -378,6 +378,7 @@ def test_tables_say_what_sql_says(market):
         row["time"] for row in moods)
     by_reason = {row["reason"]: row["records"] for row in ask(market, "table", name="rejected_by_reason")}
     assert by_reason == {"price_not_positive": 1, "price_unreadable": 1}
+    assert [row["records"] for row in ask(market, "table", name="rejected_total")] == [2]
 
 
 def test_annotations_logs_and_variables(market):
@@ -387,7 +388,8 @@ def test_annotations_logs_and_variables(market):
     gap, = ask(market, "annotations", kind="gaps", **RANGE)
     assert (gap["time"], gap["timeEnd"]) == ((BEGIN + 600) * 1000, (BEGIN + 900) * 1000)
     lines = ask(market, "logs")
-    assert {"timestamp", "level", "body", "id"} == set(lines[0]) and len(lines) == 4
+    assert {"timestamp", "severity", "level", "body", "id"} == set(lines[0]) and len(lines) == 4
+    assert all(line["severity"] == line["level"] for line in lines) and {line["level"] for line in lines} == {"warning", "info"}
     assert len(ask(market, "logs", kind="posts")) == 240
     values = ask(market, "symbols")
     assert [value["__value"] for value in values] == SYMBOLS

@@ -93,9 +93,10 @@ extension GrafanaTable {
     /// `GET /grafana/logs`.
     static let logs = GrafanaTable(
         name: "logs", summary: "Lines for the logs panel: events of sources, rejected records, posts",
-        columns: [("timestamp", .time), ("level", .text), ("body", .text), ("id", .text)],
+        // Grafana reads the first name of lines that a data source marks as such, else the second.
+        columns: [("timestamp", .time), ("severity", .text), ("level", .text), ("body", .text), ("id", .text)],
         sql: """
-            select ts, level, body, id from (\
+            select ts, level, level, body, id from (\
             (select e.ts, case when e.kind = 'error' then 'error' \
             when e.kind in ('gap', 'disconnected') then 'warning' else 'info' end as level, \
             e.source || ' ' || e.kind || coalesce(': ' || e.message, '') as body, \
@@ -380,6 +381,13 @@ extension GrafanaTable {
                 select reason, topic, count(*), max(rejected_at) from ops.rejected_records \
                 where rejected_at >= {from} and rejected_at < {to} and {of symbol} group by reason, topic \
                 order by count(*) desc, reason, topic limit {limit}
+                """),
+        GrafanaTable(
+            name: "rejected_total", summary: "How many records were rejected in the range: one row, of 0 too",
+            columns: [("records", .number), ("last_time", .time)],
+            sql: """
+                select count(*), max(rejected_at) from ops.rejected_records \
+                where rejected_at >= {from} and rejected_at < {to} and {of symbol} limit {limit}
                 """),
         GrafanaTable(
             name: "rejected_over_time", summary: "Rejected records of each minute, by reason",
