@@ -306,6 +306,14 @@ def test_a_row_of_parameters_that_is_not_filled_in_is_none(market):
     assert requests.get(market.url + "/grafana/last?=GME", timeout=30).reason == 'unknown parameter ""'
 
 
+def test_milliseconds_of_an_interval_are_no_minutes(market):
+    """What becomes of `${__interval_ms}`, which Grafana replaces in panels."""
+    for sent, meant in [("15000", "15s"), ("200", "1s"), ("300000", "5m"), ("3600000", "1h"), ("60", "1h"), ("240", "4h"), ("1440", "1d")]:
+        candles = [infinity.answered(market.url, bare(f"/grafana/candles?symbol=GME&maxDataPoints=50000&interval={text}&{OVER}"), {}, SINCE, UNTIL)
+                   for text in (sent, meant)]
+        assert candles[0].rows("time", "close") == candles[1].rows("time", "close"), sent
+
+
 def test_a_panel_shows_what_went_wrong(market):
     target = next(t for n, p, t in QUERIES if p["title"] == "Price")
     with pytest.raises(infinity.PanelError, match='400 variable \\${symbol} of "symbols" has no value here'):

@@ -82,6 +82,14 @@ struct PanelTests {
         #expect(try series("\(day)&interval=1s").interval.name == "1m")
         #expect(try series("\(day)&interval=90s").interval.name == "2m")
         #expect(try series("\(day)&interval=1M").interval.name == "1M")
+        // Numbers are minutes where they can be, else the milliseconds that Grafana computes.
+        for (text, name) in [
+            ("15", "15m"), ("30", "30m"), ("60", "1h"), ("240", "4h"), ("1440", "1d"), ("10080", "7d"), ("50", "1m"),
+            ("500", "1m"),
+            ("120000", "2m"), ("3600000", "1h"), ("86400000", "1d"),
+        ] {
+            #expect(try series("\(day)&interval=\(text)").interval.name == name, "\(text)")
+        }
         #expect(try series("\(day)&maxDataPoints=100000").interval.name == "1m")
         #expect(try series("symbol=A&field=mean_close&interval=1s").interval.name == "1m")
         // No more steps than may be read.

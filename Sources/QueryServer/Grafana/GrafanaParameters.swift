@@ -87,8 +87,8 @@ enum GrafanaParameters {
         min(try reader.integer("maxDataPoints", in: 1...1_000_000) ?? standard, 50_000)
     }
 
-    /// The interval asked for: `interval` in any spelling of intervals and Grafana's own (`500ms`), or `intervalMs`; nil
-    /// for `auto` or none.
+    /// The interval asked for: `interval` in any spelling of intervals and Grafana's own (`500ms`; `15000`, which is what
+    /// becomes of `${__interval_ms}`), or `intervalMs`; nil for `auto` or none.
     static func interval(_ reader: ParameterReader) throws(QueryError) -> BarInterval? {
         if let milliseconds = try reader.integer("intervalMs", in: 1...Int(Int32.max) * 100) {
             return narrowest(atLeast: Int64(milliseconds) * 1000)
@@ -97,8 +97,15 @@ enum GrafanaParameters {
         if text.hasSuffix("ms"), let count = Int64(text.dropLast(2)), (1...1_000_000_000).contains(count) {
             return narrowest(atLeast: count * 1000)
         }
+        if let count = Int64(text), (50...Int64(Int32.max) * 100).contains(count), !minutes.isMultiple(of: count) {
+            return narrowest(atLeast: count * 1000)
+        }
         return try MarketRequest.interval(text, "interval")
     }
+
+    /// Those of a week. A number of minutes that somebody means divides them; one of milliseconds that Grafana computes,
+    /// which from 50 on are multiples of 25, does not.
+    private static let minutes: Int64 = 10_080
 
     /// The steps that charts are read in.
     static let steps: [BarInterval] = [
