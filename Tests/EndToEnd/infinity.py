@@ -61,6 +61,22 @@ def macro(match, since, until):
     raise PanelError(f"unknown format {form}")
 
 
+def escaped(value):
+    return re.sub(r"[\\^$*+?.()|\[\]{}/]", r"\\\g<0>", value)
+
+
+# The values of a variable, as Grafana writes them.
+FORMATS = {
+    "csv": ",".join,
+    "glob": lambda values: values[0] if len(values) == 1 else "{" + ",".join(values) + "}",
+    "regex": lambda values: escaped(values[0]) if len(values) == 1 else "(" + "|".join(map(escaped, values)) + ")",
+    "pipe": "|".join,
+    "singlequote": lambda values: ",".join("'" + value.replace("'", "\\'") + "'" for value in values),
+    "doublequote": lambda values: ",".join('"' + value.replace('"', '\\"') + '"' for value in values),
+    "json": lambda values: json.dumps(values, separators=(",", ":")),
+}
+
+
 def interpolated(text, variables, since, until):
     """What is sent for a text of a query; what is no variable goes out as it is written."""
     text = re.sub(r"\$\{(__from|__to|__timeFrom|__timeTo)((?::\w+)*)\}", lambda match: macro(match, since, until), text)
@@ -69,10 +85,7 @@ def interpolated(text, variables, since, until):
         name, form = match.group(1), match.group(2)
         if name not in variables:
             return match.group(0)
-        values = variables[name] if isinstance(variables[name], list) else [variables[name]]
-        if form == ":csv" or len(values) == 1:
-            return ",".join(values)
-        return "{" + ",".join(values) + "}"
+        return FORMATS[(form or ":glob")[1:]](variables[name] if isinstance(variables[name], list) else [variables[name]])
 
     return re.sub(r"\$\{(\w+)(:\w+)?\}", value, text)
 

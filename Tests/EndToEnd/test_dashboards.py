@@ -294,6 +294,15 @@ def test_variables_have_values_and_marks_have_times(market):
     assert [[field.labels["symbol"] for field in frame.of("number")] for frame in frames] == [SYMBOLS] * 2
 
 
+@pytest.mark.parametrize("form", infinity.FORMATS)
+def test_several_values_are_read_however_they_are_written(market, form):
+    for path in ("last?symbols", "series?field=close&interval=1h&symbols", "table?name=comparison&timeframe=1m&symbols"):
+        query = bare("/grafana/%s=${symbols:%s}" % (path, form))
+        for values in (["AAPL", "TSLA"], ["GME"]):
+            frame = infinity.answered(market.url, query, {"symbols": values}, SINCE, UNTIL)
+            assert sorted(set(frame["symbol"].values)) == values, path
+
+
 def test_a_row_of_parameters_that_is_not_filled_in_is_none(market):
     """The editor's `Add query param` makes one, and the plug-in sends it."""
     for url in ("/grafana/last?symbol=GME", "/grafana/symbols", "/api/v1/tables/latest?symbol=eq.GME", "/api/v1/trades?symbol=GME&limit=5"):
@@ -593,7 +602,8 @@ def test_the_stand_in_reads_as_the_plug_in_does():
     assert infinity.interpolated("${__from}-${__to:date:seconds}", {}, 1_594_671_549_254, 2000) == "1594671549254-2"
     assert infinity.interpolated("${__from:date:iso} $__interval ${__interval_ms}", {}, 1_594_671_549_250, 0) == (
         "2020-07-13T20:19:09.25Z $__interval ${__interval_ms}")
-    assert infinity.interpolated("${s:csv} ${s}", {"s": ["A", "B"]}, 0, 0) == "A,B {A,B}"
+    assert infinity.interpolated("${s:csv} ${s} ${s:regex} ${s:pipe} ${s:singlequote} ${s:doublequote} ${s:json}", {"s": ["A", "B.C"]}, 0, 0) == (
+        "A,B.C {A,B.C} (A|B\\.C) A|B.C 'A','B.C' \"A\",\"B.C\" [\"A\",\"B.C\"]")
     assert infinity.cell(1.0, "timestamp") is None and infinity.cell("2020-01-02 03:04:05+00", "timestamp") is None
     assert infinity.cell("2020-01-02T03:04:05.123456Z", "timestamp") == 1577934245123
     assert infinity.cell("1.5", "number") == 1.5 and infinity.cell("x", "number") is None

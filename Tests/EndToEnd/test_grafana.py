@@ -410,6 +410,13 @@ def test_an_errors_first_words_are_in_the_status_line(market, path, words):
     assert reply.json()["message"] == words
 
 
+def test_all_of_a_list_is_all(market):
+    assert len(ask(market, "last", symbols="$__all,GME")) == len(SYMBOLS)
+    assert {row["symbol"] for row in ask(market, "series", symbols="$__all,GME", interval="1h", **RANGE)} == set(SYMBOLS)
+    reply = requests.get(market.url + "/api/v1/stream?symbols=", timeout=30)
+    assert (reply.status_code, reply.json()["message"]) == (400, 'parameter "symbols" is empty')
+
+
 def test_macros_that_arrive_literally_are_understood(market):
     asked = "series?symbol=GME&interval=$__interval&intervalMs=${__interval_ms}&from=${__from}&to=${__to}&maxDataPoints=20"
     reply = requests.get(f"{market.url}/grafana/{asked}", timeout=30)

@@ -25,7 +25,9 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
 }
 
 struct PanelTests {
-    @Test(arguments: ["A,B", "{A,B}", "(A|B)", "A, B,A"])
+    @Test(arguments: [
+        "A,B", "{A,B}", "(A|B)", "A, B,A", "A|B", "'A','B'", "'A', 'B'", "\"A\",\"B\"", "[\"A\",\"B\"]", "{A,,B}",
+    ])
     func `symbols come in any of Grafana's lists`(_ text: String) throws {
         let encoded = text.replacing(" ", with: "%20").replacing("|", with: "%7C")
         #expect(try series("symbols=\(encoded)").symbols == ["A", "B"])
@@ -36,7 +38,13 @@ struct PanelTests {
         // Of one value Grafana writes no parentheses.
         #expect(try series(#"symbols=BRK\.B"#).symbols == ["BRK.B"])
         #expect(try series(#"symbol=KRAKEN:XMR\/USD"#).symbols == ["KRAKEN:XMR/USD"])
+        // What is escaped, or could not stand between values, is part of one.
+        #expect(try series(#"symbols=A\|B"#).symbols == ["A|B"])
+        #expect(try series("symbols={A|B,C}").symbols == ["A|B", "C"])
+        #expect(try series("symbols=['A']").symbols == ["A"])
         #expect(try series("symbol=$__all").symbols == nil)
+        #expect(try series("symbols=A,$__all").symbols == nil)
+        #expect(try series("symbols=$__all,A").symbols == nil)
         #expect(try series("symbol=$SPX").symbols == ["$SPX"])
     }
 

@@ -18,7 +18,7 @@ enum GrafanaParameters {
     static func pairs(_ query: some Sequence<QueryParameters.Pair>) throws(QueryError) -> [QueryParameters.Pair] {
         var pairs: [QueryParameters.Pair] = []
         for pair in query {
-            if pair.value == "$__all" || !pair.value.hasPrefix("$") {
+            if pair.value.hasPrefix("$__all") || !pair.value.hasPrefix("$") {
                 pairs.append(pair)
                 continue
             }
@@ -36,24 +36,15 @@ enum GrafanaParameters {
         return pairs
     }
 
-    /// Of `symbol` and `symbols`, in their order: one, several between commas, or several as Grafana writes the values of
-    /// a variable: `{A,B}`, `(A|B)`. Nil for all: `$__all`, `.*`, or nothing.
+    /// Of `symbol` and `symbols`, in their order: one, several between commas, or several in any other way in which
+    /// Grafana writes the values of a variable: `{A,B}`, `(A|B)`, `A|B`, `'A','B'`, `["A","B"]`. Nil for all: `$__all`, `.*`,
+    /// or nothing.
     static func symbols(_ reader: ParameterReader) throws(QueryError) -> [String]? {
         var symbols: [String] = []
         for name in ["symbol", "symbols"] {
-            guard var text = reader.text(name)?.trimmed else { continue }
-            if ["$__all", ".*", "(.*)"].contains(text) { return nil }
-            var separator: Character = ","
-            if text.hasPrefix("{") && text.hasSuffix("}") {
-                text = String(text.dropFirst().dropLast())
-            } else if text.hasPrefix("(") && text.hasSuffix(")") {
-                text = String(text.dropFirst().dropLast())
-                separator = "|"
-            }
-            // What is special in a regular expression is escaped, of one value too; no symbol has a backslash.
-            text = text.filter { $0 != "\\" }
-            for piece in text.split(separator: separator) {
-                let symbol = String(piece).trimmed
+            guard let text = reader.text(name) else { continue }
+            for symbol in values(text) {
+                if ["$__all", ".*"].contains(symbol) { return nil }
                 try MarketRequest.check(symbol, name)
                 if !symbols.contains(symbol) { symbols.append(symbol) }
             }
@@ -62,6 +53,41 @@ enum GrafanaParameters {
             throw QueryError(400, "too_many_symbols", "more than \(symbolLimit) symbols")
         }
         return symbols.isEmpty ? nil : symbols
+    }
+
+    /// The values of a list in any of the formats of a variable: glob, csv, regex, pipe, singlequote, doublequote and json.
+    ///
+    /// No value has a backslash, which makes what is behind it part of a value: of a regular expression what is special in
+    /// it is escaped, of one value too. A `|` stands between values where nothing else could.
+    private static func values(_ text: String) -> [String] {
+        var text = Substring(text.trimmed)
+        var separator: Character = text.contains(",") ? "," : "|"
+        switch (text.first, text.last) {
+        case ("{", "}"), ("[", "]"): (text, separator) = (text.dropFirst().dropLast(), ",")
+        case ("(", ")"): (text, separator) = (text.dropFirst().dropLast(), "|")
+        default: break
+        }
+        var values: [String] = []
+        var value = ""
+        var quote: Character?
+        var isEscaped = false
+        for character in text {
+            if isEscaped || character == "\\" {
+                if isEscaped { value.append(character) }
+                isEscaped = !isEscaped
+            } else if character == quote {
+                quote = nil
+            } else if quote == nil && (character == "'" || character == "\"") && value.trimmed.isEmpty {
+                quote = character
+            } else if quote == nil && character == separator {
+                values.append(value.trimmed)
+                value = ""
+            } else {
+                value.append(character)
+            }
+        }
+        values.append(value.trimmed)
+        return values.filter { !$0.isEmpty }
     }
 
     /// What a panel is told that cannot be of all symbols, or is of none.

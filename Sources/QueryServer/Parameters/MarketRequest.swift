@@ -138,8 +138,10 @@ struct MarketRequest {
         if listed.count == 1 { return listed }
         let found = Set(listed)
         if found.isEmpty {
-            throw ParameterReader.missing(
-                "symbol", allowed: "a symbol, or several between commas; leave it out for all")
+            let name = reader.has("symbol") ? "symbol" : "symbols"
+            throw QueryError(
+                400, "missing_parameter", "parameter \"\(name)\" is empty",
+                details: "Allowed: a symbol, or several between commas.", hint: "Leave it out for all.")
         }
         if found.count > limit {
             throw QueryError(400, "too_many_symbols", "more than \(limit) symbols")
