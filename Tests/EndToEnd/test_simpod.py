@@ -72,7 +72,8 @@ def test_tables_are_typed(played):
 
 @pytest.mark.parametrize("operator, value, kept", [
     ("=", SYMBOL, {SYMBOL}), ("!=", SYMBOL, {OTHER}), ("=~", "BITSTAMP:.*", {SYMBOL}), ("=~", "(A|MTGOX:BTCUSD)", {OTHER}),
-    ("!~", ".*BTC.*", set()), ("<", "C", {SYMBOL}), (">", "C", {OTHER}),
+    ("!~", ".*BTC.*", set()), ("<", "C", {SYMBOL}), (">", "C", {OTHER}), ("<=", SYMBOL, {SYMBOL}), (">=", SYMBOL, {SYMBOL, OTHER}),
+    (">=", OTHER, {OTHER}), ("=|", f"{OTHER}|X", {OTHER}), ("!=|", f"{OTHER}|X", {SYMBOL}),
 ])
 def test_filters_hold_for_every_panel(played, operator, value, kept):
     filters = [{"key": "symbol", "operator": operator, "value": value}]
@@ -83,6 +84,42 @@ def test_filters_hold_for_every_panel(played, operator, value, kept):
     assert {row[0] for row in table["rows"]} == kept
     # No line of what does not pass, which a legend would have.
     assert {line["target"] for line in lines} == kept and all(line["datapoints"] for line in lines)
+
+
+def test_a_filter_has_its_values_in_a_list_too(played):
+    filters = [{"key": "symbol", "operator": "=|", "value": SYMBOL, "values": [SYMBOL, OTHER]}]
+    table, = query(played, {"target": "comparison", "refId": "A"}, filters=filters)
+    assert {row[0] for row in table["rows"]} == {SYMBOL, OTHER}
+    table, = query(played, {"target": "last", "refId": "A"}, filters=[{"key": "price", "operator": "<=", "value": "0"}])
+    assert table["rows"] == []
+
+
+@pytest.mark.parametrize("nothing", [[], "", None])
+def test_a_list_that_nothing_is_chosen_in_any_more_is_all(played, nothing):
+    traded = [row[0] for row in played.sql("select symbol from latest order by symbol")]
+    lines = query(played, {"target": "close", "refId": "A", "payload": {"symbols": nothing, "interval": ""}})
+    assert [line["target"] for line in lines] == traded
+    table, = query(played, {"target": "last", "refId": "A", "payload": {"symbols": nothing}})
+    assert [row[1] for row in table["rows"]] == traded
+    filters = [{"key": "symbol", "operator": "=", "value": OTHER}]
+    line, = query(played, {"target": "close", "refId": "A", "payload": {"symbols": nothing}}, filters=filters)
+    assert line["target"] == OTHER
+
+
+def test_fields_of_one_symbol_have_names_of_their_own(played):
+    symbol = {"symbols": [SYMBOL], "interval": "1d"}
+    lines = query(played, {"target": "open", "refId": "A", "payload": symbol}, {"target": "close", "refId": "B", "payload": symbol})
+    assert [line["target"] for line in lines] == [f"{SYMBOL} open", f"{SYMBOL} close"]
+    lines = query(played, {"target": "close", "refId": "A", "payload": symbol}, {"target": "close", "refId": "B", "payload": symbol | {"interval": "1h"}})
+    assert [line["target"] for line in lines] == [SYMBOL, SYMBOL]
+    lines = query(played, {"target": "close", "refId": "A", "payload": symbol | {"fields": "open"}})
+    assert [line["target"] for line in lines] == [f"{SYMBOL} close", f"{SYMBOL} open"]
+
+
+@pytest.mark.parametrize("several", [f"{{{SYMBOL},{OTHER}}}", f"{SYMBOL}|{OTHER}", f"'{SYMBOL}','{OTHER}'", f'"{SYMBOL}","{OTHER}"', f'["{SYMBOL}","{OTHER}"]'])
+def test_several_values_are_read_however_they_are_written(played, several):
+    table, = query(played, {"target": "comparison", "refId": "A", "payload": {"symbols": several}})
+    assert [row[0] for row in table["rows"]] == [SYMBOL, OTHER]
 
 
 def test_a_target_without_symbols_is_of_all_or_of_the_filter(played):
@@ -97,6 +134,7 @@ def test_variables_and_filters_have_values(played):
     symbols = [row[0] for row in played.sql("select symbol from latest order by symbol")]
     values = post(played, "variable", {"payload": {"target": "symbols"}, "range": RANGE})
     assert [value["__value"] for value in values] == symbols and all(value["__text"] for value in values)
+    assert post(played, "variable", {"payload": {"target": ""}, "range": RANGE}) == values
     assert post(played, "variable", {"payload": {"target": "symbols", "search": "bitstamp:btc"}}) == [
         {"__text": SYMBOL, "__value": SYMBOL}]
     assert post(played, "variable", {"payload": {"target": "sources"}}) == [{"__text": "file", "__value": "file"}]

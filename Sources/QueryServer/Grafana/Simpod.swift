@@ -46,7 +46,9 @@ extension QueryHandler {
             }
         case .variable:
             let payload = try body.object("payload")
-            let values = try SimpodValues(payload.text("target") ?? "symbols")
+            // A variable without a query is sent with an empty one.
+            let target = payload.text("target") ?? ""
+            let values = try SimpodValues(target.isEmpty ? "symbols" : target)
             return try await answerValues(values, payload.text("search") ?? "", request, response, id) {
                 bytes, text, value in
                 bytes.appendText("{\"__text\":")
@@ -79,6 +81,8 @@ extension QueryHandler {
         let targets = try SimpodTarget.read(
             body, now: Self.now(), configuration, most: Self.limits(of: request).rows)
         let filters = try SimpodFilter.read(body)
+        // What tells lines of one symbol apart.
+        let namesFields = Set(targets.flatMap(\.fields)).count > 1
         try await answer(targets.map(\.panel), request, response, id) { bytes, frames in
             var isFirst = true
             bytes.append(UInt8(ascii: "["))
@@ -87,7 +91,7 @@ extension QueryHandler {
                     if !isFirst { bytes.append(UInt8(ascii: ",")) }
                     isFirst = false
                     if case .series = target.panel {
-                        bytes.appendDataPoints(frame, refID: target.refID)
+                        bytes.appendDataPoints(frame, refID: target.refID, namesFields: namesFields)
                     } else {
                         bytes.appendTable(frame, refID: target.refID)
                     }
@@ -272,13 +276,14 @@ extension [UInt8] {
     }
 
     /// One field of one symbol: `{"target":…,"datapoints":[[value,ms],…]}`.
-    fileprivate mutating func appendDataPoints(_ frame: Frame, refID: String) {
+    ///
+    /// - Parameter namesFields: whether the name has the field beside the symbol.
+    fileprivate mutating func appendDataPoints(_ frame: Frame, refID: String, namesFields: Bool) {
         let times = frame.times
         for place in 1..<Swift.max(2, frame.fields.count) where place < frame.fields.count {
             if place > 1 { append(UInt8(ascii: ",")) }
-            let isOne = frame.fields.count == 2
             appendText("{\"target\":")
-            appendJSONString(isOne ? frame.name : "\(frame.name) \(frame.fields[place].name)")
+            appendJSONString(namesFields ? "\(frame.name) \(frame.fields[place].name)" : frame.name)
             appendText(",\"refId\":")
             appendJSONString(refID)
             appendText(",\"datapoints\":[")

@@ -41,6 +41,12 @@ struct SimpodBody {
         }
     }
 
+    /// The texts of a member that is an array; empty if there is none.
+    func texts(_ name: String) -> [String] {
+        guard case .array(let elements)? = self[name] else { return [] }
+        return elements.compactMap { if case .string(let text) = $0 { text } else { nil } }
+    }
+
     /// A member that is an object, or the text of one: editors of old versions send that. Empty if there is none.
     func object(_ name: String) throws(QueryError) -> SimpodBody {
         switch self[name] {
@@ -96,6 +102,11 @@ struct SimpodTarget {
     let refID: String
     let panel: Panel
 
+    /// The fields of its lines; none of what is a table.
+    var fields: [String] {
+        if case .series(let request) = panel { request.fields } else { [] }
+    }
+
     /// The targets of a query's body.
     ///
     /// - Parameter most: the rows that the client's key may have; nil for any.
@@ -116,6 +127,8 @@ struct SimpodTarget {
             var pairs = try target.object("payload").pairs()
             func standard(_ name: String, _ value: String?) {
                 if let value, !pairs.contains(where: { $0.name == name && !$0.value.isEmpty }) {
+                    // A list that nothing is chosen in any more is sent as an empty one.
+                    pairs.removeAll { $0.name == name }
                     pairs.append(.init(name: name, value: value))
                 }
             }
@@ -209,8 +222,10 @@ struct SimpodFilter: Equatable {
     var key: String
     var `operator`: String
     var value: String
+    /// Of `=|` and `!=|`, which are one of several and none of them.
+    var values: [String] = []
 
-    static let operators = ["=", "!=", "<", ">", "=~", "!~"]
+    static let operators = ["=", "!=", "<", ">", "<=", ">=", "=~", "!~", "=|", "!=|"]
     /// What filters can name.
     static let keys = ["symbol", "subreddit", "source", "reason", "kind", "topic"]
 
@@ -224,7 +239,12 @@ struct SimpodFilter: Equatable {
                 guard operators.contains(sign) else {
                     throw ParameterReader.invalid("operator", sign, allowed: operators.joined(separator: " "))
                 }
-                filters.append(SimpodFilter(key: key, operator: sign, value: filter.text("value") ?? ""))
+                let value = filter.text("value") ?? ""
+                var values = filter.texts("values")
+                if values.isEmpty {
+                    values = value.split(separator: "|", omittingEmptySubsequences: false).map { String($0) }
+                }
+                filters.append(SimpodFilter(key: key, operator: sign, value: value, values: values))
             }
         }
         return filters
@@ -235,15 +255,24 @@ struct SimpodFilter: Equatable {
         switch `operator` {
         case "=": text == value
         case "!=": text != value
-        case "<", ">":
-            if let a = Double(text), let b = Double(value) {
-                `operator` == "<" ? a < b : a > b
-            } else {
-                `operator` == "<" ? text < value : text > value
-            }
+        case "<", ">=": isBefore(text) == (`operator` == "<")
+        case ">", "<=": isAfter(text) == (`operator` == ">")
+        case "=|": values.contains(text)
+        case "!=|": !values.contains(text)
         case "=~": matches(text)
         default: !matches(text)
         }
+    }
+
+    /// By number where both are one.
+    private func isBefore(_ text: String) -> Bool {
+        if let a = Double(text), let b = Double(value) { return a < b }
+        return text < value
+    }
+
+    private func isAfter(_ text: String) -> Bool {
+        if let a = Double(text), let b = Double(value) { return a > b }
+        return text > value
     }
 
     /// Of regular expressions what filters are made of: alternatives, and `.*` for anything. Everything else stands for
