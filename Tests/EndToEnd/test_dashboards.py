@@ -474,6 +474,9 @@ KINDS_OF_PANELS = {
     "CSV": (
         "timeseries", bare(f"/api/v1/bars?symbol=GME&timeframe=1m&{OVER}", "ts:timestamp", "close:number", type="csv"), "ts close",
         bars("close", "1m")),
+    "CSV of a panel": (
+        "timeseries", bare(f"/grafana/series?symbol=GME&interval=1m&maxDataPoints=1000&{OVER}", "time:timestamp_epoch", "symbol:string",
+                           "close:number", type="csv", format="timeseries"), "time close", bars("close", "1m")),
     "CSV of a table": ("table", bare("/api/v1/tables/latest?order=symbol", type="csv"), "symbol", "select symbol from latest order by symbol"),
     "rows by a program of jq": (
         "table", bare("/api/v1/latest", parser="jq-backend", root_selector=".latest | map({symbol, twice: (.price * 2)})"), "symbol twice",

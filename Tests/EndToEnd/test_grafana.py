@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Grafana's panels are served, beside SQL and beside other people's programs."""
+import csv
 import datetime
 import json
 import random
@@ -408,6 +409,34 @@ def test_an_errors_first_words_are_in_the_status_line(market, path, words):
     reply = requests.get(f"{market.url}/grafana/{path}", timeout=30)
     assert (reply.status_code, reply.reason) == (400, words)
     assert reply.json()["message"] == words
+
+
+def test_who_accepts_csv_is_given_csv(market):
+    def lines(path, accept="text/csv; charset=utf-8"):
+        reply = requests.get(f"{market.url}/grafana/{path}", headers={"Accept": accept}, timeout=30)
+        assert reply.headers["Content-Type"].startswith("text/csv") and "Accept" in reply.headers["Vary"]
+        return list(csv.DictReader(reply.text.splitlines()))
+
+    for path, parameters in [("series", dict(symbols="GME,AAPL", interval="1h", fields="close,volume")), ("candles", dict(symbol="GME", interval="1h")),
+                             ("last", dict(symbol="GME")), ("table", dict(name="sources")), ("series", dict(symbols="GME,AAPL", shape="wide"))]:
+        query = "&".join(f"{name}={value}" for name, value in (parameters | RANGE).items())
+        rows = ask(market, path, **parameters | RANGE)
+        given = lines(f"{path}?{query}")
+        assert len(given) == len(rows) > 0
+        for ours, theirs in zip(given, rows):
+            assert list(ours) == list(theirs)
+            for name, value in theirs.items():
+                if name in ("age_seconds", "silent_seconds", "trades_per_second"):
+                    continue
+                if isinstance(value, bool) or value is None or isinstance(value, str):
+                    assert ours[name] == {True: "true", False: "false", None: ""}.get(value, value), name
+                else:
+                    assert float(ours[name]) == value, name
+    reply = requests.get(market.url + "/grafana/last?symbol=GME", headers={"Accept": "text/xml;q=0.9,text/plain"}, timeout=30)
+    assert reply.status_code == 406 and "application/json and text/csv" in reply.json()["details"]
+    for accept in ("application/json;q=0.9,text/plain", "*/*", "application/x-ndjson, application/json"):
+        reply = requests.get(market.url + "/grafana/last?symbol=GME", headers={"Accept": accept}, timeout=30)
+        assert reply.headers["Content-Type"] == "application/json", accept
 
 
 def test_all_of_a_list_is_all(market):

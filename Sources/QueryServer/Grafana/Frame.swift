@@ -77,6 +77,32 @@ extension [UInt8] {
         append(UInt8(ascii: "]"))
     }
 
+    /// A header and a line for each row (RFC 4180); NULL is nothing.
+    mutating func appendCSV(_ frame: Frame) {
+        for (place, field) in frame.fields.enumerated() {
+            if place > 0 { append(UInt8(ascii: ",")) }
+            appendCSVText(field.name)
+        }
+        append(0x0A)
+        for row in 0..<frame.count {
+            for (place, field) in frame.fields.enumerated() {
+                if place > 0 { append(UInt8(ascii: ",")) }
+                switch field.values {
+                case .times(let times): if let time = times[row] { appendInteger(time) }
+                case .numbers(let numbers): if let number = numbers[row] { appendNumber(number) }
+                case .texts(let texts): if let text = texts[row] { appendCSVText(text) }
+                case .flags(let flags): if let flag = flags[row] { appendText(flag ? "true" : "false") }
+                }
+            }
+            append(0x0A)
+        }
+    }
+
+    private mutating func appendCSVText(_ text: String) {
+        var text = text
+        text.withUTF8 { appendCSVField(UnsafeRawBufferPointer($0)) }
+    }
+
     /// `[{"name":…,"refId":…,"length":…,"fields":[…]},…]`: Grafana's data frames, which its pages take without a word
     /// about columns.
     mutating func appendFrames(_ frames: [Frame], refID: String) {

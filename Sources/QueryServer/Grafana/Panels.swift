@@ -87,31 +87,52 @@ enum Panel {
     }
 }
 
+extension Panel {
+    /// Whether data frames are wanted instead of rows.
+    fileprivate var wantsFrames: Bool {
+        switch self {
+        case .series(let request): request.shape == .frame
+        case .candles(let request): request.isFrame
+        case .table: false
+        }
+    }
+
+    /// The rows of its answer, with names where there are none.
+    fileprivate func rows(_ frames: [Frame]) -> Frame {
+        guard case .series(let request) = self else { return frames[0] }
+        let rows = request.shape == .wide ? frames.wide() : frames.long()
+        if !rows.fields.isEmpty { return rows }
+        return Frame(
+            "",
+            [.init(name: "time", values: .times([])), .init(name: "symbol", values: .texts([]))]
+                + request.fields.map { .init(name: $0, values: .numbers([])) }, count: 0)
+    }
+}
+
 extension QueryHandler {
-    /// `GET /grafana/…`: a bare array, which is never empty bytes: those are an error to Infinity.
+    /// `GET /grafana/…`: a bare array, or CSV with a header, which is never empty bytes: those are an error to Infinity.
     func answerPanel(
         _ kind: PanelKind, _ request: Request, _ response: ResponseWriter, _ id: QueryID
     ) async throws {
         let panel = try Panel(
             kind, try request.head.query(), now: Self.now(), configuration, most: Self.limits(of: request).rows)
+        let format = try ReplyFormat(accept: request.head.values(of: "accept"), of: [.json, .csv])
         let lane: Admission.Lane = panel.isLookup(configuration) ? .lookups : .queries
         let lease = lease(request, lane, .rest, request.head.target, id)
-        let body = RowBody(response, contentType: ReplyFormat.json.contentType, query: lease.query)
+        let body = RowBody(response, contentType: format.contentType, query: lease.query)
         body.add(nil)
         try await lease.run(body) { connection in
             let frames = try await panel.frames(connection, lease)
             body.rows = frames.reduce(0) { $0 + $1.count }
-            switch panel {
-            case .series(let request):
-                switch request.shape {
-                case .long: body.bytes.appendRows(frames.long())
-                case .wide: body.bytes.appendRows(frames.wide())
-                case .frame: body.bytes.appendFrames(frames, refID: "A")
-                }
-            case .candles(let request) where request.isFrame: body.bytes.appendFrames(frames, refID: "A")
-            case .candles, .table: for frame in frames { body.bytes.appendRows(frame) }
+            if format == .csv {
+                body.bytes.appendCSV(panel.rows(frames))
+            } else if panel.wantsFrames {
+                body.bytes.appendFrames(frames, refID: "A")
+                body.bytes.append(0x0A)
+            } else {
+                body.bytes.appendRows(panel.rows(frames))
+                body.bytes.append(0x0A)
             }
-            body.bytes.append(0x0A)
         }
         try await body.finish()
     }

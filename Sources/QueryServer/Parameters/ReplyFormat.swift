@@ -39,28 +39,29 @@ enum ReplyFormat: String, CaseIterable {
         }
     }
 
-    /// The format that `accept` (the values of all Accept fields) asks for; JSON if there is no such field.
-    init(accept: [String]) throws(QueryError) {
+    /// The format that `accept` (the values of all Accept fields) asks for, of those that are offered; JSON if there is no
+    /// such field.
+    init(accept: [String], of offered: [ReplyFormat] = rest) throws(QueryError) {
         // What most clients send.
         if accept.isEmpty || accept == ["*/*"] || accept == ["application/json"] {
             self = .json
             return
         }
-        self = try Self.wanted(MediaRange.all(accept).enumerated()).format
+        self = try Self.wanted(MediaRange.all(accept).enumerated(), of: offered).format
     }
 
     /// The format that media ranges ask for, and how much; a field without any asks for nothing (RFC 9110 §12.5.1).
     ///
     /// What is not offered counts for nothing: Infinity's `application/json;q=0.9,text/plain` is JSON.
     static func wanted(
-        _ ranges: some Sequence<(offset: Int, element: MediaRange)>
+        _ ranges: some Sequence<(offset: Int, element: MediaRange)>, of offered: [ReplyFormat] = rest
     ) throws(QueryError) -> (format: ReplyFormat, preference: Preference) {
         var isEmpty = true
         // Of several ranges that a format is in, the closest one has the word.
-        var preferences = rest.map { _ in Preference(weight: 0, closeness: 0, place: 0) }
+        var preferences = offered.map { _ in Preference(weight: 0, closeness: 0, place: 0) }
         for (place, range) in ranges {
             isEmpty = false
-            for (index, format) in rest.enumerated() {
+            for (index, format) in offered.enumerated() {
                 let preference = Preference(weight: range.weight, closeness: format.closeness(range.name), place: place)
                 let known = preferences[index]
                 let isCloser = preference.closeness > known.closeness
@@ -71,15 +72,16 @@ enum ReplyFormat: String, CaseIterable {
         }
         if isEmpty { return (.json, Preference(weight: 1000, closeness: 0, place: 0)) }
         var best: (format: ReplyFormat, preference: Preference)?
-        for (format, preference) in zip(rest, preferences) where preference.weight > 0 && preference.closeness > 0 {
+        for (format, preference) in zip(offered, preferences) where preference.weight > 0 && preference.closeness > 0 {
             if let best, best.preference >= preference { continue }
             best = (format, preference)
         }
         guard let best else {
+            let isRest = offered == rest
             throw QueryError(
                 406, "not_acceptable", "no format that the Accept header names is offered",
-                details: "Offered are application/json, application/x-ndjson and text/csv.",
-                hint: "Leave Accept out, or name the format with format=.")
+                details: "Offered are application/json\(isRest ? ", application/x-ndjson" : "") and text/csv.",
+                hint: isRest ? "Leave Accept out, or name the format with format=." : "Leave Accept out for JSON.")
         }
         return best
     }
