@@ -208,6 +208,9 @@ def test_parameters_prepared_statements_and_refused_keys_are_written_down(locked
     assert get(locked, "/api/v1/latest", unknown).status_code == 401
     assert get(locked, "/api/v1/latest", key["key"]).status_code == 403
     assert get(locked, "/api/v1/latest", "hunter2").status_code == 401
+    # A line is written when its answer has gone out.
+    wait_until(lambda: (text := locked.audit.read_text()).count('"key_refused"') >= 3 and "EXECUTE above" in text, 30,
+               "the last lines of the log", locked)
     text = locked.audit.read_text()
     assert key["key"] not in text and unknown not in text and "hunter2" not in text
     lines = [json.loads(line) for line in text.splitlines()]
