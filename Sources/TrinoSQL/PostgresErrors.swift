@@ -53,12 +53,12 @@ private struct ErrorTranslation {
         // What could be a call of several functions has arguments of no type: of none of them.
         case "42725": missingFunction()
         case "42803": grouping()
-        case "42P20":
-            TrinoError(message.contains("nested") ? .nestedWindow : .expressionNotScalar, message, at: location)
+        case "42P20": window()
         case "42601": syntax()
         case "42704": missingObject()
         case "42P10": reference()
-        case "42804", "42846", "42P18", "42P21", "42P22", "42809": mismatch()
+        case "42809": wrongFunction()
+        case "42804", "42846", "42P18", "42P21", "42P22": mismatch()
         case "22012": TrinoError(.divisionByZero, "Division by zero")
         case "22008" where message.contains(": \"\(Self.dateParse)"): unreadableDay()
         case "22P02", "22007", "22008", "22P03", "22021": TrinoError(.invalidCastArgument, cast, at: location)
@@ -219,9 +219,29 @@ private struct ErrorTranslation {
     }
 
     private func missingObject() -> TrinoError {
-        message.hasPrefix("type ")
-            ? TrinoError(.typeNotFound, "Unknown type: \(quoted.first ?? "")", at: location)
+        let name = quoted.first ?? ""
+        if message.hasPrefix("type ") { return TrinoError(.typeNotFound, "Unknown type: \(name)", at: location) }
+        return message.hasPrefix("window ")
+            ? TrinoError(.invalidWindowReference, "Cannot resolve WINDOW name \(name)", at: location)
             : TrinoError(.notFound, message, at: location)
+    }
+
+    private func window() -> TrinoError {
+        let code: TrinoErrorCode =
+            message.contains("nested") ? .nestedWindow
+            : message.contains("ORDER BY") ? .missingOrderBy
+            : message.hasPrefix("frame ") ? .invalidWindowFrame : .expressionNotScalar
+        return TrinoError(code, message, at: location)
+    }
+
+    /// A function that is no window or aggregate function, or is one and has no OVER.
+    private func wrongFunction() -> TrinoError {
+        if message.hasSuffix("requires an OVER clause") {
+            return TrinoError(.missingOver, message.prefix(1).uppercased() + message.dropFirst(), at: location)
+        }
+        if message.contains("is not a window function") { return TrinoError(.functionNotWindow, message, at: location) }
+        return message.contains("is not an aggregate function")
+            ? TrinoError(.functionNotAggregate, message, at: location) : mismatch()
     }
 
     private func reference() -> TrinoError {
