@@ -53,11 +53,13 @@ struct DropInRequest: Equatable {
         return text
     }
 
+    /// - Parameter begins: whether it is where a range begins, which nanoseconds take beyond the microsecond.
     private static func moment(
-        _ reader: ParameterReader, _ name: String, _ now: Timestamp
+        _ reader: ParameterReader, _ name: String, _ now: Timestamp, begins: Bool = false
     ) throws(QueryError) -> Timestamp? {
         guard let text = reader.text(name) else { return nil }
-        guard let time = Timestamp(text, now: now), TimeRange.isStorable.contains(time.microseconds) else {
+        guard let time = Timestamp(text, now: now, roundsUp: begins), TimeRange.isStorable.contains(time.microseconds)
+        else {
             throw ParameterReader.invalid(name, text, allowed: TimeRange.allowed)
         }
         return time
@@ -76,7 +78,8 @@ struct DropInRequest: Equatable {
         let interval = try MarketRequest.interval(try required(reader, "resolution"), "resolution")
         _ = try required(reader, "from")
         _ = try required(reader, "to")
-        let range = TimeRange(from: try moment(reader, "from", now), to: try moment(reader, "to", now)?.next)
+        let range = TimeRange(
+            from: try moment(reader, "from", now, begins: true), to: try moment(reader, "to", now)?.next)
         var request = DropInRequest(.finnhub, [symbol], interval, range, limit: configuration.pageSizeLimit)
         request.isCSV = try reader.choice("format", ["json", "csv"]) == "csv"
         return request
@@ -86,9 +89,9 @@ struct DropInRequest: Equatable {
 
     /// `GET /api/v3/klines?symbol&interval&startTime&endTime&timeZone&limit`: both ends inclusive; the reply's times are in
     /// milliseconds, or the unit of `X-MBX-TIME-UNIT`.
-    static func binance(
-        _ query: QueryParameters, _ head: RequestHead, now: Timestamp, _ configuration: QueryServer.Configuration
-    ) throws(QueryError) -> DropInRequest {
+    static func binance(_ query: QueryParameters, _ head: RequestHead, now: Timestamp) throws(QueryError)
+        -> DropInRequest
+    {
         let reader = try ParameterReader(
             query, known: ["symbol", "interval", "startTime", "endTime", "timeZone", "limit"])
         let symbol = try required(reader, "symbol")
@@ -97,10 +100,10 @@ struct DropInRequest: Equatable {
         if let zone = reader.text("timeZone"), !["0", "0:00", "00:00", "+00:00", " 00:00", "UTC"].contains(zone) {
             throw ParameterReader.invalid("timeZone", zone, allowed: "0: bars begin by UTC")
         }
-        let from = try moment(reader, "startTime", now)
+        let from = try moment(reader, "startTime", now, begins: true)
         let range = TimeRange(from: from, to: try moment(reader, "endTime", now)?.next)
         // More than there may be are as many as there may be.
-        let limit = min(try reader.integer("limit", in: 1...Int.max) ?? 500, 1000, configuration.pageSizeLimit)
+        let limit = min(try reader.integer("limit", in: 1...Int.max) ?? 500, 1000)
         var request = DropInRequest(.binance, [symbol], interval, range, limit: limit)
         request.takesNewest = from == nil
         request.timeInMicroseconds = try timeInMicroseconds(head)
@@ -160,7 +163,7 @@ struct DropInRequest: Equatable {
             ])
         try MarketRequest.check(symbol, "symbol")
         var range = TimeRange(
-            from: try moment(reader, "period1", now), to: try moment(reader, "period2", now))
+            from: try moment(reader, "period1", now, begins: true), to: try moment(reader, "period2", now))
         var name = ""
         var standard = "1d"
         if range.from == nil {
@@ -205,7 +208,7 @@ struct DropInRequest: Equatable {
             let symbols = try MarketRequest.symbols(reader, limit: configuration.symbolLimit)
         else { throw ParameterReader.missing("symbols", allowed: "symbols between commas") }
         let interval = try MarketRequest.interval(try required(reader, "timeframe"), "timeframe")
-        let start = try moment(reader, "start", now)
+        let start = try moment(reader, "start", now, begins: true)
         // Alpaca's own: from the beginning of the day.
         let today = Timeframe.day1.start(of: now)
         let range = TimeRange(from: start ?? today, to: try moment(reader, "end", now)?.next)

@@ -120,7 +120,8 @@ struct ExchangeQuery {
             if let last = base.last, "-/_".contains(last) {
                 return base.count > 1 ? (String(base.dropLast()), quote) : whole
             }
-            if symbol.contains(":") { return (String(base), quote) }
+            // No share is called so.
+            if symbol.contains(":") || ["USDT", "USDC"].contains(quote) { return (String(base), quote) }
         }
         return whole
     }

@@ -32,6 +32,7 @@ struct TableQuery {
                     TransactionMode(isolation: .repeatableRead, readOnly: true), deadline: lease.deadline)
                 total = try await count(connection, lease)
                 try announce(total)
+                if let page = try await countPage(connection, lease) { announce(page, of: total) }
             }
             let rows =
                 isCounted
@@ -74,6 +75,16 @@ struct TableQuery {
         return request.count == .estimated && planned <= Self.estimatedAbove ? try await exact() : planned
     }
 
+    /// The rows of the page, where nobody will read them and an estimate tells no more than about how many there are in
+    /// all; nil if they would be too many to count.
+    private func countPage(_ connection: PostgresConnection, _ lease: Lease) async throws -> Int? {
+        guard !body.response.wantsBody, !request.isSingular, request.count != .exact,
+            let limit = request.limit, limit <= Self.estimatedAbove
+        else { return nil }
+        return try await connection.query(
+            "select count(*) from (\(plan.sql)) as page", plan.parameters, deadline: lease.deadline)[0].int(0)
+    }
+
     /// Estimates up to this are counted instead.
     static let estimatedAbove = 10_000
 
@@ -88,20 +99,19 @@ struct TableQuery {
             throw beyond
         }
         if let count = request.count { body.addHeader("Preference-Applied", "count=\(count.rawValue)") }
-        let sent = min(request.limit ?? .max, max(0, total - request.offset))
         if request.count == .exact {
-            body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+            add(min(request.limit ?? .max, max(0, total - request.offset)), of: total)
         } else {
-            // The rows tell better than an estimate does, if they are there when the head leaves.
-            body.provisional = (
-                "Content-Range",
-                { [request] rows in
-                    let sent = min(request.limit ?? .max, max(rows, total - request.offset))
-                    return Self.contentRange(request.offset, sent, total)
-                }
-            )
+            // Which row is the last is not known before it is there; how many there are is told all the same.
+            body.provisional = ("Content-Range", { [request] rows in "*/\(max(total, request.offset + rows))" })
         }
-        if sent < total { body.status = .partialContent }
+    }
+
+    /// Says in the head that `sent` rows of `total` follow.
+    private func add(_ sent: Int, of total: Int?) {
+        body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        // Without a row there is no part (RFC 9110 §15.3.7).
+        if let total, sent < total, sent > 0 || request.count == .exact { body.status = .partialContent }
     }
 
     /// - Parameter total: at least what is sent, which an estimate may be below.
@@ -183,7 +193,7 @@ struct TableQuery {
     private func announce(_ sent: Int, of total: Int?) {
         if request.count == .exact || body.response.isStarted { return }
         body.provisional = nil
-        body.addHeader("Content-Range", Self.contentRange(request.offset, sent, total))
+        add(sent, of: total)
     }
 
     /// `Accept: application/vnd.pgrst.object+json`: exactly one row, or 406.

@@ -71,14 +71,19 @@ extension DropInRequest.Service {
                 ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca),
                 ("/api/v1//", .finnhub),
             ] + Self.finnhubSubjects.map { ("/api/v1/\($0)", .finnhub) }
-        guard let found = services.first(where: { head.rawPath.starts(with: $0.prefix.utf8) }) else { return nil }
+        let found = services.first { prefix, _ in
+            guard head.rawPath.starts(with: prefix.utf8) else { return false }
+            let next = head.rawPath.dropFirst(prefix.utf8.count).first
+            return prefix.hasSuffix("/") || next == nil || next == UInt8(ascii: "/")
+        }
+        guard let found else { return nil }
         self = found.service
     }
 
     /// What Finnhub's paths begin with (its API documentation), but for what is nearly a name of ours.
     private static let finnhubSubjects = [
-        "bond/", "calendar/", "company-news", "country", "crypto/", "economic", "etf/", "forex/", "index/",
-        "institutional/", "mutual-fund/", "news", "press-releases", "scan/", "search", "sector/", "stock/",
+        "bond", "calendar", "company-news", "country", "crypto", "economic", "etf", "forex", "index",
+        "institutional", "mutual-fund", "news", "news-sentiment", "press-releases", "scan", "search", "sector", "stock",
     ]
 
     /// Where clients of the service send their key.
@@ -102,7 +107,9 @@ extension QueryError {
     /// The body of the error as a service has its own.
     func jsonBody(of service: DropInRequest.Service) -> [UInt8] {
         let hint = code == "key_required" ? "Send it as \(service.keyPlace)" : hint
-        let text = [message, details, hint].compactMap(\.self).joined(separator: ". ")
+        // Each part may be a sentence with its full stop, or without.
+        let text = [message, details, hint].compactMap(\.self)
+            .reduce("") { $0.isEmpty ? $1 : $0 + ($0.hasSuffix(".") ? " " : ". ") + $1 }
         var json: [UInt8] = []
         switch service {
         case .finnhub:

@@ -185,7 +185,7 @@ final class QueryHandler: Handler, @unchecked Sendable {
         case .binanceKlines:
             try await answerDropIn(request, response, id, fields: ["x-mbx-time-unit"]) {
                 query, now throws(QueryError) in
-                try .binance(query, request.head, now: now, configuration(for: request))
+                try .binance(query, request.head, now: now)
             }
         case .yahooChart:
             let symbol = try request.head.pathSegments().last ?? ""
