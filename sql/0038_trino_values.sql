@@ -84,32 +84,25 @@ begin
     foreach source.type in array array['real', 'double precision', 'bigint', 'integer', 'numeric', 'boolean', 'text', 'jsonb'] loop
         execute format('comment on function trino_dialect.to_real(%s) is %L', source.type, 'Part of casts: CAST(x AS real).');
     end loop;
-    foreach source.type in array array['double precision', 'real'] loop
+    -- Of these some types are cast to in another way than PostgreSQL does.
+    for source in
+        select type, branches from (values
+            (array['double precision', 'real'],
+                'when ''bigint''::regtype, ''integer''::regtype, ''smallint''::regtype then sample := trino_dialect.round(value); '
+                'when ''numeric''::regtype then sample := value::text; '),
+            (array['boolean'],
+                'when ''double precision''::regtype, ''real''::regtype, ''numeric''::regtype then sample := value::integer; '),
+            (array['time'], 'when ''timestamp''::regtype then sample := trino_dialect.to_timestamp(value); '
+                'when ''text''::regtype then sample := trino_dialect.to_varchar(value); '),
+            (array['timetz', 'interval', 'uuid', 'inet'],
+                'when ''text''::regtype then sample := trino_dialect.to_varchar(value); ')
+        ) as sources (types, branches), unnest(types) as type
+    loop
         execute format(
             'create or replace function trino_dialect.try_cast(value %s, sample anyelement) returns anyelement '
             'language plpgsql stable parallel unsafe as %L', source.type,
-            'begin case pg_typeof(sample) when ''bigint''::regtype, ''integer''::regtype, ''smallint''::regtype then '
-            'sample := trino_dialect.round(value); when ''numeric''::regtype then sample := value::text; '
-            'else sample := value; end case; return sample; '
+            'begin case pg_typeof(sample) ' || source.branches || 'else sample := value; end case; return sample; '
             'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end');
-        execute format('comment on function trino_dialect.try_cast(%s, anyelement) is %L', source.type,
-            'TRY_CAST to the type of sample: NULL for what does not fit.');
-    end loop;
-    execute format(
-        'create or replace function trino_dialect.try_cast(value boolean, sample anyelement) returns anyelement '
-        'language plpgsql stable parallel unsafe as %L',
-        'begin if pg_typeof(sample) in (''double precision''::regtype, ''real''::regtype, ''numeric''::regtype) then '
-        'sample := value::integer; else sample := value; end if; return sample; '
-        'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end');
-    foreach source.type in array array['time', 'timetz', 'interval', 'uuid', 'inet'] loop
-        execute format(
-            'create function trino_dialect.try_cast(value %s, sample anyelement) returns anyelement '
-            'language plpgsql stable parallel unsafe as %L', source.type,
-            format('begin if pg_typeof(sample) = ''text''::regtype then sample := trino_dialect.to_varchar(value); %s'
-                'else sample := value; end if; return sample; '
-                'exception when data_exception or cannot_coerce or program_limit_exceeded then return null; end',
-                case source.type when 'time' then
-                    'elsif pg_typeof(sample) = ''timestamp''::regtype then sample := trino_dialect.to_timestamp(value); ' end));
         execute format('comment on function trino_dialect.try_cast(%s, anyelement) is %L', source.type,
             'TRY_CAST to the type of sample: NULL for what does not fit.');
     end loop;
@@ -414,7 +407,7 @@ declare
     flat text;
     before text;
 begin
-    if pattern !~ '[*+?}]\?' or pattern ~ '^\^?\(\?[a-zA-Z]*x' then
+    if pattern !~ '[*+?}]\?' then
         return '';
     end if;
     -- Escapes, classes, the openings of groups and fixed numbers say nothing here.
@@ -456,10 +449,12 @@ create or replace function trino_dialect.regex(pattern text) returns text
 language plpgsql immutable strict parallel safe
 as $$
 declare
-    -- Of a pattern with comments the end is not what stands there; and PostgreSQL has flags at the very beginning only.
-    plain constant text := case when pattern ~ '^\^?\(\?[a-zA-Z]*x' then pattern else trino_dialect.regex_without_lazy(pattern) end;
+    -- Of a pattern with comments the end is not what stands there.
+    is_commented constant boolean := pattern ~ '^\^?\(\?[a-zA-Z]*x';
+    plain constant text := case when is_commented then pattern else trino_dialect.regex_without_lazy(pattern) end;
+    preference constant text := case when is_commented then '' else trino_dialect.regex_preference(plain) end;
+    -- PostgreSQL has flags at the very beginning only.
     translated constant text := trino_dialect.regex_of_java(regexp_replace(plain, '^\^(\(\?[a-zA-Z]+\))', '\1^'));
-    preference constant text := trino_dialect.regex_preference(plain);
 begin
     return case when preference = '' then translated
         else regexp_replace(translated, '^(\(\?[a-z]+\))?(.*)$', '\1(?:\2)' || preference, 's') end;

@@ -66,12 +66,7 @@ extension DropInRequest.Service {
     /// Whose paths begin as one does that there is not; nil where ours do. Finnhub's are among our own: its Python client
     /// puts a slash more in front of them, and others tell by what they are of.
     init?(below head: RequestHead) {
-        let services: [(prefix: String, service: Self)] =
-            [
-                ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca),
-                ("/api/v1//", .finnhub),
-            ] + Self.finnhubSubjects.map { ("/api/v1/\($0)", .finnhub) }
-        let found = services.first { prefix, _ in
+        let found = Self.prefixes.first { prefix, _ in
             guard head.rawPath.starts(with: prefix.utf8) else { return false }
             let next = head.rawPath.dropFirst(prefix.utf8.count).first
             return prefix.hasSuffix("/") || next == nil || next == UInt8(ascii: "/")
@@ -79,6 +74,11 @@ extension DropInRequest.Service {
         guard let found else { return nil }
         self = found.service
     }
+
+    private static let prefixes: [(prefix: String, service: Self)] =
+        [
+            ("/api/v3/", .binance), ("/v8/finance/chart/", .yahoo), ("/v2/stocks/", .alpaca), ("/api/v1//", .finnhub),
+        ] + finnhubSubjects.map { ("/api/v1/\($0)", .finnhub) }
 
     /// What Finnhub's paths begin with (its API documentation), but for what is nearly a name of ours.
     private static let finnhubSubjects = [

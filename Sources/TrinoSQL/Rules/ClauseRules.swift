@@ -80,7 +80,7 @@ extension Rules {
         let rows = outline.split(index + 1..<end)
         func isRow(_ row: Range<Int>) -> Bool {
             guard !row.isEmpty else { return true }
-            let open = outline.text(row.lowerBound) == "row" ? row.lowerBound + 1 : row.lowerBound
+            let open = openingOfRow(outline, row)
             return outline.text(open) == "(" && outline.partners[open] == row.upperBound - 1
         }
         let isWritten = rows.allSatisfy { isRow($0) && ($0.isEmpty || outline.text($0.lowerBound) != "row") }
@@ -91,8 +91,7 @@ extension Rules {
             if !isRow(row) {
                 pieces += [.text("("), .source(row), .text(")")]
             } else {
-                pieces.append(
-                    .source(outline.text(row.lowerBound) == "row" ? row.lowerBound + 1..<row.upperBound : row))
+                pieces.append(.source(openingOfRow(outline, row)..<row.upperBound))
             }
         }
         return Rewrite(to: end, pieces)
