@@ -19,6 +19,11 @@ BINARY = pathlib.Path(os.environ.get("TAPEDECK_BINARY", ROOT / ".build/release/t
 SAMPLE = ROOT / "samples/trades.csv.gz"
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Bytes are no part of a test's name: gzip writes the second into them, and the workers, which start at different ones,
+    have to find the same names."""
+    return argname if isinstance(val, bytes) else None
+
 
 def scratch():
     """Where the tests' data folders are: in memory, where there is plenty of it. A server syncs at every step, and has a file for
