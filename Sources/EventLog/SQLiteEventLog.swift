@@ -4,6 +4,7 @@ import CZlib
 import Foundation
 import Glibc
 import GRDB
+import Synchronization
 
 /// The log of one machine: a SQLite database in WAL mode, one row for each appended batch.
 ///
@@ -13,14 +14,14 @@ import GRDB
 package final class SQLiteEventLog: EventLog {
     /// How long an append waits for a writer of another process before it fails (and may be retried).
     static let busyTimeout = 10.0
-    /// How often a consumer with nothing to read looks for appends of other processes; those of this process wake it.
-    static let pollInterval = Duration.milliseconds(20)
 
     package let identity: String
     private let directory: String
     private let database: DatabasePool
     private let counters = LogCounters()
     let signal = AppendSignal()
+    /// From the first consumer on.
+    private let watch = Mutex<AppendWatch?>(nil)
 
     package var statistics: LogStatistics { counters.snapshot }
 
@@ -264,6 +265,9 @@ package final class SQLiteEventLog: EventLog {
             let count = try await partitionCount(of: topic)
             partitions += (0..<count).map { TopicPartition(topic, Int32($0)) }
         }
+        do {
+            try watch.withLock { watch in watch = try watch ?? AppendWatch("\(directory)/log.sqlite", telling: signal) }
+        } catch { throw Self.translate(error) }
         let lock = GroupLock(path: "\(directory)/\(group).lock")
         return SQLiteConsumer(log: self, partitions: partitions, lock: lock)
     }
@@ -365,6 +369,7 @@ package final class SQLiteEventLog: EventLog {
     }
 
     package func close() async {
+        watch.withLock { $0 = nil }
         signal.send()
         try? database.close()
     }
@@ -453,6 +458,8 @@ final class SQLiteConsumer: EventLogConsumer {
     private let lock: GroupLock
     private var announced = false
     private var positions: [TopicPartition: Int64] = [:]
+    /// How many appends there had been when nothing was left to read.
+    private var emptyAt: UInt64?
 
     fileprivate init(log: SQLiteEventLog, partitions: [TopicPartition], lock: GroupLock) {
         self.log = log
@@ -460,7 +467,10 @@ final class SQLiteConsumer: EventLogConsumer {
         self.lock = lock
     }
 
-    func start(_ partition: TopicPartition, at offset: Int64) { positions[partition] = offset }
+    func start(_ partition: TopicPartition, at offset: Int64) {
+        positions[partition] = offset
+        emptyAt = nil
+    }
 
     func next(byteLimit: Int, wait: Duration) async throws(EventLogError) -> ConsumerEvent {
         if !announced {
@@ -474,16 +484,20 @@ final class SQLiteConsumer: EventLogConsumer {
         let clock = ContinuousClock()
         let deadline = clock.now + wait
         while true {
+            let left = clock.now.duration(to: deadline)
+            if let emptyAt {
+                await log.signal.wait(beyond: emptyAt, atMost: max(left, .zero))
+                if log.signal.appends == emptyAt { return .idle }
+            }
             let seen = log.signal.appends
             let offsets = partitions.compactMap { partition in
                 positions[partition].map { (partition: partition, offset: $0) }
             }
             let fetched = try await log.fetch(from: offsets, byteLimit: byteLimit)
             for batch in fetched { positions[batch.partition] = batch.nextOffset }
+            emptyAt = fetched.isEmpty ? seen : nil
             if !fetched.isEmpty { return .records(fetched) }
-            let left = clock.now.duration(to: deadline)
-            if left <= .zero || Task.isCancelled { return .idle }
-            await log.signal.wait(beyond: seen, atMost: min(left, SQLiteEventLog.pollInterval))
+            if clock.now >= deadline || Task.isCancelled { return .idle }
         }
     }
 
