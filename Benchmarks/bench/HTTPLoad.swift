@@ -31,6 +31,14 @@ struct HTTPLoad {
 
         var perSecond: Double { Double(latencies.count) / seconds }
 
+        /// Counts another measurement of the same.
+        mutating func add(_ other: Result) {
+            latencies = (latencies + other.latencies).sorted()
+            seen = (seen + other.seen).sorted()
+            refused += other.refused
+            seconds += other.seconds
+        }
+
         /// The latency below which the part `share` of the replies was, in milliseconds.
         func percentile(_ share: Double) -> Double { Self.percentile(share, of: latencies) }
 

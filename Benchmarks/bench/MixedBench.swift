@@ -17,7 +17,8 @@ struct MixedBench: AsyncParsableCommand {
     @Option(help: "Bytes a second that each export is read with; 0 for as fast as it comes.") var exportRate = 0
     @Option(help: "Connections that ask for cheap things.") var connections = 4
     @Option(help: "Requests a second of each.") var rate = 50
-    @Option(help: "Seconds of each measurement.") var seconds = 8.0
+    @Option(help: "Seconds of each measurement.") var seconds = 4.0
+    @Option(help: "Measurements, alone and beside exports by turns; what is shown is of all of them.") var rounds = 4
 
     func run() async throws {
         let store = try await BenchStore()
@@ -36,15 +37,21 @@ struct MixedBench: AsyncParsableCommand {
             load.perSecondOfEach = rate
             load.isPrompt = true
             _ = try load.run(seconds: 1)
-            let alone = try load.run(seconds: seconds)
-            let exporters = Exporters(server.port, exports, exportRate)
-            usleep(1_000_000)
-            let together = try load.run(seconds: seconds)
-            let taken = exporters.stop()
+            var (alone, together) = (HTTPLoad.Result(), HTTPLoad.Result())
+            var taken = 0.0
+            for _ in 0..<rounds {
+                alone.add(try load.run(seconds: seconds))
+                let exporters = Exporters(server.port, exports, exportRate)
+                usleep(1_000_000)
+                let before = exporters.taken
+                together.add(try load.run(seconds: seconds))
+                taken += Double(exporters.taken - before)
+                exporters.stop()
+            }
             show("\(name), alone", alone)
             show("\(name), beside exports", together)
             print(
-                "\(taken / 1_048_576) MiB exported meanwhile; p99 "
+                "\(Int(taken / together.seconds) / 1_048_576) MiB/s exported meanwhile; p99 "
                     + "\(twoDigits(together.percentile(0.99) / alone.percentile(0.99))) x unloaded  (goal 2.00)")
         }
     }
@@ -84,11 +91,13 @@ private final class Exporters: @unchecked Sendable {
         }
     }
 
-    /// Ends the exports; returns the bytes that have been read.
-    func stop() -> Int {
+    /// Bytes that have been read.
+    var taken: Int { locked { bytes } }
+
+    /// Ends the exports.
+    func stop() {
         locked { isStopped = true }
         while locked({ running }) > 0 { usleep(10_000) }
-        return locked { bytes }
     }
 
     private func locked<T>(_ body: () -> T) -> T {

@@ -59,7 +59,7 @@ package final class Admission: Sendable {
     }
 
     /// What lets lookups pass the exports that have a place.
-    let rightOfWay = RightOfWay()
+    let rightOfWay: RightOfWay
     private let lookups: Queue
     private let queries: Queue
 
@@ -67,6 +67,7 @@ package final class Admission: Sendable {
     ///   - loops: how many event loops there are.
     ///   - connections: how many connections each of them has for a lane.
     init(loops: Int, connections: (Lane) -> Int, limits: (Lane) -> Limits) {
+        rightOfWay = RightOfWay(turns: Turns(places: max(loops / 2, 1)))
         func queue(_ lane: Lane) -> Queue {
             Queue(
                 LaneState(limits: limits(lane), roomOfLoop: Array(repeating: connections(lane), count: loops)))
