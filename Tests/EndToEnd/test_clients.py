@@ -164,6 +164,26 @@ def test_statistics_that_are_not_known_are_not_told(played):
     assert [(row[0], row[2]) for row in shown] == [("symbol", None), ("price", None), (None, None)]
 
 
+def test_statistics_of_a_query_are_those_of_its_tables_columns(played):
+    with psycopg.connect(played.writer_url, autocommit=True) as connection:
+        connection.execute("ANALYZE market.trades")
+        connection.execute("ANALYZE market.bars")
+    connection = trino_connection(played)
+    of_trades = {row[0]: row for row in rows(connection, "SHOW STATS FOR trades")}
+    of_bars = {row[0]: row for row in rows(connection, "SHOW STATS FOR bars")}
+    trades = float(of_trades[None][4])
+    assert trades > 10_000 and of_trades["price"][2] > 1
+    shown = rows(connection, "SHOW STATS FOR (SELECT size, t.symbol || 'x' AS s, price FROM trades t)")
+    assert [row[0] for row in shown] == ["size", "s", "price", None]
+    assert shown[1][1:] == (None,) * 6
+    for row in (shown[0], shown[2]):
+        assert row[2:4] == of_trades[row[0]][2:4]
+        assert row[1] / shown[3][4] == pytest.approx(of_trades[row[0]][1] / trades)
+    shown = rows(connection, "SHOW STATS FOR (SELECT b.close, t.price, b.close AS again FROM bars b, trades t)")
+    assert [row[2:4] for row in shown[:3]] == [of[name][2:4] for of, name in
+                                               [(of_bars, "close"), (of_trades, "price"), (of_bars, "close")]]
+
+
 def test_a_zone_that_there_is_not_is_refused(played):
     connection = trino_connection(played)
     with pytest.raises(trino.exceptions.TrinoUserError) as caught:

@@ -232,12 +232,10 @@ struct TrinoRun {
                 let plan = try await connection.query(PlanCost.explain + postgres.text, deadline: query.deadline)
                 let count = PlanCost.rows(try plan.map { try $0.string(0) }.joined()).map { Double($0) }
                 let names = postgres.columnNames(described.map(\.name))
-                var rows: [[String?]] = []
-                for (name, column) in zip(names, described) {
-                    let known = try await stats(of: column, expecting: count, connection)
-                    rows.append([name] + known + [nil, nil, nil])
-                }
-                return rows + [[nil, nil, nil, nil, count.map { "\($0)" }, nil, nil]]
+                let known = try await stats(of: described, expecting: count, connection)
+                return zip(names, known).map { name, known in [name] + known + [nil, nil, nil] } + [
+                    [nil, nil, nil, nil, count.map { "\($0)" }, nil, nil]
+                ]
             }
             try await finish(
                 [
@@ -250,26 +248,43 @@ struct TrinoRun {
         }
     }
 
-    /// Bytes, different values and share of NULLs of a column of so many rows.
+    /// Bytes, different values and share of NULLs of each column, of so many rows. A table is asked once: its statistics
+    /// are those of all its partitions.
     private func stats(
-        of column: ColumnDescription, expecting count: Double?, _ connection: PostgresConnection
-    ) async throws -> [String?] {
-        guard column.tableOID != 0, let count else { return [nil, nil, nil] }
+        of columns: [ColumnDescription], expecting count: Double?, _ connection: PostgresConnection
+    ) async throws -> [[String?]] {
+        var stats = [[String?]](repeating: [nil, nil, nil], count: columns.count)
+        guard let count, columns.contains(where: { $0.tableOID != 0 }) else { return stats }
         let found = try await connection.query(
             """
-            SELECT s.data_size / nullif(t.row_count, 0) * $3,
+            WITH wanted AS (
+                SELECT relation::oid, attribute::smallint, place
+                FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS w (relation, attribute, place)
+                WHERE relation <> 0
+            ),
+            known AS MATERIALIZED (
+                SELECT r.relation, s.*
+                FROM (SELECT DISTINCT relation FROM wanted) AS r
+                JOIN pg_catalog.pg_class AS c ON c.oid = r.relation
+                JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
+                LATERAL trino_dialect.stats_of(current_database()::text, n.nspname::text, c.relname::text) AS s
+            )
+            SELECT w.place, s.data_size / nullif(t.row_count, 0) * $3,
                 CASE WHEN s.distinct_values_count IS NOT NULL THEN least(s.distinct_values_count, $3) END, s.nulls_fraction
-            FROM pg_catalog.pg_attribute AS a
-            JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
-            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace,
-            LATERAL trino_dialect.stats_of(current_database()::text, n.nspname::text, c.relname::text) AS s,
-            LATERAL trino_dialect.stats_of(current_database()::text, n.nspname::text, c.relname::text) AS t
-            WHERE a.attrelid = $1::bigint::oid AND a.attnum = $2::bigint AND s.column_name = a.attname::text
-                AND t.column_name IS NULL
-            """, [.int64(Int64(column.tableOID)), .int64(Int64(column.tableColumn)), .double(count)],
+            FROM wanted AS w
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = w.relation AND a.attnum = w.attribute
+            JOIN known AS s ON s.relation = w.relation AND s.column_name = a.attname::text
+            JOIN known AS t ON t.relation = w.relation AND t.column_name IS NULL
+            """,
+            [
+                .int64Array(columns.map { Int64($0.tableOID) }), .int64Array(columns.map { Int64($0.tableColumn) }),
+                .double(count),
+            ],
             deadline: query.deadline)
-        guard let row = found.first else { return [nil, nil, nil] }
-        return try (0..<3).map { try row.doubleOrNil($0).map { "\($0)" } }
+        for row in found {
+            stats[Int(try row.int64(0)) - 1] = try (1...3).map { try row.doubleOrNil($0).map { "\($0)" } }
+        }
+        return stats
     }
 
     // MARK: Prepared statements
