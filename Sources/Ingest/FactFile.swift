@@ -279,7 +279,7 @@ enum InstrumentFormat: FactFormat {
         instrument.exchange = values.text("exchange")
         instrument.type = values.text("type")
         instrument.currency = values.text("currency")
-        instrument.country = values.text("country", "country_or_hq")
+        instrument.country = values.text("country")
         instrument.sector = values.text("sector")
         instrument.industry = values.text("industry")
         instrument.marketCap = values.number("market_cap")
