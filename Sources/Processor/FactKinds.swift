@@ -57,6 +57,7 @@ package struct QuoteKind: FactKind {
         guard let price = quote.price else { return .priceMissing }
         if !price.isFinite { return .priceNotFinite }
         if price <= 0 { return .priceNotPositive }
+        if !TradeRules.range.contains(price) { return .priceOutOfRange }
         let others = [quote.open, quote.high, quote.low, quote.previousClose, quote.volume].compactMap { $0 }
         if !others.allSatisfy(\.isFinite) { return .factNotFinite }
         if others.contains(where: { $0 < 0 }) { return .factNegative }
@@ -80,6 +81,7 @@ package struct SourceBarKind: FactKind {
         let prices = [open, high, low, close]
         if !prices.allSatisfy(\.isFinite) { return .priceNotFinite }
         if !prices.allSatisfy({ $0 > 0 }) { return .priceNotPositive }
+        if !prices.allSatisfy(TradeRules.range.contains) { return .priceOutOfRange }
         if high < low { return .barRange }
         if let volume = bar.volume, !volume.isFinite { return .factNotFinite }
         if let volume = bar.volume, volume < 0 { return .factNegative }

@@ -8,6 +8,11 @@ package struct TradeRules: Sendable {
     /// How far ahead of the clock a trade's time may lie: venues' clocks and ours differ.
     package var longestLead: Duration
 
+    /// What prices, and sizes that are not 0, lie in. No market comes near its ends; a double holds the products, the
+    /// squares and the ratios of all that is within, and the sum of any number of them, so that no bar and no query fails
+    /// for one wrong tick.
+    package static let range = 1e-100...1e100
+
     package init(longestLead: Duration = .seconds(60)) { self.longestLead = longestLead }
 
     /// Why `trade` is refused, or nil if it is valid. What ingest could not read comes first, because the rest follows
@@ -24,10 +29,11 @@ package struct TradeRules: Sendable {
         guard let price = trade.price else { return .priceMissing }
         if !price.isFinite { return .priceNotFinite }
         if price <= 0 { return .priceNotPositive }
+        if !Self.range.contains(price) { return .priceOutOfRange }
         guard let size = trade.size else { return .sizeMissing }
         if !size.isFinite { return .sizeNotFinite }
         if size < 0 { return .sizeNegative }
-        if !(price * size).isFinite { return .notionalNotFinite }
+        if size > 0 && !Self.range.contains(size) { return .sizeOutOfRange }
         if trade.tradeID == nil { return .tradeIDMissing }
         if !SymbolSyntax.isValid(trade.source) { return .sourceSyntax }
         // One zero byte ends the array; a longer encoding holds strings, which the store must be able to keep.

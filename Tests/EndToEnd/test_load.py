@@ -72,13 +72,16 @@ def test_finnhub_frames(folder, tmp_path):
 
 def test_rejected_records_are_counted_by_reason(folder, tmp_path):
     path = tmp_path / "bad.csv"
-    path.write_text(HEADER + "1,A,10,1,1\n2,A,zero,1,2\n3,A,0,1,3\n4,A,0,1,4\nlater,A,1,1,5\n6,A,1\n")
+    path.write_text(HEADER + "1,A,10,1,1\n2,A,zero,1,2\n3,A,0,1,3\n4,A,0,1,4\nlater,A,1,1,5\n6,A,1\n"
+                    "7,A,1e-310,1,7\n8,A,1,1e308,8\n")
     result = load(folder, path)
     assert result.returncode == 0
     counted = summary(result)
-    assert (counted["read"], counted["accepted"], counted["rejected"]) == (6, 1, 5)
+    assert (counted["read"], counted["accepted"], counted["rejected"]) == (8, 1, 7)
     assert counted["rejected_by_reason"] == {
-        "price_unreadable": 1, "price_not_positive": 2, "ts_unreadable": 1, "malformed_line": 1}
+        "price_unreadable": 1, "price_not_positive": 2, "ts_unreadable": 1, "malformed_line": 1,
+        # A ratio or a sum with these would end each query that meets them.
+        "price_out_of_range": 1, "size_out_of_range": 1}
     assert counted["complete"] is True
 
 

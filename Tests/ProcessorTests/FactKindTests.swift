@@ -29,7 +29,8 @@ struct FactKindTests {
             (nil, { $0.ts = Timestamp(microseconds: noon.microseconds + 60_000_000) }),
             (.tsInFuture, { $0.ts = Timestamp(microseconds: noon.microseconds + 60_000_001) }),
             (.priceMissing, { $0.price = nil }), (.priceNotFinite, { $0.price = .nan }),
-            (.priceNotPositive, { $0.price = 0 }), (.factNotFinite, { $0.high = .infinity }),
+            (.priceNotPositive, { $0.price = 0 }), (.priceOutOfRange, { $0.price = 1e-300 }),
+            (.factNotFinite, { $0.high = .infinity }),
             (.factNegative, { $0.volume = -1 }), (.textSyntax, { $0.currency = "U\0D" }),
         ]
         for (reason, change) in cases {
@@ -49,7 +50,8 @@ struct FactKindTests {
             (nil, { _ in }), (nil, { $0.volume = 0 }), (nil, { $0.low = 4 }), (.symbolMissing, { $0.symbol = nil }),
             (.tsMissing, { $0.ts = nil }), (.timeframeSyntax, { $0.timeframe = nil }),
             (.timeframeSyntax, { $0.timeframe = "2 minutes" }), (.priceMissing, { $0.close = nil }),
-            (.priceNotFinite, { $0.open = .nan }), (.priceNotPositive, { $0.low = 0 }), (.barRange, { $0.low = 4.5 }),
+            (.priceNotFinite, { $0.open = .nan }), (.priceNotPositive, { $0.low = 0 }),
+            (.priceOutOfRange, { $0.high = 1e101 }), (.barRange, { $0.low = 4.5 }),
             (.factNegative, { $0.volume = -1 }), (.factNotFinite, { $0.volume = .infinity }),
             (.textSyntax, { $0.currency = "U\0D" }),
         ]

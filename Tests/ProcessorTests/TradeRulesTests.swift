@@ -59,7 +59,14 @@ struct TradeRulesTests {
             Case("a good one", nil),
             Case("size 0, a price update", nil) { $0.size = 0 },
             Case("size -0", nil) { $0.size = -0.0 },
-            Case("smallest price", nil) { $0.price = .leastNonzeroMagnitude },
+            Case("smallest price and size", nil) {
+                $0.price = 1e-100
+                $0.size = 1e-100
+            },
+            Case("largest price and size", nil) {
+                $0.price = 1e100
+                $0.size = 1e100
+            },
             Case("at the epoch", nil) { $0.ts = .epoch },
             Case("as far ahead as allowed", nil) { $0.ts = Timestamp(microseconds: noon.microseconds + 60_000_000) },
             Case("negative id", nil) { $0.tradeID = -1 },
@@ -90,10 +97,10 @@ struct TradeRulesTests {
             Case("size NaN", .sizeNotFinite) { $0.size = .nan },
             Case("size infinite", .sizeNotFinite) { $0.size = .infinity },
             Case("size negative", .sizeNegative) { $0.size = -.leastNonzeroMagnitude },
-            Case("price times size infinite", .notionalNotFinite) {
-                $0.price = 1e200
-                $0.size = 1e200
-            },
+            Case("price too small", .priceOutOfRange) { $0.price = 1e-100.nextDown },
+            Case("price too large", .priceOutOfRange) { $0.price = 1e100.nextUp },
+            Case("size too small", .sizeOutOfRange) { $0.size = .leastNonzeroMagnitude },
+            Case("size too large", .sizeOutOfRange) { $0.size = 1e100.nextUp },
             Case("no id", .tradeIDMissing) { $0.tradeID = nil },
             Case("no source", .sourceSyntax) { $0.source = "" },
             Case("source that is no name", .sourceSyntax) { $0.source = "a\"b" },
