@@ -98,7 +98,9 @@ def test_every_example_of_a_reply_is_one():
     assert count > 40
 
 
-def test_every_example_of_a_request_is_answered(known):
+@pytest.mark.parametrize("with_defaults", [False, True])
+def test_every_example_of_a_request_is_answered(known, with_defaults):
+    """Also with the defaults, which pages such as /docs and clients made of the contract send."""
     skipped = set()
     for path, method, operation, shared in operations():
         parameters = [resolve(parameter) for parameter in shared + operation.get("parameters", [])]
@@ -106,6 +108,8 @@ def test_every_example_of_a_request_is_answered(known):
             skipped.add(path)
             continue
         values = {parameter["name"]: parameter["example"] for parameter in parameters if "example" in parameter}
+        if with_defaults:
+            values = {p["name"]: default for p in parameters if (default := default_of(p)) is not None} | values
         fields = {p["name"]: values.pop(p["name"]) for p in parameters if p["in"] == "header" and p["name"] in values}
         missing = [p["name"] for p in parameters if p.get("required") and p["name"] not in values | fields]
         assert not missing, f"{method} {path}: no example of {missing}"
@@ -131,6 +135,23 @@ def test_every_example_of_a_request_is_answered(known):
             if kind == "application/json":
                 check(content[kind]["schema"], reply.json())
     assert skipped <= NEEDS_SOMETHING | STREAMS
+
+
+def default_of(parameter):
+    return resolve(parameter.get("schema", {})).get("default")
+
+
+def test_a_list_comes_in_the_order_that_is_its_default(known):
+    for _ in range(2):
+        made = requests.post(known.url + "/api/v1/forecasts", timeout=60, json={"symbol": "BITSTAMP:BTCUSD", "paths": 10})
+        assert made.status_code == 201, made.text
+    for path, method, operation, parameters in of_ours():
+        orders = [default_of(parameter) for parameter in parameters if parameter["name"] == "order"]
+        if method == "get" and any(orders):
+            plain, told = (requests.get(known.url + path, params=order, timeout=60).json()
+                           for order in ({"limit": 5}, {"limit": 5, "order": orders[0]}))
+            # Sources say how long they have been silent, which goes on.
+            assert path == "/api/v1/sources" or plain == told, path
 
 
 def address(path, parameters):
