@@ -81,4 +81,18 @@ import Testing
             #expect(turns.waiting == 0)
         }
     }
+
+    @Test func `one that is cancelled waits no more, and leaves its place`() async throws {
+        try await onLoop { loop in
+            let turns = Turns(
+                places: 1, length: .seconds(3600), lapse: .seconds(3600), patience: .seconds(3600))
+            let exports = (0..<2).map { _ in Export() }
+            await turns.take(for: exports[0].id, on: loop)
+            let second = Task(executorPreference: loop) { await turns.take(for: exports[1].id, on: loop) }
+            while turns.waiting == 0 { await loop.nextTurn() }
+            second.cancel()
+            await second.value
+            #expect(turns.waiting == 0)
+        }
+    }
 }

@@ -26,10 +26,10 @@ final class Turns: Sendable {
     }
 
     /// How many exports work at a time.
-    let places: Int
+    private let places: Int
     private let length: Duration
     /// An export that has not asked for so long is not working.
-    let lapse: Duration
+    private let lapse: Duration
     private let patience: Duration
     private let state = Mutex(State())
 
@@ -49,13 +49,18 @@ final class Turns: Sendable {
     /// Exports that wait now.
     var waiting: Int { state.withLock { $0.queue.count } }
 
-    /// Waits until the export has a turn, if it has none; to be called before each piece of its work.
+    /// Waits until the export has a turn, if it has none; to be called before each piece of its work. A cancelled task
+    /// waits no more.
     func take(for export: ObjectIdentifier, on loop: EventLoop) async {
         let deadline = MonotonicTime.now() + patience
         while let waiter = ask(for: export, until: deadline) {
             // Nobody tells of a turn that lapses.
             loop.schedule(at: min(.now() + lapse, deadline)) { waiter.resume() }
-            await withUnsafeContinuation { waiter.arm($0) }
+            await withTaskCancellationHandler {
+                await withUnsafeContinuation { waiter.arm($0) }
+            } onCancel: {
+                waiter.resume()
+            }
         }
     }
 
@@ -82,7 +87,7 @@ final class Turns: Sendable {
                 state.turns.append(Turn(export: export, end: now + length, seen: now))
                 return (nil, others)
             }
-            if now >= deadline {
+            if now >= deadline || Task.isCancelled {
                 if let place { state.queue.remove(at: place) }
                 return (nil, others)
             }
