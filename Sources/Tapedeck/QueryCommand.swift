@@ -225,7 +225,11 @@ private struct HTTPRequest: ~Copyable {
                     + (isUnknown ? "\nhint: If you trust the server's authority, name its file with --tls-ca." : ""))
         }
         if tapedeck_curl_status(handle) != 200 {
-            throw QueryFailure(errorBody: String(decoding: reply.bytes, as: UTF8.self))
+            // The server speaks of header fields.
+            let isLockedOut = tapedeck_curl_status(handle) == 401
+            throw QueryFailure(
+                errorBody: String(decoding: reply.bytes, as: UTF8.self),
+                hint: isLockedOut ? "Set \(Settings.apiKeyName) to a key; `tapedeck keys create` makes one." : nil)
         }
         return reply.bytes
     }
@@ -240,14 +244,15 @@ struct QueryFailure: Error, CustomStringConvertible {
     init(description: String) { self.description = description }
 
     /// Shows message and hint of the server's error object; anything else as it is.
-    init(errorBody: String) {
+    ///
+    /// - Parameter hint: what helps here better than the server's.
+    init(errorBody: String, hint: String? = nil) {
         let message = Self.member("message", of: errorBody) ?? errorBody
-        let hint = Self.member("hint", of: errorBody).map { "\nhint: \($0)" } ?? ""
-        let position = Self.member("position", of: errorBody).map { " at character \($0)" } ?? ""
-        description = message + position + hint
-        parts = (
-            message, Self.member("hint", of: errorBody), Self.member("position", of: errorBody).flatMap { Int($0) }
-        )
+        let hint = hint ?? Self.member("hint", of: errorBody)
+        let position = Self.member("position", of: errorBody)
+        description =
+            message + (position.map { " at character \($0)" } ?? "") + (hint.map { "\nhint: \($0)" } ?? "")
+        parts = (message, hint, position.flatMap { Int($0) })
     }
 
     /// The message alone, for a statement that the user has not typed.

@@ -73,6 +73,7 @@ def test_a_key_is_taken_wherever_clients_put_it(locked):
     assert asked.stdout == b"a\n1\n"
     refused = run("query", "--server", locked.url, "select 1", check=False)
     assert refused.returncode != 0 and b"an API key is required" in refused.stderr
+    assert b"hint: Set TAPEDECK_API_KEY" in refused.stderr
     # A client of Trino's sends its bearer token with each request, for pages too.
     assert cursor(locked, key).execute("SELECT symbol FROM trades").fetchall() == [["AAPL"]]
 
