@@ -2,9 +2,9 @@
 
 /// The width of a bar as people ask for it: a stored timeframe, or one that is made of stored bars.
 ///
-/// A width in seconds, minutes, hours or days begins at multiples of itself since the epoch, as stored bars do. Weeks
-/// begin on Monday, 00:00 UTC; months on their first day, counted from January 1970, so that `3M` are quarters and
-/// `12M` calendar years.
+/// A width in seconds, minutes, hours or days begins at multiples of itself since the epoch, as stored bars do; one that
+/// divides a week at multiples of itself since a Monday, so that `7d` is `1w`. Weeks begin on Monday, 00:00 UTC; months on
+/// their first day, counted from January 1970, so that `3M` are quarters and `12M` calendar years.
 package struct BarInterval: Hashable, Sendable {
     private enum Step: Hashable, Sendable {
         case fixed(Int64)
@@ -80,7 +80,9 @@ package struct BarInterval: Hashable, Sendable {
     /// The start of the bar that holds `time`.
     package func start(of time: Timestamp) -> Timestamp {
         switch step {
-        case .fixed(let width): return Timestamp(microseconds: floorDivide(time.microseconds, width) * width)
+        case .fixed(let width):
+            let origin = Self.week % width == 0 ? Self.firstMonday : 0
+            return Timestamp(microseconds: floorDivide(time.microseconds - origin, width) * width + origin)
         case .weeks(let width):
             let offset = time.microseconds - Self.firstMonday
             return Timestamp(microseconds: floorDivide(offset, width) * width + Self.firstMonday)
@@ -111,6 +113,8 @@ package struct BarInterval: Hashable, Sendable {
 
     /// 1970-01-05, the first Monday; the epoch was a Thursday.
     private static let firstMonday = 4 * Timestamp.microsecondsPerDay
+
+    private static let week = 7 * Timestamp.microsecondsPerDay
 
     private static func seconds(_ unit: String) -> Int64? {
         switch unit {

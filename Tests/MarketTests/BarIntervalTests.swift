@@ -46,6 +46,9 @@ private func time(_ text: String) -> Timestamp {
         ("1w", "2024-01-01T00:00:00Z", "2024-01-01T00:00:00Z"), ("1w", "2024-01-07T23:59:59Z", "2024-01-01T00:00:00Z"),
         ("1w", "1969-12-31T00:00:00Z", "1969-12-29T00:00:00Z"), ("1M", "2024-02-29T12:00:00Z", "2024-02-01T00:00:00Z"),
         ("3M", "2024-06-30T00:00:00Z", "2024-04-01T00:00:00Z"), ("1y", "1969-06-01T00:00:00Z", "1969-01-01T00:00:00Z"),
+        ("7d", "2024-02-29T12:00:00Z", "2024-02-26T00:00:00Z"), ("84h", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00Z"),
+        ("7h", "2024-02-26T06:59:59Z", "2024-02-26T00:00:00Z"), ("7d", "1969-12-31T00:00:00Z", "1969-12-29T00:00:00Z"),
+        ("14d", "2024-03-13T00:00:00Z", "2024-02-29T00:00:00Z"), ("9h", "1970-01-01T10:00:00Z", "1970-01-01T09:00:00Z"),
         ("4h", "2024-01-01T07:59:00Z", "2024-01-01T04:00:00Z"), ("30m", "1969-12-31T23:40:00Z", "1969-12-31T23:30:00Z"),
     ])
     func `a bar starts where its calendar says`(_ name: String, _ moment: String, _ start: String) {
@@ -54,7 +57,7 @@ private func time(_ text: String) -> Timestamp {
 
     @Test func `each bar follows the one before it`() {
         var generator = SystemRandomNumberGenerator()
-        for name in ["1s", "7m", "4h", "1d", "2w", "1M", "3M", "12M"] {
+        for name in ["1s", "7m", "4h", "7h", "1d", "7d", "2w", "1M", "3M", "12M"] {
             guard let interval = BarInterval(name) else { continue }
             for _ in 0..<500 {
                 let moment = Timestamp(
