@@ -96,6 +96,10 @@ private func texts(_ plan: TablePlan) -> [String] {
             "name=not.wfts.the fat", #" where not (to_tsvector("name") @@ websearch_to_tsquery($1))"#, ["the fat"]
         ),
         ("or=(tags.cs.{a,b},name.eq.\"x,y\")", #" where ("tags" @> $1 or "name" = $2)"#, ["{a,b}", "x,y"]),
+        (
+            #"or=(age.eq(any)."{\"13\",14}",name.eq.x)"#, #" where (("age" = any($1)) or "name" = $2)"#,
+            [#"{"13","14"}"#, "x"]
+        ),
         ("born=gt.now-6h", #" where "born" > $1"#, ["2024-01-01T06:00:00Z"]),
         ("born=lt.1704067200000", #" where "born" < $1"#, ["2024-01-01T00:00:00Z"]),
         ("born=eq.infinity", #" where "born" = $1"#, ["infinity"]),
@@ -317,6 +321,8 @@ private func texts(_ plan: TablePlan) -> [String] {
         #expect(try plan("offset=2", "Range: 4-\r\n").sql.hasSuffix(" offset 4"))
         #expect(try plan("limit=0", "Range: 4-\r\n").sql.hasSuffix(" limit 0"))
         #expect(try plan("", "Range: 0-99999999999999999999\r\n").sql.hasSuffix(#""people""#))
+        #expect(try plan("limit=2", "Range: 5-\r\nPrefer: count=exact\r\n").request.isBeyond)
+        #expect(refusal { try plan("limit=2&page_token=", "Range: 5-\r\nPrefer: count=exact\r\n") }?.status == 416)
         for (query, range) in [("limit=2", "5-"), ("offset=9", "0-8")] {
             let error = refusal { try plan(query, "Range: \(range)\r\n") }
             #expect(error?.status == 416 && error?.message.contains("none of the rows") == true)
@@ -517,10 +523,29 @@ private struct SplitMix: RandomNumberGenerator {
         #expect(part.status == 206 && part.fields["content-range"] == "90-99/100")
         let beyond = try await get("trades?symbol=eq.BTC&offset=101", ["Prefer: count=exact"])
         #expect(beyond.status == 416 && beyond.fields["content-range"] == "*/100")
+        let outside = try await get(
+            "trades?symbol=eq.BTC&limit=5&offset=1", ["Prefer: count=exact", "Range: 9-20"])
+        #expect(outside.status == 416 && outside.fields["content-range"] == "*/100")
+        #expect(outside.text.contains("none of the rows"))
         #expect(try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=planned"]).fields["content-range"] != nil)
         #expect(
             try await get("trades?symbol=eq.BTC&limit=1", ["Prefer: count=estimated"]).fields["content-range"]
                 == "0-0/100")
+    }
+
+    @Test func `no row is of a moment between two microseconds`() async throws {
+        func count(_ condition: String) async throws -> String {
+            try await get("trades?symbol=eq.BTC&select=n:count()&\(condition)").text
+        }
+        #expect(try await count("ts=eq.2024-01-01T23:59:01.5Z") == #"[{"n":1}]"# + "\n")
+        let beside = "2024-01-01T23:59:01.500000001Z"
+        for condition in ["ts=eq.\(beside)", "ts=in.(\(beside))", "ts=in.(\(beside),infinity)", "ts=not.neq.\(beside)"]
+        {
+            #expect(try await count(condition) == #"[{"n":0}]"# + "\n", "\(condition)")
+        }
+        for condition in ["ts=neq.\(beside)", "ts=isdistinct.\(beside)", "ts=not.in.(\(beside))"] {
+            #expect(try await count(condition) == #"[{"n":100}]"# + "\n", "\(condition)")
+        }
     }
 
     @Test func `one object is one row`() async throws {

@@ -22,6 +22,8 @@ struct TableRequest {
     /// Pages by key: nil where they are not asked for, empty for the first.
     var pageToken: String?
     var count: Count?
+    /// The field Range has none of the rows that limit and offset leave, which is told once they are counted.
+    var isBeyond = false
     /// Filters that cannot be read: whether that is because there is no such column, the catalogue says.
     var unread: [(name: String, error: QueryError)] = []
     /// One object, and not an array of one.
@@ -183,12 +185,16 @@ struct TableRequest {
         let end = min(limit.map { min($0, .max - offset) + offset } ?? .max, last == .max ? .max : last + 1)
         offset = max(offset, first)
         if offset >= end {
-            throw QueryError(
-                416, "invalid_range", "the range has none of the rows that \"limit\" and \"offset\" leave",
-                details: "Both count from the first row.")
+            guard count == .exact, pageToken == nil else { throw Self.beyond }
+            isBeyond = true
+            return
         }
         if end < .max { limit = end - offset }
     }
+
+    static let beyond = QueryError(
+        416, "invalid_range", "the range has none of the rows that \"limit\" and \"offset\" leave",
+        details: "Both count from the first row.")
 
     /// The number of a row; one that is too large for any is the largest.
     private static func row(_ digits: Substring) -> Int? {

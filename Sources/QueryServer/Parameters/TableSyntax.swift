@@ -374,7 +374,7 @@ struct TableParser {
         if found == .in {
             comparison.value = .list(try inList())
         } else if comparison.quantifier != nil {
-            comparison.value = .list(try braces())
+            comparison.value = .list(try isAlone ? braces() : nestedBraces())
         } else if isAlone {
             comparison.value = .text(String(text[index...]))
             index = text.count
@@ -416,6 +416,18 @@ struct TableParser {
         if take("}") { return values }
         repeat { values.append(try value { $0 == "}" }) } while take(",")
         guard take("}") else { throw failure("a comma or }") }
+        return values
+    }
+
+    /// The same among others, where PostgREST takes it in quotation marks too (`pLogicSingleVal`).
+    private mutating func nestedBraces() throws(QueryError) -> [String] {
+        let start = index
+        guard let quoted = wholeQuoted({ $0 == ")" }) else { return try braces() }
+        var inner = TableParser(parameter, quoted)
+        guard let values = try? inner.braces(), inner.index == inner.text.count else {
+            index = start
+            throw failure("values within {}")
+        }
         return values
     }
 

@@ -240,7 +240,11 @@ struct TablePlan {
         guard times.count == texts.count, !times.isEmpty else {
             for text in texts { noteRelative(text, type) }
             return bind(
-                Self.arrayLiteral(texts.map { moment($0, type, comparison)?.description ?? day($0, type) ?? $0 }))
+                Self.arrayLiteral(
+                    texts.map { text in
+                        guard let time = moment(text, type, comparison) else { return day(text, type) ?? text }
+                        return time == Self.never ? "-infinity" : time.description
+                    }))
         }
         parameters.append(.timestampArray(times.map(\.microseconds)))
         return "$\(parameters.count)"
@@ -342,8 +346,15 @@ struct TablePlan {
             let time = Timestamp(text, now: now, roundsUp: comparison == .gte || comparison == .lt),
             TimeRange.isStorable.contains(time.microseconds)
         else { return nil }
+        if Self.equalities.contains(comparison), Timestamp(text, now: now, roundsUp: true) != time { return Self.never }
         return time
     }
+
+    /// For which a moment between two microseconds is none that a row can have.
+    private static let equalities: Set<TableComparison.Operator> = [.eq, .neq, .in, .isdistinct]
+
+    /// -infinity, which no time of a row is.
+    private static let never = Timestamp(microseconds: .min)
 
     /// The day of a moment, in UTC, where it is compared with one, in the spellings that PostgreSQL does not have.
     private func day(_ text: String, _ type: TypeOID?) -> String? {

@@ -91,6 +91,11 @@ struct TableQuery {
     /// Says in the head which rows of how many these are.
     private func announce(_ total: Int?) throws(QueryError) {
         guard let total, request.pageToken == nil else { return }
+        if request.isBeyond {
+            var beyond = TableRequest.beyond
+            beyond.contentRange = Self.contentRange(0, 0, total)
+            throw beyond
+        }
         if request.offset > total && request.count == .exact {
             var beyond = QueryError(
                 416, "invalid_range", "the range begins after the last row",
