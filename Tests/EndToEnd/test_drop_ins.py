@@ -153,6 +153,10 @@ def test_yahoo(played, daily):
     assert list(zip(result["timestamp"], quote["open"], quote["high"], quote["low"], quote["close"], quote["volume"])) == [
         row[:6] for row in daily]
     assert result["meta"]["dataGranularity"] == "1d" and "max" in result["meta"]["validRanges"]
+    later = requests.get(
+        played.url + "/v8/finance/chart/" + SYMBOL, timeout=30, params={"period1": LAST, "period2": LAST + 86400, "interval": "1d"})
+    meta = later.json()["chart"]["result"][0]["meta"]
+    assert meta["chartPreviousClose"] == daily[-1][4], "the close before a range without bars"
     missing = requests.get(played.url + "/v8/finance/chart/NOBODY", timeout=30)
     assert missing.status_code == 404 and missing.json()["chart"]["error"]["code"] == "Not Found"
 

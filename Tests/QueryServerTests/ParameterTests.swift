@@ -362,6 +362,14 @@ private func refusal<T>(_ body: () throws -> T) -> QueryError? {
     func `decimals have no exponent`(_ text: String, _ plain: String) {
         #expect(DropInQuery.plainDecimal(text) == plain)
     }
+
+    @Test(
+        arguments: [
+            (nil, "0.0"), (0.5, "0.5"), (1e-7, "0.0000001"), (1.7e308 * 10, "Infinity"), (-.infinity, "-Infinity"),
+        ] as [(Double?, String)])
+    func `a sum beyond a double is not nothing to clients of Binance`(_ value: Double?, _ text: String) {
+        #expect(DropInQuery.decimal(value) == text)
+    }
 }
 
 @Suite struct PlanTests {

@@ -93,16 +93,17 @@ struct DropInQuery {
         body.bytes.appendText("]\n")
     }
 
-    /// A price as Binance has it: decimal digits in a string, without an exponent.
     private func appendQuoted(_ value: Double?) {
-        body.bytes.appendText(",\"")
-        let text = (value.flatMap { $0.isFinite ? $0 : nil } ?? 0).description
-        if text.utf8.contains(UInt8(ascii: "e")) {
-            body.bytes.appendText(Self.plainDecimal(text))
-        } else {
-            body.bytes.appendText(text)
-        }
-        body.bytes.append(UInt8(ascii: "\""))
+        body.bytes.appendText(",\"\(Self.decimal(value))\"")
+    }
+
+    /// A number as Binance has it: decimal digits, without an exponent. A sum beyond a double is the word that readers of
+    /// doubles and decimals take for it.
+    static func decimal(_ value: Double?) -> String {
+        guard let value else { return "0.0" }
+        guard value.isFinite else { return value < 0 ? "-Infinity" : "Infinity" }
+        let text = value.description
+        return text.utf8.contains(UInt8(ascii: "e")) ? plainDecimal(text) : text
     }
 
     /// `1.5e-07` without the exponent.
@@ -143,9 +144,9 @@ struct DropInQuery {
         body.rows = bars.count
         // The close before the range, which changes are measured from.
         var before: Double?
-        if let first = bars.first {
+        if let first = bars.first?.ts ?? request.range.from {
             before = try await reader.bars(
-                symbol, BarInterval(request.interval.base), TimeRange(to: first.ts), limit: 1, isDescending: true
+                symbol, BarInterval(request.interval.base), TimeRange(to: first), limit: 1, isDescending: true
             ).first?.close
         }
         body.bytes.appendText("{\"chart\":{\"result\":[{\"meta\":{")
