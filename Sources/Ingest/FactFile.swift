@@ -257,7 +257,9 @@ enum PostFormat: FactFormat {
         case "submission", "t3": return false
         default: break
         }
-        if let name = values.text("name"), isFullName(name) { return name.hasPrefix("t1_") }
+        for name in [values.text("name"), values.text("id")] {
+            if let name, isFullName(name) { return name.hasPrefix("t1_") }
+        }
         return values.text("link_id", "parent_id", "submission_id", "submissionid") != nil
     }
 

@@ -37,10 +37,11 @@ struct FactFileTests {
             {"id":"c","selftext":"","title":"t","url":"u","edited":1700000000,"score":-3,"upvote_ratio":0.25}
             {"kind":"t3","data":{"name":"t3_d","title":"t","author":"[deleted]"}}
             {"id":"e","submission_id":"z","kind":"comment","body":"b","created_utc":"yesterday"}
+            {"id":"t1_f","body":"b"}
             """)
-        #expect(records.map(\.facts.id) == ["t1_a", "t1_b", "t3_c", "t3_d", "t1_e"])
-        #expect(records.map(\.facts.kind) == ["comment", "comment", "submission", "submission", "comment"])
-        #expect(records.map(\.facts.submissionId) == ["t3_x", "t3_y", nil, nil, "t3_z"])
+        #expect(records.map(\.facts.id) == ["t1_a", "t1_b", "t3_c", "t3_d", "t1_e", "t1_f"])
+        #expect(records.map(\.facts.kind) == ["comment", "comment", "submission", "submission", "comment", "comment"])
+        #expect(records.map(\.facts.submissionId) == ["t3_x", "t3_y", nil, nil, "t3_z", nil])
         #expect(records[0].facts.createdAt == Timestamp(microseconds: 1_500_000) && records[0].facts.editedAt == nil)
         #expect(records[2].facts.editedAt == Timestamp(microseconds: 1_700_000_000_000_000))
         #expect(records[2].facts.score == -3 && records[2].facts.upvoteRatio == 0.25 && records[3].facts.author == nil)
