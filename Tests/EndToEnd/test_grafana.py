@@ -386,6 +386,22 @@ def test_annotations_logs_and_variables(market):
     marks = ask(market, "annotations", **RANGE)
     assert all(list(mark) == ["time", "timeEnd", "title", "text", "tags"] for mark in marks)
     assert {mark["tags"].split(",")[0] for mark in ask(market, "annotations", symbol="GME")} == {"alert", "gap", "forecast"}
+    # A comparison is of the trades within the range, wherever it begins and ends.
+    for begin, end, more in [(BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {}), (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 1_294_001, {}),
+                             (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {"timeframe": "1d"}), (BEGIN * 1000, END * 1000, {"timeframe": "1h"}),
+                             ((BEGIN - 86_400) * 1000, END * 1000, {})]:
+        expected = market.sql(
+            "select symbol, (array_agg(price order by ts, trade_id))[1], (array_agg(price order by ts desc, trade_id desc))[1], "
+            "max(price), min(price), sum(size), avg(price * size) from trades where ts >= to_timestamp(%s / 1000.0) "
+            "and ts < to_timestamp(%s / 1000.0) group by 1 order by 1", begin, end)
+        ours = ask(market, "table", name="comparison", **{"from": begin, "to": end}, **more)
+        assert [(row["symbol"], row["open"], row["close"], row["high"], row["low"], row["volume"], row["average_value"]) for row in ours] == [
+            (*row[:6], pytest.approx(row[6])) for row in expected]
+        if more.get("timeframe") == "1d" and begin // 86_400_000 == (end - 1) // 86_400_000:
+            assert all(row["mean_close"] == row["close"] for row in ours)
+    hours = dict(market.sql("select symbol, avg(close) from bars where timeframe = '1h' and ts >= to_timestamp(%s) group by 1", BEGIN))
+    ours = ask(market, "table", name="comparison", timeframe="1h", **RANGE)
+    assert {row["symbol"]: row["mean_close"] for row in ours} == pytest.approx(hours)
     gap, = ask(market, "annotations", kind="gaps", **RANGE)
     assert (gap["time"], gap["timeEnd"]) == ((BEGIN + 600) * 1000, (BEGIN + 900) * 1000)
     lines = ask(market, "logs")

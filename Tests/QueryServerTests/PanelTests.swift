@@ -105,6 +105,23 @@ struct PanelTests {
         #expect(try series("\(day)&interval=1d&maxDataPoints=10").rows == 14_400)
     }
 
+    @Test func `a comparison has bars of which the range has enough`() throws {
+        for (query, widest) in [
+            ("from=now-6h", Timeframe.minute5), ("from=now-30d", .day1), ("from=now-29d", .hour1),
+            ("from=now-10s", .second1),
+            ("", .day1), ("from=now-6h&timeframe=1m", .minute1), ("from=now-6h&timeframe=1d", .day1),
+        ] {
+            guard case .table(let table) = try panel(.table, "name=comparison&\(query)") else {
+                Issue.record("no table")
+                return
+            }
+            #expect(table.widest == widest, "\(query)")
+            var retention = Retention()
+            retention.fineBars = noon
+            #expect(table.kept(retention).widest == max(widest, .minute1))
+        }
+    }
+
     @Test func `fields are of one table and known`() {
         #expect(refusal { try series("symbol=A&field=closs") }?.hint == "Perhaps you meant \"close\".")
         #expect(refusal { try series("symbol=A&fields=close,rsi_14") }?.code == "invalid_parameter")

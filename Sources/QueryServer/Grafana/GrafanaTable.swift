@@ -6,7 +6,9 @@ import Market
 /// A statement and what its columns are called.
 ///
 /// The statement has these places: `{from}` and `{to}` of the range, `{limit}`, `{symbols}`, an array, and `{choice}`; and
-/// `{of COLUMN}`, the condition that a column is among the symbols, or `true` where all are wanted.
+/// `{of COLUMN}`, the condition that a column is among the symbols, or `true` where all are wanted. What is to be exact at
+/// the ends of the range has the stored bars that cover it, `{timeframes}`, `{firsts}` and `{lasts}`, no wider than `{width}`
+/// microseconds, and around them less than a second of trades, `{edge firsts}` and `{edge lasts}`.
 struct GrafanaTable: Sendable {
     /// What a column holds.
     enum Form: Sendable { case time, number, text, flag }
@@ -25,6 +27,11 @@ struct GrafanaTable: Sendable {
         ["from", "to", "limit"] + (isOfSymbols ? ["symbol", "symbols"] : [])
             + (choice.map { [$0.parameter] } ?? []) + (sql.contains("{search}") ? ["search"] : [])
     }
+
+    static let piecePlaces = ["timeframes", "firsts", "lasts", "edge firsts", "edge lasts"]
+
+    /// Whether the range is covered by pieces.
+    var isOfPieces: Bool { sql.contains("{timeframes}") }
 
     var isOfSymbols: Bool { sql.contains("{symbols}") || sql.contains("{of ") }
 }
@@ -125,7 +132,8 @@ extension GrafanaTable {
             sql: """
                 select t.ts, t.symbol, t.price, t.size, t.source from unnest({symbols}::text[]) as s (symbol), \
                 lateral (select * from market.trades n where n.symbol = s.symbol and n.ts >= {from} and n.ts < {to} \
-                order by n.ts desc limit {limit}) as t order by t.ts desc, t.symbol limit {limit}
+                order by n.ts desc, n.trade_id desc, n.source desc limit {limit}) as t \
+                order by t.ts desc, t.symbol, t.trade_id desc, t.source desc limit {limit}
                 """,
             needsSymbol: true),
         GrafanaTable(
@@ -149,13 +157,25 @@ extension GrafanaTable {
                 ("average_value", .number),
             ],
             sql: """
+                with piece as (select l.symbol, b.ts, b.open, b.high, b.low, b.close, b.volume, b.notional, b.trade_count \
+                from market.latest l cross join unnest({timeframes}::text[], {firsts}::timestamptz[], {lasts}::timestamptz[]) \
+                as p (timeframe, first, last) cross join lateral (select * from market.bars where symbol = l.symbol \
+                and timeframe = p.timeframe and ts >= p.first and ts < p.last offset 0) as b where {of l.symbol} \
+                union all select l.symbol, t.* from market.latest l \
+                cross join unnest({edge firsts}::timestamptz[], {edge lasts}::timestamptz[]) as e (first, last) \
+                cross join lateral (select min(ts), (array_agg(price order by ts, trade_id, source))[1], max(price), min(price), \
+                (array_agg(price order by ts desc, trade_id desc, source desc))[1], sum(size), sum(price * size), count(*) \
+                from market.trades where symbol = l.symbol and ts >= e.first and ts < e.last having count(*) > 0) as t \
+                where {of l.symbol}), \
+                step as (select symbol, min(ts) as ts, tapedeck_sql.first(open, ts) as open, max(high) as high, \
+                min(low) as low, tapedeck_sql.last(close, ts) as close, sum(volume) as volume, sum(notional) as notional, \
+                sum(trade_count) as trade_count from piece \
+                group by symbol, date_bin({width}::bigint * interval '1 us', ts, timestamptz 'epoch')) \
                 select symbol, avg(close), tapedeck_sql.first(open, ts), tapedeck_sql.last(close, ts), \
                 (tapedeck_sql.last(close, ts) / nullif(tapedeck_sql.first(open, ts), 0) - 1) * 100, max(high), min(low), \
-                sum(volume), sum(notional) / sum(trade_count) \
-                from market.bars where timeframe = {choice} and ts >= {from} and ts < {to} and {of symbol} \
-                group by symbol order by symbol limit {limit}
+                sum(volume), sum(notional) / sum(trade_count) from step group by symbol order by symbol limit {limit}
                 """,
-            choice: ("timeframe", ["1d", "1m", "15m", "1h"])),
+            choice: ("timeframe", ["auto", "1d", "1m", "15m", "1h"])),
         GrafanaTable(
             name: "daily_means",
             summary: "Mean close of each day, by UTC, that the range touches: of all of the day's minutes with trades",

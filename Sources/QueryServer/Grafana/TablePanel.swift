@@ -13,6 +13,8 @@ struct TablePanel {
     var limit: Int
     var choice: String?
     var search: String?
+    /// The widest bars that the range is covered by, of tables of pieces.
+    var widest: Timeframe
 
     init(
         _ table: GrafanaTable, _ reader: ParameterReader, now: Timestamp, _ configuration: QueryServer.Configuration
@@ -29,7 +31,28 @@ struct TablePanel {
         if let choice = table.choice {
             self.choice = try reader.choice(choice.parameter, choice.values) ?? choice.values[0]
         }
+        widest = choice.flatMap(Timeframe.init(name:)) ?? Self.timeframe(range, now: now)
         search = reader.text("search").map { "%\(MarketPlan.escapedPattern($0))%" }
+    }
+
+    /// The closes that a mean over a range is of at least, where the range is not shorter.
+    private static let closes: Int64 = 30
+
+    /// The widest bars of which there are enough in a range for a mean.
+    private static func timeframe(_ range: TimeRange, now: Timestamp) -> Timeframe {
+        guard let from = range.from else { return .day1 }
+        let (width, overflows) = (range.to ?? now).microseconds.subtractingReportingOverflow(from.microseconds)
+        return Timeframe.allCases.last { overflows || $0.microseconds <= width / closes } ?? .second1
+    }
+
+    /// The same of what is kept: bars that are dropped cover nothing.
+    func kept(_ retention: Retention) -> TablePanel {
+        var kept = self
+        kept.range = retention.cuttable(range)
+        if let grain = retention.grain(at: range.from ?? Timestamp(microseconds: .min)) {
+            kept.widest = max(widest, grain)
+        }
+        return kept
     }
 
     /// The statement, with its places bound in the order in which they occur.
@@ -60,10 +83,19 @@ struct TablePanel {
         _ name: String, _ places: inout [String: String], _ parameters: inout [Parameter]
     ) -> String {
         if let place = places[name] { return place }
+        let pieces: PieceParameters? =
+            GrafanaTable.piecePlaces.contains(name)
+            ? PieceParameters(RangePiece.cover(RangePiece.bounds(range), widest: widest)) : nil
         switch name {
         case "from": parameters.append(.timestamp(range.from?.microseconds ?? .min))
         case "to": parameters.append(.timestamp(range.to?.microseconds ?? .max))
         case "limit": parameters.append(.int64(Int64(limit)))
+        case "timeframes": parameters.append(pieces?.timeframes ?? .null)
+        case "firsts": parameters.append(pieces?.firsts ?? .null)
+        case "lasts": parameters.append(pieces?.lasts ?? .null)
+        case "edge firsts": parameters.append(pieces?.edgeFirsts ?? .null)
+        case "edge lasts": parameters.append(pieces?.edgeLasts ?? .null)
+        case "width": parameters.append(.int64(widest.microseconds))
         case "symbols": parameters.append(.textArray(symbols ?? []))
         case "choice": parameters.append(.text(choice ?? "", as: .text))
         case "search": parameters.append(search.map { .text($0, as: .text) } ?? .null)
@@ -75,7 +107,8 @@ struct TablePanel {
 
     /// The rows as a frame.
     func frame(_ connection: PostgresConnection, _ lease: Lease) async throws -> Frame {
-        let step = step
+        let step =
+            table.isOfPieces ? kept(try await Retention.read(connection, deadline: lease.deadline)).step : step
         let rows = try await connection.query(step.statement, step.parameters, deadline: lease.deadline)
         var fields: [Frame.Field] = []
         for (place, column) in table.columns.enumerated() {

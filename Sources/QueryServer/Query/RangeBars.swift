@@ -52,6 +52,29 @@ struct RangePiece: Equatable {
         }
         return [RangePiece(timeframe: nil, range: range)]
     }
+
+    /// The ends of a range; where it is open, the years 1 and 10000, that no trade is beyond.
+    static func bounds(_ range: TimeRange) -> Range<Int64> {
+        let first = -719_162 * Timestamp.microsecondsPerDay
+        let last = 2_932_897 * Timestamp.microsecondsPerDay
+        let from = min(max(first, range.from?.microseconds ?? first), last)
+        return from..<min(max(from, range.to?.microseconds ?? last), last)
+    }
+}
+
+/// Pieces as the parameters of a statement: bars as three arrays, trades as two.
+struct PieceParameters {
+    var timeframes, firsts, lasts, edgeFirsts, edgeLasts: Parameter
+
+    init(_ pieces: [RangePiece]) {
+        let bars = pieces.filter { $0.timeframe != nil }
+        let edges = pieces.filter { $0.timeframe == nil }
+        timeframes = .textArray(bars.map { $0.timeframe?.name ?? "" })
+        firsts = .timestampArray(bars.map(\.range.lowerBound))
+        lasts = .timestampArray(bars.map(\.range.upperBound))
+        edgeFirsts = .timestampArray(edges.map(\.range.lowerBound))
+        edgeLasts = .timestampArray(edges.map(\.range.upperBound))
+    }
 }
 
 extension Timeframe {
@@ -94,7 +117,7 @@ struct Retention: Equatable {
     }
 
     /// The narrowest bars at a moment whose trades are kept no more.
-    private func grain(at time: Timestamp) -> Timeframe? {
+    func grain(at time: Timestamp) -> Timeframe? {
         if let fineBars, time < fineBars { return .minute1 }
         if let trades, time < trades { return .second1 }
         return nil
