@@ -192,9 +192,11 @@ struct PanelTests {
         #expect(Downsampling.minmax.places(times, values, count: 10).contains(57))
     }
 
-    @Test func `points without a value do not stay`() {
+    @Test func `points without any value do not stay`() {
         var points = SeriesPoints(fields: 2)
-        for index in 0..<50 { points.add(Int64(index), [index % 2 == 0 ? nil : Double(index), Double(index)]) }
+        for index in 0..<50 {
+            points.add(Int64(index), Array(repeating: index % 2 == 0 ? nil : Double(index), count: 2))
+        }
         let fewer = points.fewer(.minmax, 10)
         #expect(fewer.times.count <= 10 && fewer.values[0].allSatisfy { $0 != nil })
         #expect(fewer.times == fewer.values[1].compactMap { $0.map(Int64.init) })
@@ -239,6 +241,21 @@ struct PanelTests {
 /// Pseudo-random numbers of a seed that a failure can be repeated with (SplitMix64).
 private struct SplitMix {
     private var state: UInt64
+
+    @Test(arguments: [Downsampling.lttb, .minmax], [1, 2, 3, 5, 20])
+    func `points without a value of the first field stay for the others`(_ method: Downsampling, _ count: Int) {
+        var (begins, never) = (SeriesPoints(fields: 3), SeriesPoints(fields: 2))
+        for index in 0..<100 {
+            begins.add(Int64(index), [index < 40 ? nil : 1, index < 20 ? nil : 2, index < 10 ? nil : Double(index)])
+            never.add(Int64(index), [nil, Double(index)])
+        }
+        let fewer = begins.fewer(method, count)
+        #expect(!fewer.times.isEmpty && fewer.times.count <= count && fewer.times == Array(Set(fewer.times)).sorted())
+        #expect(fewer.times.allSatisfy { $0 >= 10 } && fewer.times == fewer.values[2].compactMap { $0.map(Int64.init) })
+        if count == 20 { #expect(fewer.times.contains { $0 < 20 } && fewer.times.contains { (20..<40).contains($0) }) }
+        let others = never.fewer(method, count)
+        #expect(!others.times.isEmpty && others.values[0].allSatisfy { $0 == nil })
+    }
 
     init(_ seed: UInt64) { state = seed }
 

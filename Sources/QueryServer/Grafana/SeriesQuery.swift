@@ -337,11 +337,27 @@ struct SeriesPoints: Equatable {
     /// Those that stay of more than `count`, chosen by the first field; points without a value of it do not stay.
     func fewer(_ downsampling: Downsampling, _ count: Int) -> SeriesPoints {
         if downsampling == .none || times.count <= count { return self }
-        let known = times.indices.filter { values[0][$0] != nil }
-        let places = downsampling.places(known.map { times[$0] }, known.compactMap { values[0][$0] }, count: count)
+        var groups: [[Int]] = Array(repeating: [], count: values.count)
+        for place in times.indices {
+            if let field = values.indices.first(where: { values[$0][place] != nil }) { groups[field].append(place) }
+        }
+        let total = groups.reduce(0) { $0 + $1.count }
+        // The first field that there is has what the others leave, and they leave it something.
+        let first = groups.firstIndex { !$0.isEmpty } ?? 0
+        var left = count
+        var places: [Int] = []
+        for field in groups.indices.reversed() where !groups[field].isEmpty {
+            let group = groups[field]
+            let share = field == first ? left : min(max(1, group.count * count / total), left - 1)
+            left -= max(0, share)
+            let chosen = downsampling.places(
+                group.map { times[$0] }, group.compactMap { values[field][$0] }, count: max(0, share))
+            places += chosen.map { group[$0] }
+        }
+        places.sort()
         var fewer = SeriesPoints(fields: values.count)
-        fewer.times = places.map { times[known[$0]] }
-        fewer.values = values.map { column in places.map { column[known[$0]] } }
+        fewer.times = places.map { times[$0] }
+        fewer.values = values.map { column in places.map { column[$0] } }
         return fewer
     }
 
