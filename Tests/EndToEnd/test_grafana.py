@@ -203,6 +203,24 @@ def test_the_newest_bars_end_where_the_range_does(market):
     assert [tuple(candle.values()) for candle in candles] == [(milliseconds(row[0]), *row[1:]) for row in reversed(expected)]
 
 
+def test_a_range_without_a_beginning_is_all_that_there_is(market):
+    end = BEGIN * 1000 + 8_035_500
+    low, high, volume, count = market.sql(
+        "select min(price), max(price), sum(size), count(*) from trades where symbol = 'GME' and ts < to_timestamp(%s / 1000.0)", end)[0]
+    for more in ({"to": end}, {"to": end, "interval": "1s"}):
+        prices = [row["price"] for row in ask(market, "series", symbol="GME", field="price", maxDataPoints=50, **more)]
+        assert (min(prices), max(prices)) == (low, high) and len(prices) <= 50
+        sums = ask(market, "series", symbol="GME", fields="volume,trade_count", maxDataPoints=50, **more)
+        assert sum(row["volume"] for row in sums) == volume and sum(row["trade_count"] for row in sums) == count
+        assert len(sums) <= 50
+    # Lines too: to the first bar, which is of the day before.
+    for field in ("close", "ema_12", "mean_close"):
+        rows = ask(market, "series", symbol="GME", field=field, interval="1m", maxDataPoints=30)
+        assert len(rows) <= 30 and rows[-1]["time"] >= (END - 3600) * 1000, field
+        assert field == "ema_12" or rows[0]["time"] == (BEGIN - 26 * 3600) * 1000 // 60_000 * 60_000, field
+    assert ask(market, "series", symbols="NOBODY", field="price", to=end) == []
+
+
 def test_sums_of_many_lines_keep_all_of_it(market):
     # Half a million values in all: the steps of each line are as wide as its part of them asks.
     asked = {"symbols": ",".join(["TSLA"] + [f"N{number}" for number in range(99)]), "maxDataPoints": 50_000, "from": BEGIN, "to": END}
@@ -258,8 +276,14 @@ def test_indicators_and_sentiment_are_series_too(market):
     assert len(rows) == len(expected) > 200
     for row, (ts, rsi, sma) in zip(rows, expected):
         assert row["time"] == milliseconds(ts) and row["rsi_14"] == pytest.approx(rsi) and row["sma_20"] == pytest.approx(sma)
-    newest = ask(market, "series", symbol="AAPL", fields="rsi_14,sma_20", maxDataPoints=7)
-    assert newest == rows[-7:]
+    # Every width that Grafana computes: the next wider one that is stored.
+    for asked, stored in [({"intervalMs": 30_000}, "1m"), ({"interval": "30m"}, "1h"), ({"interval": "2h"}, "1d")]:
+        for field in ("rsi_14", "mean_sentiment"):
+            assert ask(market, "series", symbol="AAPL", field=field, **asked, **RANGE) == ask(
+                market, "series", symbol="AAPL", field=field, interval=stored, **RANGE)
+    # Of sma_20 the first bars have none; those of ema_12 stay.
+    thinned = ask(market, "series", symbol="AAPL", fields="sma_50,sma_20", interval="1m", maxDataPoints=20, **RANGE)
+    assert len(thinned) <= 20 and any(row["sma_50"] is None and row["sma_20"] is not None for row in thinned)
     moods = ask(market, "series", symbol="GME", field="mean_sentiment", interval="15m", **RANGE)
     assert [(row["time"], row["mean_sentiment"]) for row in moods] == [
         (milliseconds(ts), mean) for ts, mean in market.sql(
@@ -278,12 +302,10 @@ def test_sentiment_is_of_the_range(market, begin, end, asked):
     assert sum(row["post_count"] * row["mean_sentiment"] for row in rows) == pytest.approx(
         market.one(f"select sum(sentiment) from mentions where {within}"))
     assert len(rows) <= asked.get("maxDataPoints", 1000) and [row["time"] for row in rows] == sorted(row["time"] for row in rows)
-    # The newest of a range without a beginning.
-    newest = ask(market, "series", symbol="GME", field="post_count", interval="1h", maxDataPoints=2, to=end)
-    expected = market.sql(
-        f"select date_trunc('hour', ts, 'UTC'), count(*) from mentions where symbol = 'GME' and ts < to_timestamp({end} / 1000.0) "
-        "group by 1 order by 1 desc limit 2")
-    assert [(row["time"], row["post_count"]) for row in reversed(newest)] == [(milliseconds(ts), count) for ts, count in expected]
+    # All of a range without a beginning.
+    whole = ask(market, "series", symbol="GME", field="post_count", interval="1h", maxDataPoints=2, to=end)
+    assert sum(row["post_count"] for row in whole) == market.one(
+        f"select count(*) from mentions where symbol = 'GME' and ts < to_timestamp({end} / 1000.0)")
 
 
 @pytest.mark.parametrize("interval, trunc", [("30m", "time_bucket('30 minutes', ts)"), ("1d", "date_trunc('day', ts, 'UTC')"),
@@ -294,8 +316,7 @@ def test_means_of_closes_are_those_of_minutes(market, interval, trunc):
     asked = dict(symbol="GME", field="mean_close", interval=interval)
     ours = [(row["time"], row["mean_close"]) for row in ask(market, "series", **asked)]
     assert ours == expected
-    # The newest of a range without a beginning, and those that begin in one that has it.
-    assert [row["time"] for row in ask(market, "series", maxDataPoints=2, **asked)] == [time for time, _ in expected[-2:]]
+    # Those that begin in a range with a beginning.
     rows = ask(market, "series", **{"from": "to-1d", "to": END}, **asked)
     assert [row["time"] for row in rows] == [time for time, _ in expected if END * 1000 - 86_400_000 <= time < END * 1000]
 
@@ -365,6 +386,22 @@ def test_tables_say_what_sql_says(market):
             "group by 1 order by 1"), strict=True):
         assert (row["symbol"], row["high"], row["low"]) == (symbol, high, low)
         assert row["mean_close"] == pytest.approx(mean)
+    # A comparison is of the trades within the range, wherever it begins and ends.
+    for begin, end, more in [(BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {}), (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 1_294_001, {}),
+                             (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {"timeframe": "1d"}), (BEGIN * 1000, END * 1000, {"timeframe": "1h"}),
+                             ((BEGIN - 86_400) * 1000, END * 1000, {})]:
+        expected = market.sql(
+            "select symbol, (array_agg(price order by ts, trade_id))[1], (array_agg(price order by ts desc, trade_id desc))[1], "
+            "max(price), min(price), sum(size), avg(price * size) from trades where ts >= to_timestamp(%s / 1000.0) "
+            "and ts < to_timestamp(%s / 1000.0) group by 1 order by 1", begin, end)
+        ours = ask(market, "table", name="comparison", **{"from": begin, "to": end}, **more)
+        assert [(row["symbol"], row["open"], row["close"], row["high"], row["low"], row["volume"], row["average_value"]) for row in ours] == [
+            (*row[:6], pytest.approx(row[6])) for row in expected]
+        if more.get("timeframe") == "1d" and begin // 86_400_000 == (end - 1) // 86_400_000:
+            assert all(row["mean_close"] == row["close"] for row in ours)
+    hours = dict(market.sql("select symbol, avg(close) from bars where timeframe = '1h' and ts >= to_timestamp(%s) group by 1", BEGIN))
+    ours = ask(market, "table", name="comparison", timeframe="1h", **RANGE)
+    assert {row["symbol"]: row["mean_close"] for row in ours} == pytest.approx(hours)
     # At a moment in the middle of the posts.
     until = BEGIN + 3 * 3600
     gauge, = ask(market, "table", name="sentiment_now", symbol="GME", to=until)
@@ -386,22 +423,6 @@ def test_annotations_logs_and_variables(market):
     marks = ask(market, "annotations", **RANGE)
     assert all(list(mark) == ["time", "timeEnd", "title", "text", "tags"] for mark in marks)
     assert {mark["tags"].split(",")[0] for mark in ask(market, "annotations", symbol="GME")} == {"alert", "gap", "forecast"}
-    # A comparison is of the trades within the range, wherever it begins and ends.
-    for begin, end, more in [(BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {}), (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 1_294_001, {}),
-                             (BEGIN * 1000 + 1_234_567, BEGIN * 1000 + 9_876_543, {"timeframe": "1d"}), (BEGIN * 1000, END * 1000, {"timeframe": "1h"}),
-                             ((BEGIN - 86_400) * 1000, END * 1000, {})]:
-        expected = market.sql(
-            "select symbol, (array_agg(price order by ts, trade_id))[1], (array_agg(price order by ts desc, trade_id desc))[1], "
-            "max(price), min(price), sum(size), avg(price * size) from trades where ts >= to_timestamp(%s / 1000.0) "
-            "and ts < to_timestamp(%s / 1000.0) group by 1 order by 1", begin, end)
-        ours = ask(market, "table", name="comparison", **{"from": begin, "to": end}, **more)
-        assert [(row["symbol"], row["open"], row["close"], row["high"], row["low"], row["volume"], row["average_value"]) for row in ours] == [
-            (*row[:6], pytest.approx(row[6])) for row in expected]
-        if more.get("timeframe") == "1d" and begin // 86_400_000 == (end - 1) // 86_400_000:
-            assert all(row["mean_close"] == row["close"] for row in ours)
-    hours = dict(market.sql("select symbol, avg(close) from bars where timeframe = '1h' and ts >= to_timestamp(%s) group by 1", BEGIN))
-    ours = ask(market, "table", name="comparison", timeframe="1h", **RANGE)
-    assert {row["symbol"]: row["mean_close"] for row in ours} == pytest.approx(hours)
     gap, = ask(market, "annotations", kind="gaps", **RANGE)
     assert (gap["time"], gap["timeEnd"]) == ((BEGIN + 600) * 1000, (BEGIN + 900) * 1000)
     lines = ask(market, "logs")
@@ -465,7 +486,7 @@ def test_all_of_a_list_is_all(market):
 def test_macros_that_arrive_literally_are_understood(market):
     asked = "series?symbol=GME&interval=$__interval&intervalMs=${__interval_ms}&from=${__from}&to=${__to}&maxDataPoints=20"
     reply = requests.get(f"{market.url}/grafana/{asked}", timeout=30)
-    assert reply.json() == ask(market, "series", symbol="GME", maxDataPoints=20) and len(reply.json()) == 20
+    assert reply.json() == ask(market, "series", symbol="GME", maxDataPoints=20) and 10 < len(reply.json()) <= 20
 
 
 def test_of_more_symbols_than_fit_those_come_that_trade_most(market, tmp_path):
@@ -489,3 +510,36 @@ def test_of_more_symbols_than_fit_those_come_that_trade_most(market, tmp_path):
     latest = {symbol for symbol, in market.sql("select symbol from latest order by ts desc, symbol limit 100")}
     assert shown(maxDataPoints=5) == latest
     assert ask(market, "series", symbols="$__all", field="rsi_14", interval="1m", **RANGE)
+    # The newest trade is the latest one, of those of one moment too.
+    with open(tmp_path / "moment.csv", "w") as file:
+        file.write("ts,symbol,price,size,id\n" + "".join(f"{END * 1000},MOMENT,{number},1,{number}\n" for number in (3, 9, 1, 7)))
+    run("load", tmp_path / "moment.csv", "--data-dir", market.folder)
+    newest, = ask(market, "table", name="trades", symbols="MOMENT", limit=1)
+    assert newest["price"] == market.one("select price from latest where symbol = 'MOMENT'")
+    # In the range itself, to the millisecond: of the hour before, these have fewer trades than any other.
+    with open(tmp_path / "late.csv", "w") as file:
+        file.write("ts,symbol,price,size\n")
+        for number in range(110):
+            file.write("".join(f"{(BEGIN + 1800) * 1000 + 500 + trade},L{number:03d},10,1\n" for trade in range(2 if number < 98 else 1)))
+    run("load", tmp_path / "late.csv", "--data-dir", market.folder)
+    at = (BEGIN + 1800) * 1000
+    begin, end = at + 499, at + 502
+    expected = market.sql(
+        "select symbol from trades where ts >= to_timestamp(%s / 1000.0) and ts < to_timestamp(%s / 1000.0) group by 1 "
+        "order by count(*) desc, 1 limit 100", begin, end)
+    found = shown(**{"from": begin, "to": end})
+    assert found == {symbol for symbol, in expected} and len(found) == 100
+    # Opinions are of those who are spoken of, though none has traded.
+    with open(tmp_path / "posts.jsonl", "w") as file:
+        file.write(json.dumps({"id": "z1", "name": "t3_z1", "title": "$NOTRADE is great, $AAPL too", "selftext": "", "author": "a",
+                               "subreddit": "stocks", "created_utc": BEGIN + 90, "edited": False}) + "\n")
+    with open(tmp_path / "known.csv", "w") as file:
+        file.write("symbol,name\nNOTRADE,Notrade Inc\n")
+    for name in ("known.csv", "posts.jsonl"):
+        run("load", tmp_path / name, "--data-dir", market.folder)
+    rows = ask(market, "series", symbols="$__all", field="post_count", interval="1h", **RANGE)
+    within = "ts >= to_timestamp(%s) and ts < to_timestamp(%s)"
+    mentioned = {symbol for symbol, in market.sql(f"select distinct symbol from mentions where {within}", BEGIN, END)}
+    assert {row["symbol"] for row in rows} == mentioned and "NOTRADE" in mentioned
+    assert sum(row["post_count"] for row in rows) == market.sql(
+        f"select count(*) from mentions where {within}", BEGIN, END)[0][0]

@@ -41,6 +41,8 @@ struct PanelTests {
         // What is escaped, or could not stand between values, is part of one.
         #expect(try series(#"symbols=A\|B"#).symbols == ["A|B"])
         #expect(try series("symbols={A|B,C}").symbols == ["A|B", "C"])
+        #expect(try series("symbols='A|B'").symbols == ["A|B"])
+        #expect(try series(#"symbols=["A|B"]"#).symbols == ["A|B"])
         #expect(try series("symbols=['A']").symbols == ["A"])
         #expect(try series("symbol=$__all").symbols == nil)
         #expect(try series("symbols=A,$__all").symbols == nil)
@@ -105,6 +107,46 @@ struct PanelTests {
         #expect(try series("\(day)&interval=1d&maxDataPoints=10").rows == 14_400)
     }
 
+    @Test func `what is stored in few widths takes the next wider of them`() throws {
+        for (asked, indicator, opinion) in [
+            ("interval=30s", "1m", "1m"), ("interval=30m", "1h", "1h"), ("interval=2h", "1d", "1d"),
+            ("interval=5s", "5s", "1m"),
+            ("interval=1w", "1d", "1d"), ("intervalMs=30000", "1m", "1m"), ("interval=7200000", "1d", "1d"),
+        ] {
+            let range = "symbol=A&from=now-1h&to=now&\(asked)"
+            #expect(try series("\(range)&field=sma_20").interval.name == indicator, "\(asked)")
+            #expect(try series("\(range)&field=mean_sentiment").interval.name == opinion, "\(asked)")
+        }
+    }
+
+    @Test func `a step that fits stays as it is`() throws {
+        // 960 steps of 45 minutes, 30,528 of 25.
+        let month = "from=now-30d&to=now&interval=45m&maxDataPoints"
+        guard case .candles(let fitting) = try panel(.candles, "symbol=A&\(month)=1000"),
+            case .candles(let merged) = try panel(.candles, "symbol=A&\(month)=900")
+        else {
+            Issue.record("no candles")
+            return
+        }
+        #expect(fitting.interval.name == "45m" && merged.interval.name == "1h")
+        #expect(try series("symbol=A&field=volume&\(month)=1000").interval.name == "45m")
+        #expect(try series("symbol=A&field=volume&\(month)=900").interval.name == "1h")
+    }
+
+    @Test func `a range without a beginning has the steps of all that there is`() throws {
+        let (first, end) = (Timestamp(microseconds: noon.microseconds - 86_400_000_000), noon)
+        for (asked, interval) in [
+            ("field=volume&maxDataPoints=100", "15m"), ("field=volume&interval=1m&maxDataPoints=100", "15m"),
+            ("field=close&interval=1m&maxDataPoints=100", "1m"), ("field=price&maxDataPoints=100", "30m"),
+            ("field=mean_close&interval=1h", "1h"), ("field=rsi_14&maxDataPoints=100", "15m"),
+        ] {
+            let all = try series("symbol=A&\(asked)").beginning(first, end: end)
+            #expect(all.interval.name == interval, "\(asked)")
+            #expect(all.range.from == all.interval.start(of: first) && all.range.to == nil)
+        }
+        #expect(try series("symbol=A&field=mean_close").rows == SeriesRequest.readLimit)
+    }
+
     @Test func `a comparison has bars of which the range has enough`() throws {
         for (query, widest) in [
             ("from=now-6h", Timeframe.minute5), ("from=now-30d", .day1), ("from=now-29d", .hour1),
@@ -126,7 +168,6 @@ struct PanelTests {
         #expect(refusal { try series("symbol=A&field=closs") }?.hint == "Perhaps you meant \"close\".")
         #expect(refusal { try series("symbol=A&fields=close,rsi_14") }?.code == "invalid_parameter")
         #expect(refusal { try series("symbol=A&fields=close,mean_close") }?.code == "invalid_parameter")
-        #expect(refusal { try series("symbol=A&field=rsi_14&interval=30m") }?.code == "invalid_parameter")
         #expect(refusal { try series("field=close") }?.code == "missing_parameter")
         #expect(refusal { try panel(.table, "") }?.code == "missing_parameter")
         #expect(refusal { try panel(.table, "name=mention") }?.hint == "Perhaps you meant \"mentions\".")
@@ -202,6 +243,21 @@ struct PanelTests {
         #expect(fewer.times == fewer.values[1].compactMap { $0.map(Int64.init) })
     }
 
+    @Test(arguments: [Downsampling.lttb, .minmax], [1, 2, 3, 5, 20])
+    func `points without a value of the first field stay for the others`(_ method: Downsampling, _ count: Int) {
+        var (begins, never) = (SeriesPoints(fields: 3), SeriesPoints(fields: 2))
+        for index in 0..<100 {
+            begins.add(Int64(index), [index < 40 ? nil : 1, index < 20 ? nil : 2, index < 10 ? nil : Double(index)])
+            never.add(Int64(index), [nil, Double(index)])
+        }
+        let fewer = begins.fewer(method, count)
+        #expect(!fewer.times.isEmpty && fewer.times.count <= count && fewer.times == Array(Set(fewer.times)).sorted())
+        #expect(fewer.times.allSatisfy { $0 >= 10 } && fewer.times == fewer.values[2].compactMap { $0.map(Int64.init) })
+        if count == 20 { #expect(fewer.times.contains { $0 < 20 } && fewer.times.contains { (20..<40).contains($0) }) }
+        let others = never.fewer(method, count)
+        #expect(!others.times.isEmpty && others.values[0].allSatisfy { $0 == nil })
+    }
+
     // MARK: Shapes
 
     private var frames: [Frame] {
@@ -241,21 +297,6 @@ struct PanelTests {
 /// Pseudo-random numbers of a seed that a failure can be repeated with (SplitMix64).
 private struct SplitMix {
     private var state: UInt64
-
-    @Test(arguments: [Downsampling.lttb, .minmax], [1, 2, 3, 5, 20])
-    func `points without a value of the first field stay for the others`(_ method: Downsampling, _ count: Int) {
-        var (begins, never) = (SeriesPoints(fields: 3), SeriesPoints(fields: 2))
-        for index in 0..<100 {
-            begins.add(Int64(index), [index < 40 ? nil : 1, index < 20 ? nil : 2, index < 10 ? nil : Double(index)])
-            never.add(Int64(index), [nil, Double(index)])
-        }
-        let fewer = begins.fewer(method, count)
-        #expect(!fewer.times.isEmpty && fewer.times.count <= count && fewer.times == Array(Set(fewer.times)).sorted())
-        #expect(fewer.times.allSatisfy { $0 >= 10 } && fewer.times == fewer.values[2].compactMap { $0.map(Int64.init) })
-        if count == 20 { #expect(fewer.times.contains { $0 < 20 } && fewer.times.contains { (20..<40).contains($0) }) }
-        let others = never.fewer(method, count)
-        #expect(!others.times.isEmpty && others.values[0].allSatisfy { $0 == nil })
-    }
 
     init(_ seed: UInt64) { state = seed }
 

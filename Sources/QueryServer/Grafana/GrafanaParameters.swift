@@ -147,14 +147,25 @@ enum GrafanaParameters {
 
     /// The narrowest step of which at most `count` lie in a range, those that it cuts among them.
     static func narrowest(_ range: TimeRange, now: Timestamp, count: Int) -> BarInterval {
-        guard let from = range.from else { return BarInterval(.minute1) }
+        if range.from == nil { return BarInterval(.minute1) }
+        return steps.first { fits($0, range, now: now, count: count) } ?? steps[steps.count - 1]
+    }
+
+    /// Whether at most `count` steps lie in a range, those that it cuts among them; of one without a beginning any number.
+    static func fits(_ step: BarInterval, _ range: TimeRange, now: Timestamp, count: Int) -> Bool {
+        guard let from = range.from else { return true }
         let to = max(from, range.to ?? now)
         let last = from < to ? Timestamp(microseconds: to.microseconds - 1) : to
-        return steps.first { step in
-            let (width, overflows) = step.start(of: last).microseconds.subtractingReportingOverflow(
-                step.start(of: from).microseconds)
-            return !overflows && width / step.narrowestWidth < Int64(max(1, count))
-        } ?? steps[steps.count - 1]
+        let (width, overflows) = step.start(of: last).microseconds.subtractingReportingOverflow(
+            step.start(of: from).microseconds)
+        return !overflows && width / step.narrowestWidth < Int64(max(1, count))
+    }
+
+    /// The step asked for, or a wider one of which no more than `count` lie in the range.
+    static func atLeast(_ asked: BarInterval, _ range: TimeRange, now: Timestamp, count: Int) -> BarInterval {
+        if fits(asked, range, now: now, count: count) { return asked }
+        let fitting = narrowest(range, now: now, count: count)
+        return asked.narrowestWidth < fitting.narrowestWidth ? fitting : asked
     }
 }
 

@@ -15,16 +15,16 @@ struct SeriesQuery {
 
     /// A frame for each symbol, in their order: `time`, then the fields.
     func frames() async throws -> [Frame] {
-        var symbols = request.symbols ?? []
-        if request.symbols == nil { symbols = try await traded() }
         let retention =
-            request.source == .prices || request.source == .bars
-            ? try await Retention.read(connection, deadline: lease.deadline) : Retention()
+            request.source == .sentiment ? Retention() : try await Retention.read(connection, deadline: lease.deadline)
+        let symbols: [String]
+        if let named = request.symbols { symbols = named } else { symbols = try await all(retention) }
+        let query = SeriesQuery(request: try await request(over: symbols), connection: connection, lease: lease)
         var frames: [Frame] = []
         var size = 0
         for symbol in symbols {
             try lease.checkGoing()
-            let points = try await points(symbol, retention)
+            let points = try await query.points(symbol, retention)
             let frame = (request.keepsAll ? points : points.fewer(request.downsampling, request.points)).frame(
                 symbol, request.fields)
             size += frame.size
@@ -34,40 +34,101 @@ struct SeriesQuery {
         return frames
     }
 
-    private func traded() async throws -> [String] {
+    // MARK: Ranges without a beginning
+
+    private static func ends(_ table: String) -> Statement {
+        func minute(_ order: String) -> String {
+            "select ts from \(table) where symbol = s.symbol and timeframe = '1m' and ts < $2 order by ts \(order) limit 1"
+        }
+        return Statement(
+            name: "ends_of_\(table)",
+            sql: """
+                select min(first.ts), max(last.ts) from unnest($1) as s (symbol), lateral (\(minute("asc"))) as first, \
+                lateral (\(minute("desc"))) as last
+                """)
+    }
+    private static let endsOfBars = ends("market.bars")
+    private static let endsOfSentiment = ends("market.sentiment_bars")
+
+    /// The request from the first to the last minute that there is of any of the symbols, if it has no beginning.
+    private func request(over symbols: [String]) async throws -> SeriesRequest {
+        if request.range.from != nil { return request }
+        let to = request.range.to?.microseconds ?? .max
+        let found = try await connection.query(
+            request.source == .sentiment ? Self.endsOfSentiment : Self.endsOfBars,
+            [.textArray(symbols), .timestamp(to)], deadline: lease.deadline)
+        guard let ends = found.first, let first = try ends.timestampOrNil(0), let last = try ends.timestampOrNil(1)
+        else {
+            return request
+        }
+        let end = min(to, last + Timeframe.minute1.microseconds)
+        return request.beginning(Timestamp(microseconds: first), end: Timestamp(microseconds: end))
+    }
+
+    // MARK: All symbols
+
+    private func all(_ retention: Retention) async throws -> [String] {
+        if request.source == .sentiment { return try await mentioned() }
         let statement = Statement(
             name: "traded_first", sql: "select symbol from market.latest order by symbol limit $1")
         let found = try await connection.query(
             statement, [.int64(Int64(GrafanaParameters.symbolLimit) + 1)], deadline: lease.deadline)
-        if found.count > GrafanaParameters.symbolLimit { return try await busiest() }
+        if found.count > GrafanaParameters.symbolLimit { return try await busiest(retention) }
         return try found.map { try $0.string(0) }
+    }
+
+    private static let mostMentioned = Statement(
+        name: "mentioned_most",
+        sql: """
+            select symbol from market.mentions where ts >= $2 and ts < $3 group by symbol \
+            order by count(*) desc, symbol limit $1
+            """)
+
+    /// The symbols that posts of the range speak of, whether they have traded or not; of more than fit a panel, those with
+    /// the most mentions. In alphabetical order.
+    private func mentioned() async throws -> [String] {
+        let found = try await connection.query(
+            Self.mostMentioned,
+            [
+                .int64(Int64(GrafanaParameters.symbolLimit)), .timestamp(request.range.from?.microseconds ?? .min),
+                .timestamp(request.range.to?.microseconds ?? .max),
+            ], deadline: lease.deadline)
+        return try found.map { try $0.string(0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     private static let newestTraded = Statement(
         name: "traded_last", sql: "select symbol from market.latest order by ts desc, symbol limit $1")
+    // Few symbols of many trade in a short range: one look at a wide bar tells which do not.
     private static let busiest = Statement(
         name: "traded_most",
         sql: """
-            select l.symbol from market.latest l cross join lateral (select sum(trade_count) as trades from market.bars \
-            where symbol = l.symbol and timeframe = $2 and ts >= $3 and ts < $4 offset 0) as b \
+            select l.symbol from market.latest l cross join lateral (select sum(trades) as trades from (\
+            select b.trade_count as trades from unnest($5, $6, $7) as piece (timeframe, first, last) cross join lateral \
+            (select trade_count from market.bars where symbol = l.symbol and timeframe = piece.timeframe \
+            and ts >= piece.first and ts < piece.last offset 0) as b \
+            union all select 1 from unnest($8, $9) as edge (first, last) cross join lateral \
+            (select from market.trades where symbol = l.symbol and ts >= edge.first and ts < edge.last offset 0) as t\
+            ) as part where exists (select from market.bars where symbol = l.symbol and timeframe = $2 \
+            and ts >= $3 and ts < $4) offset 0) as b \
             where b.trades is not null order by b.trades desc, l.symbol limit $1
             """)
 
     /// Of more symbols than fit a panel, those with the most trades in the range; of one without a beginning, those that
     /// traded last. In alphabetical order.
-    private func busiest() async throws -> [String] {
+    private func busiest(_ retention: Retention) async throws -> [String] {
         let limit = Parameter.int64(Int64(GrafanaParameters.symbolLimit))
         let found: ResultSet
-        if let from = request.range.from {
-            let to = request.range.to?.microseconds ?? .max
-            let (width, overflows) = to.subtractingReportingOverflow(from.microseconds)
-            // Few bars of each symbol; the first one may begin before the range.
-            let timeframe = overflows || width > 3 * Timestamp.microsecondsPerDay ? Timeframe.day1 : .hour1
+        if request.range.from != nil {
+            let range = RangePiece.bounds(retention.cuttable(request.range))
+            let wide = range.upperBound - range.lowerBound > 3 * Timestamp.microsecondsPerDay ? Timeframe.day1 : .hour1
+            let pieces = PieceParameters(RangePiece.cover(range, widest: .day1))
             found = try await connection.query(
                 Self.busiest,
                 [
-                    limit, .text(timeframe.name, as: .text), .timestamp(timeframe.start(of: from).microseconds),
-                    .timestamp(to),
+                    limit, .text(wide.name, as: .text),
+                    .timestamp(wide.start(of: Timestamp(microseconds: range.lowerBound)).microseconds),
+                    .timestamp(range.upperBound), pieces.timeframes, pieces.firsts, pieces.lasts, pieces.edgeFirsts,
+                    pieces.edgeLasts,
                 ], deadline: lease.deadline)
         } else {
             found = try await connection.query(Self.newestTraded, [limit], deadline: lease.deadline)
@@ -75,12 +136,14 @@ struct SeriesQuery {
         return try found.map { try $0.string(0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    // MARK: One symbol
+
     private func points(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints {
         switch request.source {
         case .prices: return try await prices(symbol, retention)
         case .bars:
             var points = SeriesPoints(fields: request.fields.count)
-            for bar in try await bars(symbol, retention, newest: request.points) {
+            for bar in try await bars(symbol, retention) {
                 points.add(bar.ts.microseconds, request.fields.map { bar.value($0) })
             }
             return points
@@ -90,13 +153,7 @@ struct SeriesQuery {
         }
     }
 
-    /// The bars of the range; of one without a beginning as many of the newest as are wanted.
-    private func bars(_ symbol: String, _ retention: Retention, newest: Int) async throws -> [PriceBar] {
-        if request.range.from == nil {
-            return try await reader.bars(
-                symbol, request.interval, within: request.range, retention, limit: newest, isDescending: true
-            ).reversed()
-        }
+    private func bars(_ symbol: String, _ retention: Retention) async throws -> [PriceBar] {
         let bars = try await reader.bars(
             symbol, request.interval, within: request.range, retention, limit: SeriesRequest.readLimit + 1,
             isDescending: false)
@@ -114,16 +171,12 @@ struct SeriesQuery {
 
     // MARK: Prices
 
-    private static func trades(_ order: String) -> Statement {
-        Statement(
-            name: "prices_\(order)",
-            sql: """
-                select ts, price from market.trades where symbol = $1 and ts >= $2 and ts < $3 \
-                order by ts \(order), source \(order), trade_id \(order) limit $4
-                """)
-    }
-    private static let oldest = trades("asc")
-    private static let newest = trades("desc")
+    private static let trades = Statement(
+        name: "prices",
+        sql: """
+            select ts, price from market.trades where symbol = $1 and ts >= $2 and ts < $3 \
+            order by ts, source, trade_id limit $4
+            """)
 
     /// Every trade if there are no more than wanted. Else two points of each step, in the middle of its halves: its lowest
     /// and its highest price, exactly as the trades have them, the lower one first where the price rose; and its close at
@@ -131,7 +184,7 @@ struct SeriesQuery {
     private func prices(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints {
         if let all = try await trades(symbol, retention) { return all }
         var points = SeriesPoints(fields: 1)
-        let bars = try await bars(symbol, retention, newest: request.points)
+        let bars = try await bars(symbol, retention)
         for (index, bar) in bars.enumerated() {
             guard let open = bar.open, let high = bar.high, let low = bar.low, let close = bar.close else { continue }
             let begin = max(bar.ts, request.range.from ?? bar.ts).microseconds
@@ -146,52 +199,42 @@ struct SeriesQuery {
         return points
     }
 
-    /// The trades of the range; of one without a beginning as many of the newest as are wanted. Nil if there are more of them
-    /// than wanted, or may have been.
+    /// The trades of the range; nil if there are more of them than wanted, or may have been.
     private func trades(_ symbol: String, _ retention: Retention) async throws -> SeriesPoints? {
-        let isOpen = request.range.from == nil
         if let from = request.range.from, let dropped = retention.trades, from < dropped,
             request.downsampling != .none
         {
             return nil
         }
-        let limit = isOpen ? request.points : min(request.points, SeriesRequest.readLimit) + 1
+        let limit = min(request.points, SeriesRequest.readLimit) + 1
         let rows = try await connection.query(
-            isOpen ? Self.newest : Self.oldest,
+            Self.trades,
             [
                 .text(symbol, as: .text), .timestamp(request.range.from?.microseconds ?? .min),
                 .timestamp(request.range.to?.microseconds ?? .max), .int64(Int64(limit)),
             ], deadline: lease.deadline)
-        if !isOpen && rows.count > request.points && request.downsampling != .none { return nil }
+        if rows.count > request.points && request.downsampling != .none { return nil }
         try check(rows.count)
         var points = SeriesPoints(fields: 1)
-        for index in isOpen ? Array((0..<rows.count).reversed()) : Array(0..<rows.count) {
-            points.add(try rows[index].timestamp(0), [try rows[index].double(1)])
-        }
+        for row in rows { points.add(try row.timestamp(0), [try row.double(1)]) }
         return points
     }
 
     // MARK: Means
 
-    private static func minutes(_ order: String) -> Statement {
-        Statement(
-            name: "minute_closes_\(order)",
-            sql: """
-                select ts, close from market.bars where symbol = $1 and timeframe = '1m' and ts >= $2 and ts < $3 \
-                order by ts \(order)
-                """)
-    }
-    private static let minutesAscending = minutes("asc")
-    private static let minutesDescending = minutes("desc")
+    private static let minutes = Statement(
+        name: "minute_closes",
+        sql: """
+            select ts, close from market.bars where symbol = $1 and timeframe = '1m' and ts >= $2 and ts < $3 order by ts
+            """)
 
     /// The mean of the closes of the minutes with trades of each step that begins in the range, each minute as much as
-    /// another; of a range without a beginning of as many of the newest steps as are wanted.
+    /// another.
     private func means(_ symbol: String) async throws -> SeriesPoints {
         let bounds = BarReader.bounds(request.interval, request.range)
         if bounds.from >= bounds.to { return SeriesPoints(fields: 1) }
-        let isOpen = request.range.from == nil
         let stream = try await connection.stream(
-            isOpen ? Self.minutesDescending : Self.minutesAscending,
+            Self.minutes,
             [.text(symbol, as: .text), .timestamp(bounds.from), .timestamp(bounds.to)], deadline: lease.deadline)
         var steps: [(start: Int64, sum: Double, count: Double)] = []
         while true {
@@ -199,51 +242,34 @@ struct SeriesQuery {
             if next == nil { next = try await stream.next() }
             guard let row = next else { break }
             let start = request.interval.start(of: Timestamp(microseconds: try row.timestamp(0))).microseconds
-            if steps.last?.start != start {
-                if isOpen && steps.count == request.points {
-                    await stream.cancel()
-                    break
-                }
-                steps.append((start, 0, 0))
-            }
+            if steps.last?.start != start { steps.append((start, 0, 0)) }
             steps[steps.count - 1].sum += try row.double(1)
             steps[steps.count - 1].count += 1
         }
         try check(steps.count)
         var points = SeriesPoints(fields: 1)
-        for step in isOpen ? steps.reversed() : steps { points.add(step.start, [step.sum / step.count]) }
+        for step in steps { points.add(step.start, [step.sum / step.count]) }
         return points
     }
 
     // MARK: Indicators and sentiment
 
     private func rows(_ symbol: String, _ range: TimeRange) async throws -> SeriesPoints {
-        let isOpen = range.from == nil
         let fields = request.fields.map { "\"\($0)\"" }.joined(separator: ", ")
         let sql =
             request.source == .sentiment
             ? "select ts, \(fields) from market.sentiment_bars where symbol = $1 and timeframe = $2 and ts >= $3 and ts < $4"
             : "select ts, \(fields) from tapedeck_sql.indicators($1, $2, $3, $4)"
-        // Of a range without a beginning, the newest bars.
-        let table = request.source == .sentiment ? "market.sentiment_bars" : "market.bars"
-        let first = """
-            (select coalesce(min(ts), $3) from (select ts from \(table) where symbol = $1 and timeframe = $2 \
-            and ts >= $3 and ts < $4 order by ts desc limit $5) as newest)
-            """
         let statement = Statement(
-            name: "series_\(request.source)_\(isOpen)_\(request.fields.joined(separator: "_"))",
-            sql: isOpen
-                ? sql.split(separator: "$3", omittingEmptySubsequences: false).joined(separator: first)
-                    + " order by ts limit $5"
-                : sql + " order by ts limit $5")
-        let limit = isOpen ? request.points : SeriesRequest.readLimit + 1
+            name: "series_\(request.source)_\(request.fields.joined(separator: "_"))",
+            sql: sql + " order by ts limit $5")
         let found = try await connection.query(
             statement,
             [
                 .text(symbol, as: .text), .text(request.interval.base.name, as: .text),
                 .timestamp(range.from?.microseconds ?? .min),
                 .timestamp(range.to?.microseconds ?? .max),
-                .int64(Int64(limit)),
+                .int64(Int64(SeriesRequest.readLimit + 1)),
             ], deadline: lease.deadline)
         try check(found.count)
         return try points(of: found)
@@ -266,7 +292,6 @@ struct SeriesQuery {
         if let head = cut.head { points.append(try await sentiment(symbol, of: head)) }
         if let whole = cut.whole { points.append(try await rows(symbol, whole)) }
         if let tail = cut.tail { points.append(try await sentiment(symbol, of: tail)) }
-        if request.range.from == nil { points.keepNewest(request.points) }
         return points
     }
 
@@ -326,15 +351,8 @@ struct SeriesPoints: Equatable {
         for index in values.indices { values[index] += later.values[index] }
     }
 
-    /// Leaves out all but the last `count`.
-    mutating func keepNewest(_ count: Int) {
-        let excess = times.count - count
-        if excess <= 0 { return }
-        times.removeFirst(excess)
-        for index in values.indices { values[index].removeFirst(excess) }
-    }
-
-    /// Those that stay of more than `count`, chosen by the first field; points without a value of it do not stay.
+    /// Those that stay of more than `count`, chosen by the first field; those without a value of it by the next field that
+    /// they have one of, in proportion to their number. Points without any value do not stay.
     func fewer(_ downsampling: Downsampling, _ count: Int) -> SeriesPoints {
         if downsampling == .none || times.count <= count { return self }
         var groups: [[Int]] = Array(repeating: [], count: values.count)

@@ -55,12 +55,19 @@ struct SeriesRequest {
     var fields: [String]
     var source: Source
     var interval: BarInterval
+    /// The step that was asked for, if any was.
+    private var asked: BarInterval?
+    /// Points that steps are chosen for.
+    private var fitting: Int
     var range: TimeRange
     /// Of one symbol.
     var points: Int
     /// About the rows that are read of one symbol.
     var rows: Int {
-        source == .means ? points * Int(max(1, interval.narrowestWidth / Timeframe.minute1.microseconds)) : points
+        // All minutes that there are, where the range has no beginning.
+        if source == .means && range.from == nil { return Self.readLimit }
+        return source == .means
+            ? points * Int(max(1, interval.narrowestWidth / Timeframe.minute1.microseconds)) : points
     }
     var downsampling: Downsampling
     var shape: Shape
@@ -89,12 +96,22 @@ struct SeriesRequest {
         if let name = try reader.choice("shape", Shape.allCases.map(\.rawValue)), let asked = Shape(rawValue: name) {
             shape = asked
         }
-        let asked = try GrafanaParameters.interval(reader)
+        asked = try GrafanaParameters.interval(reader)
         let most = GrafanaParameters.valueLimit / max(1, (symbols?.count ?? 1) * fields.count)
         points = min(points, most)
+        fitting = points
         interval = .init(.minute1)
-        interval = try step(asked, now)
+        interval = step(range, now)
         if downsampling == .none { points = min(Self.readLimit, most) }
+    }
+
+    /// The request over all that there is, which begins and ends at these moments: in the steps that fit it.
+    func beginning(_ first: Timestamp, end: Timestamp) -> SeriesRequest {
+        var request = self
+        request.interval = step(TimeRange(from: first, to: end), end)
+        // A step counts that begins in the range.
+        request.range.from = request.interval.start(of: first)
+        return request
     }
 
     private static func fields(_ reader: ParameterReader) throws(QueryError) -> ([String], Source) {
@@ -127,43 +144,30 @@ struct SeriesRequest {
     }
 
     /// The step that values are read in: the one asked for, else the narrowest that gives no more points than can be
-    /// chosen from; wider where more would have to be read than may be.
-    private func step(_ asked: BarInterval?, _ now: Timestamp) throws(QueryError) -> BarInterval {
+    /// chosen from; wider where more would have to be read than may be. Of what is stored in a few widths only, the
+    /// narrowest of these that is no narrower.
+    private func step(_ range: TimeRange, _ now: Timestamp) -> BarInterval {
         let wanted: Int
         switch source {
         // Each step is a low and a high, the last one has a close as well.
-        case .prices: wanted = max(1, (points - 1) / 2)
-        case .bars, .means, .sentiment: wanted = adds ? points : points * Self.choice
-        case .indicators: wanted = points
+        case .prices: wanted = max(1, (fitting - 1) / 2)
+        case .bars, .means, .sentiment: wanted = adds ? fitting : fitting * Self.choice
+        case .indicators: wanted = fitting
         }
         let narrowest = GrafanaParameters.narrowest(range, now: now, count: min(wanted, Self.readLimit))
+        let most = adds && downsampling != .none ? fitting : Self.readLimit
+        let wide = asked.map { GrafanaParameters.atLeast($0, range, now: now, count: most) } ?? narrowest
         switch source {
         case .prices: return narrowest
-        case .bars:
-            guard let asked else { return narrowest }
-            let bound = GrafanaParameters.narrowest(
-                range, now: now, count: adds && downsampling != .none ? points : Self.readLimit)
-            return range.from == nil || asked.narrowestWidth >= bound.narrowestWidth ? asked : bound
+        case .bars: return wide
         case .means:
             // Of whole minutes: what is made of them begins with one.
-            let minute = BarInterval(.minute1)
-            let bound = GrafanaParameters.narrowest(range, now: now, count: Self.readLimit)
-            let least = range.from == nil || bound.narrowestWidth < minute.narrowestWidth ? minute : bound
-            let wide = asked ?? narrowest
-            return wide.base >= .minute1 && wide.narrowestWidth >= least.narrowestWidth
-                ? wide : GrafanaParameters.narrowest(atLeast: max(wide.narrowestWidth, least.narrowestWidth))
+            let minute = Timeframe.minute1
+            return wide.base >= minute
+                ? wide : GrafanaParameters.narrowest(atLeast: max(wide.narrowestWidth, minute.microseconds))
         case .indicators, .sentiment:
             let stored = Timeframe.allCases.filter { source == .indicators || $0 >= .minute1 }
-            if let asked {
-                guard let timeframe = asked.timeframe, stored.contains(timeframe) else {
-                    throw ParameterReader.invalid(
-                        "interval", asked.name,
-                        allowed: "for \(fields[0]) one of \(stored.map(\.name).joined(separator: ", ")), or auto")
-                }
-                let isTooNarrow = adds && downsampling != .none && asked.narrowestWidth < narrowest.narrowestWidth
-                if range.from == nil || !isTooNarrow { return asked }
-            }
-            return BarInterval(stored.first { $0.microseconds >= narrowest.narrowestWidth } ?? .day1)
+            return BarInterval(stored.first { $0.microseconds >= wide.narrowestWidth } ?? .day1)
         }
     }
 }

@@ -43,8 +43,8 @@ struct CandleRequest: Equatable {
             return
         }
         // What would not fit the panel is merged, so that no high or low is lost.
-        let bound = GrafanaParameters.narrowest(range, now: now, count: points)
-        let isTooNarrow = isBounded && range.from != nil && asked.narrowestWidth < bound.narrowestWidth
+        let isTooNarrow =
+            isBounded && GrafanaParameters.atLeast(asked, range, now: now, count: points).name != asked.name
         interval = isTooNarrow ? fitting : asked
     }
 }
