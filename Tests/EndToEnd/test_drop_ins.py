@@ -157,6 +157,12 @@ def test_yahoo(played, daily):
         played.url + "/v8/finance/chart/" + SYMBOL, timeout=30, params={"period1": LAST, "period2": LAST + 86400, "interval": "1d"})
     meta = later.json()["chart"]["result"][0]["meta"]
     assert meta["chartPreviousClose"] == daily[-1][4], "the close before a range without bars"
+    # A range within a day, at night: the day's own close comes after it.
+    at_night = requests.get(
+        played.url + "/v8/finance/chart/" + SYMBOL, timeout=30,
+        params={"period1": daily[-1][0] + 1, "period2": daily[-1][0] + 2, "interval": "1d"})
+    meta = at_night.json()["chart"]["result"][0]["meta"]
+    assert meta["chartPreviousClose"] == daily[-2][4], "the close of the day before"
     missing = requests.get(played.url + "/v8/finance/chart/NOBODY", timeout=30)
     assert missing.status_code == 404 and missing.json()["chart"]["error"]["code"] == "Not Found"
 

@@ -213,6 +213,10 @@ def test_a_range_without_a_beginning_is_all_that_there_is(market):
         sums = ask(market, "series", symbol="GME", fields="volume,trade_count", maxDataPoints=50, **more)
         assert sum(row["volume"] for row in sums) == volume and sum(row["trade_count"] for row in sums) == count
         assert len(sums) <= 50
+    # Prices lie where trades do, to the minute.
+    first, last = market.sql("select min(ts), max(ts) from trades where symbol = 'GME'")[0]
+    times = [row["time"] for row in ask(market, "series", symbol="GME", field="price", maxDataPoints=50)]
+    assert milliseconds(first) - 60_000 < times[0] and times[-1] < milliseconds(last) + 60_000
     # Lines too: to the first bar, which is of the day before.
     for field in ("close", "ema_12", "mean_close"):
         rows = ask(market, "series", symbol="GME", field=field, interval="1m", maxDataPoints=30)

@@ -109,8 +109,13 @@ struct SeriesRequest {
     func beginning(_ first: Timestamp, end: Timestamp) -> SeriesRequest {
         var request = self
         request.interval = step(TimeRange(from: first, to: end), end)
-        // A step counts that begins in the range.
-        request.range.from = request.interval.start(of: first)
+        if source == .prices {
+            // Its points lie within the range.
+            request.range = TimeRange(from: first, to: end)
+        } else {
+            // A step counts that begins in the range.
+            request.range.from = request.interval.start(of: first)
+        }
         return request
     }
 

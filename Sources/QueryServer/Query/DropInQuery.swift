@@ -142,12 +142,12 @@ struct DropInQuery {
         }
         let bars = try await allBars(reader, symbol)
         body.rows = bars.count
-        // The close before the range, which changes are measured from.
+        // The close before the range, which changes are measured from: of a bar that ends before it.
         var before: Double?
-        if let first = bars.first?.ts ?? request.range.from {
-            before = try await reader.bars(
-                symbol, BarInterval(request.interval.base), TimeRange(to: first), limit: 1, isDescending: true
-            ).first?.close
+        let base = BarInterval(request.interval.base)
+        if let first = bars.first?.ts ?? request.range.from.map(base.start(of:)) {
+            before = try await reader.bars(symbol, base, TimeRange(to: first), limit: 1, isDescending: true).first?
+                .close
         }
         body.bytes.appendText("{\"chart\":{\"result\":[{\"meta\":{")
         for row in facts { try appendMeta(row, symbol, before) }
