@@ -9,8 +9,8 @@ package struct TradeRules: Sendable {
     package var longestLead: Duration
 
     /// What prices, and sizes that are not 0, lie in. No market comes near its ends; a double holds the products, the
-    /// squares and the ratios of all that is within, and the sum of any number of them, so that no bar and no query fails
-    /// for one wrong tick.
+    /// squares and the ratios of all that is within, and the sum of any number of them, so that no bar, and none of
+    /// our own queries, fails for one wrong tick.
     package static let range = 1e-100...1e100
 
     package init(longestLead: Duration = .seconds(60)) { self.longestLead = longestLead }

@@ -117,6 +117,13 @@ struct PanelTests {
             #expect(try series("\(range)&field=sma_20").interval.name == indicator, "\(asked)")
             #expect(try series("\(range)&field=mean_sentiment").interval.name == opinion, "\(asked)")
         }
+        // Lines stay what was asked for over any range, only sums come in steps that fit.
+        let year = "symbol=A&from=now-365d&to=now"
+        #expect(try series("\(year)&interval=1m&field=sma_20").interval.name == "1m")
+        #expect(try series("symbol=A&from=0&to=now&interval=1h&field=mean_sentiment").interval.name == "1h")
+        #expect(try series("\(year)&interval=1m&field=post_count").interval.name == "1d")
+        // However few points are wanted of all that there is, all of it is read.
+        #expect(try series("symbol=A&field=rsi_14&interval=1m&maxDataPoints=1").rows == SeriesRequest.readLimit)
     }
 
     @Test func `a step that fits stays as it is`() throws {
@@ -142,7 +149,11 @@ struct PanelTests {
         ] {
             let all = try series("symbol=A&\(asked)").beginning(first, end: end)
             #expect(all.interval.name == interval, "\(asked)")
-            #expect(all.range.from == all.interval.start(of: first) && all.range.to == nil)
+            if all.source == .prices {
+                #expect(all.range.from == first && all.range.to == end)
+            } else {
+                #expect(all.range.from == all.interval.start(of: first) && all.range.to == nil)
+            }
         }
         #expect(try series("symbol=A&field=mean_close").rows == SeriesRequest.readLimit)
     }

@@ -64,8 +64,8 @@ struct SeriesRequest {
     var points: Int
     /// About the rows that are read of one symbol.
     var rows: Int {
-        // All minutes that there are, where the range has no beginning.
-        if source == .means && range.from == nil { return Self.readLimit }
+        // All that there is, where the range has no beginning.
+        if range.from == nil { return Self.readLimit }
         return source == .means
             ? points * Int(max(1, interval.narrowestWidth / Timeframe.minute1.microseconds)) : points
     }
@@ -172,7 +172,9 @@ struct SeriesRequest {
                 ? wide : GrafanaParameters.narrowest(atLeast: max(wide.narrowestWidth, minute.microseconds))
         case .indicators, .sentiment:
             let stored = Timeframe.allCases.filter { source == .indicators || $0 >= .minute1 }
-            return BarInterval(stored.first { $0.microseconds >= wide.narrowestWidth } ?? .day1)
+            // What is drawn as it is, is of the width asked for; what is added up comes in no more steps than fit.
+            let least = adds && downsampling != .none ? wide : asked ?? wide
+            return BarInterval(stored.first { $0.microseconds >= least.narrowestWidth } ?? .day1)
         }
     }
 }
