@@ -266,7 +266,7 @@ package final class SQLiteEventLog: EventLog {
             partitions += (0..<count).map { TopicPartition(topic, Int32($0)) }
         }
         do {
-            try watch.withLock { watch in watch = try watch ?? AppendWatch("\(directory)/log.sqlite", telling: signal) }
+            try watch.withLock { watch in watch = try watch ?? AppendWatch(database.path, telling: signal) }
         } catch { throw Self.translate(error) }
         let lock = GroupLock(path: "\(directory)/\(group).lock")
         return SQLiteConsumer(log: self, partitions: partitions, lock: lock)
@@ -484,9 +484,8 @@ final class SQLiteConsumer: EventLogConsumer {
         let clock = ContinuousClock()
         let deadline = clock.now + wait
         while true {
-            let left = clock.now.duration(to: deadline)
             if let emptyAt {
-                await log.signal.wait(beyond: emptyAt, atMost: max(left, .zero))
+                await log.signal.wait(beyond: emptyAt, atMost: max(clock.now.duration(to: deadline), .zero))
                 if log.signal.appends == emptyAt { return .idle }
             }
             let seen = log.signal.appends

@@ -20,7 +20,7 @@ final class RightOfWay: Sendable {
     /// Lookups are said to come for so long after the last one.
     private let memory: Duration
     private let lookups = Atomic(0)
-    /// When the last lookup began or ended, in nanoseconds of the monotonic clock.
+    /// When the last lookup ended, in nanoseconds of the monotonic clock.
     private let last = Atomic<UInt64>(0)
     private let exports = Mutex<[Waiter]>([])
     private let turns: Turns
@@ -40,14 +40,11 @@ final class RightOfWay: Sendable {
     var waiting: Int { exports.withLock { $0.count } }
 
     /// A short statement begins; ``leave()`` ends it.
-    func enter() {
-        lookups.add(1, ordering: .relaxed)
-        note()
-    }
+    func enter() { lookups.add(1, ordering: .relaxed) }
 
     /// A short statement is over: the last lets the exports go on.
     func leave() {
-        note()
+        last.store(MonotonicTime.now().nanoseconds, ordering: .relaxed)
         if lookups.subtract(1, ordering: .acquiringAndReleasing).newValue > 0 { return }
         let waiting = exports.withLock { exports in
             defer { exports.removeAll(keepingCapacity: true) }
@@ -55,8 +52,6 @@ final class RightOfWay: Sendable {
         }
         for export in waiting { export.resume() }
     }
-
-    private func note() { last.store(MonotonicTime.now().nanoseconds, ordering: .relaxed) }
 
     /// Whether one was on its way lately.
     private var lookupsCome: Bool {

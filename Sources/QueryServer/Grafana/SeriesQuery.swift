@@ -15,8 +15,11 @@ struct SeriesQuery {
 
     /// A frame for each symbol, in their order: `time`, then the fields.
     func frames() async throws -> [Frame] {
-        let retention =
-            request.source == .sentiment ? Retention() : try await Retention.read(connection, deadline: lease.deadline)
+        // Prices and bars are cut by it, and so is the choice among all symbols that have traded.
+        let needsRetention =
+            request.source == .prices || request.source == .bars
+            || request.symbols == nil && request.source != .sentiment
+        let retention = needsRetention ? try await Retention.read(connection, deadline: lease.deadline) : Retention()
         let symbols: [String]
         if let named = request.symbols { symbols = named } else { symbols = try await all(retention) }
         let query = SeriesQuery(request: try await request(over: symbols), connection: connection, lease: lease)
